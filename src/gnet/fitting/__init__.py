@@ -1,0 +1,1 @@
+"""How it learns: the objective, the batches and the loop."""

@@ -1,0 +1,1 @@
+"""Which function on which data."""

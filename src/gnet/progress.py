@@ -1,0 +1,47 @@
+"""Progress bars that live on one console with Kedro's log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+import rich
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+
+
+def bar() -> Progress:
+    """An empty progress display: description, bar, count, elapsed and remaining time.
+
+    Shown on rich's global console, the one Kedro's log handler writes to, so that the two do not tear each
+    other's lines. Disabled where the console is no terminal (a log file, CI).
+    """
+    console = rich.get_console()
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield `items`, showing how many are done and how long the rest will take.
+
+    >>> list(track("abc", "letters"))
+    ['a', 'b', 'c']
+    """
+    with bar() as progress:
+        yield from progress.track(items, total=total, description=description)
