@@ -1,0 +1,125 @@
+"""The whole network: prefilter, trunk, one readout per subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from gnet.errors import ParameterError
+from gnet.models.prefilter import Prefilter, Weights
+from gnet.models.readout import Readout
+from gnet.models.trunk import COARSE, FINE, Trunk, grid_sizes, layer_features
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything that decides the shapes and the forward arithmetic of a GNet."""
+
+    pixels: int = 227
+    """Side of the square input images."""
+    trunk_width: int = 64
+    readout: str = "layerwise"
+    """`layerwise`: a pooling field per resolution. `single_field`: one, resampled."""
+    dropout: float = 0.5
+    momentum: float = 0.25
+    """Of the batch normalisation's running statistics."""
+    trainable_prefilter: bool = False
+
+    def __post_init__(self) -> None:
+        grid_sizes(self.pixels)
+        if self.readout not in ("layerwise", "single_field"):
+            raise ParameterError(f"readout: expected layerwise or single_field, got {self.readout!r}.")
+
+    @property
+    def grids(self) -> tuple[int, int]:
+        """Side of the fine and the coarse feature maps."""
+        return grid_sizes(self.pixels)
+
+    @property
+    def features(self) -> tuple[int, int]:
+        """Number of feature maps that the readout sees on the fine and on the coarse grid."""
+        maps = layer_features(self.trunk_width)
+        return sum(maps[name] for name in FINE), sum(maps[name] for name in COARSE)
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class GNet(nn.Module):
+    """A trunk shared by all subjects, a readout for each.
+
+    Parameters
+    ----------
+    architecture
+        Shapes and forward arithmetic.
+    voxels
+        Number of voxels of each subject.
+    prefilter
+        Weights of the first two layers; those of the constructor's random state when omitted.
+    input_mean
+        Per colour, subtracted from images in [0, 1]. Nothing is divided.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        voxels: Mapping[str, int],
+        *,
+        prefilter: Weights | None = None,
+        input_mean: Float[np.ndarray, " 3"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        mean = np.zeros(3) if input_mean is None else input_mean
+        self.register_buffer("input_mean", torch.as_tensor(mean, dtype=torch.float32).reshape(3))
+        self.prefilter = Prefilter()
+        if prefilter is not None:
+            self.prefilter.load_state_dict(
+                {name: torch.as_tensor(array) for name, array in prefilter.items()}
+            )
+        self.prefilter.requires_grad_(architecture.trainable_prefilter)
+        self.trunk = Trunk(
+            architecture.trunk_width, dropout=architecture.dropout, momentum=architecture.momentum
+        )
+        self.readouts = nn.ModuleDict(
+            {
+                subject: Readout(
+                    count,
+                    architecture.grids,
+                    architecture.features,
+                    single_field=architecture.readout == "single_field",
+                )
+                for subject, count in voxels.items()
+            }
+        )
+
+    @property
+    def voxels(self) -> dict[str, int]:
+        """Number of voxels of each subject."""
+        return {subject: len(readout.bias) for subject, readout in self.readouts.items()}
+
+    def readout(self, subject: str) -> Readout:
+        """The subject's readout; ParameterError for a subject the model does not have."""
+        if subject not in self.readouts:
+            raise ParameterError(f"{subject}: this model has readouts for {', '.join(self.readouts)}.")
+        return self.readouts[subject]
+
+    def prefiltered(self, images: UInt8[Tensor, "image 3 y x"]) -> Float[Tensor, "image 192 v u"]:
+        """What the trunk reads: scaled to [0, 1], centred, through the prefilter.
+
+        Without a gradient graph unless the prefilter is trained.
+        """
+        side = self.architecture.pixels
+        if tuple(images.shape[1:]) != (3, side, side):
+            raise ParameterError(f"images: expected (n, 3, {side}, {side}), got {tuple(images.shape)}.")
+        with torch.set_grad_enabled(self.architecture.trainable_prefilter and torch.is_grad_enabled()):
+            return self.prefilter(images / 255 - self.input_mean[:, None, None])
+
+    def forward(self, images: UInt8[Tensor, "image 3 y x"], subject: str) -> Float[Tensor, "image voxel"]:
+        """Responses of the subject's voxels, in standard deviations of their session."""
+        return self.readout(subject)(self.trunk(self.prefiltered(images)))

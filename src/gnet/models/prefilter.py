@@ -1,0 +1,228 @@
+"""The two convolutional layers in front of every trunk, and where their weights come from.
+
+They have the shape of AlexNet's first two layers. The paper takes AlexNet's weights and never trains them.
+Where those cannot be had, a bank of Gabor filters does the same job: oriented energy at two scales.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import urllib.request
+import uuid
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, relu
+
+from gnet.errors import GNetError, ModelFileError, ParameterError
+from gnet.progress import bar
+
+MAPS = (64, 192)
+"""Feature maps of conv1 and conv2."""
+
+ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-4df8aa71.pth"
+"""Torchvision's AlexNet. The last word of the name is the beginning of the file's SHA-256."""
+
+ALEXNET_SHA256 = "4df8aa71"
+
+Weights = dict[str, Float[np.ndarray, "..."]]
+"""`conv1.weight` (64, 3, 11, 11), `conv1.bias` (64,), `conv2.weight` (192, 64, 5, 5), `conv2.bias` (192,)."""
+
+
+class Prefilter(nn.Module):
+    """conv 11x11 stride 4, ReLU, max-pool 3 stride 2, conv 5x5, ReLU: 192 maps an eighth of the size.
+
+    >>> Prefilter()(torch.zeros(1, 3, 75, 75)).shape
+    torch.Size([1, 192, 8, 8])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, MAPS[0], 11, stride=4, padding=2)
+        self.conv2 = nn.Conv2d(MAPS[0], MAPS[1], 5, padding=2)
+
+    def forward(self, images: Float[Tensor, "image 3 y x"]) -> Float[Tensor, "image 192 v u"]:
+        """Maps of images in [0, 1] from which the input mean has been subtracted."""
+        return relu(self.conv2(max_pool2d(relu(self.conv1(images)), 3, stride=2)))
+
+
+def prefilter_weights(
+    source: str,
+    *,
+    path: Path | None = None,
+    url: str = ALEXNET_URL,
+    sha256: str = ALEXNET_SHA256,
+    seed: int = 0,
+) -> Weights:
+    """Weights of both layers from the named source: `alexnet`, `gabor` or `random`.
+
+    Parameters
+    ----------
+    path
+        `alexnet` only: where torchvision's file lies, or is to be downloaded to from `url`.
+    sha256
+        `alexnet` only: the file's SHA-256, or the beginning of it.
+    seed
+        `random` only.
+
+    Raises
+    ------
+    ParameterError
+        for another source, or `alexnet` without a path.
+    ModelFileError
+        for a file that cannot be fetched, with another checksum, or without AlexNet's first two layers.
+    """
+    if source == "gabor":
+        return gabor_weights()
+    if source == "random":
+        return random_weights(seed)
+    if source == "alexnet":
+        if path is None:
+            raise ParameterError("prefilter: `alexnet` needs a path for torchvision's file, got none.")
+        if not path.exists():
+            download(url, path, sha256=sha256)
+        return alexnet_weights(path, sha256=sha256)
+    raise ParameterError(f"prefilter: expected alexnet, gabor or random, got {source!r}.")
+
+
+def alexnet_weights(path: Path, *, sha256: str = ALEXNET_SHA256) -> Weights:
+    """The first two layers of torchvision's AlexNet (`features.0`, `features.3`), checksum verified first.
+
+    The file is read by torch's restricted unpickler, which runs no code from it.
+
+    Raises
+    ------
+    ModelFileError
+        for another checksum, or a file without these layers.
+    """
+    verify_checksum(path, sha256)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        weights = {
+            f"{layer}.{kind}": state[f"{name}.{kind}"].numpy().astype(np.float32)
+            for layer, name in (("conv1", "features.0"), ("conv2", "features.3"))
+            for kind in ("weight", "bias")
+        }
+    except Exception as error:  # torch.load raises a dozen unrelated types
+        raise ModelFileError(
+            f"{path}: expected torchvision's AlexNet with features.0 and features.3, got {error!r}. "
+            f"Fetch it again from {ALEXNET_URL}"
+        ) from error
+    return check_weights(weights, str(path))
+
+
+def check_weights(weights: Weights, origin: str) -> Weights:
+    """The same weights, once their names and shapes are those of the two layers.
+
+    Raises
+    ------
+    ModelFileError
+        naming what is missing or misshapen.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in Prefilter().state_dict().items()}
+    found = {name: tuple(array.shape) for name, array in weights.items()}
+    if found != expected:
+        raise ModelFileError(f"{origin}: expected prefilter weights {expected}, got {found}.")
+    return weights
+
+
+def verify_checksum(path: Path, sha256: str) -> None:
+    """Raise ModelFileError unless the file's SHA-256 begins with the one given."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not found.startswith(sha256.lower()):
+        raise ModelFileError(
+            f"{path}: expected a SHA-256 that begins with {sha256}, got {found}. "
+            "The file is damaged or another one: delete it and run again to fetch it anew."
+        )
+
+
+def download(url: str, path: Path, *, sha256: str) -> None:
+    """Fetch a file beside its final name, verify it, and only then give it that name.
+
+    Raises
+    ------
+    ModelFileError
+        when the address cannot be read or what came has another checksum; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with bar() as progress:
+            task = progress.add_task(f"download {path.name}", total=None)
+            with urllib.request.urlopen(url, timeout=60) as source, part.open("wb") as target:
+                progress.update(task, total=int(source.headers.get("Content-Length", 0)) or None)
+                while chunk := source.read(1 << 20):
+                    target.write(chunk)
+                    progress.advance(task, len(chunk))
+        verify_checksum(part, sha256)
+        part.replace(path)
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: could not be fetched from {url} ({error}). "
+            f"Download it by other means and put it there, or set `prefilter.source: gabor`."
+        ) from error
+    except GNetError as error:
+        raise ModelFileError(str(error).replace(str(part), url)) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def random_weights(seed: int) -> Weights:
+    """Xavier-normal weights with the gain of a ReLU, and zero biases, as the trunk's own layers start."""
+    generator = torch.Generator().manual_seed(seed)
+    prefilter = Prefilter()
+    for layer in (prefilter.conv1, prefilter.conv2):
+        nn.init.xavier_normal_(layer.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
+        nn.init.zeros_(layer.bias)
+    return {name: tensor.detach().numpy() for name, tensor in prefilter.state_dict().items()}
+
+
+def gabor_weights() -> Weights:
+    """A fixed filter bank in the two layers' shapes: what a simple and a complex cell would compute.
+
+    conv1: luminance Gabors of 8 orientations x 2 spatial frequencies x 4 phases, each of unit norm and zero
+    mean. Rectified, the four phases of a pair add up to about the square root of its energy.
+    conv2: that sum for each of the 16 (orientation, frequency) channels, seen through 12 windows of 5x5: two
+    Gaussians, four first derivatives (texture edges), four elongated second derivatives, and two that
+    subtract the other orientations (cross-orientation contrast).
+    """
+    phases, frequencies, orientations = (
+        np.arange(4) * np.pi / 2,
+        np.array([1 / 8, 1 / 4.5]),
+        np.arange(8) * np.pi / 8,
+    )
+    frequency, orientation, phase = np.meshgrid(frequencies, orientations, phases, indexing="ij")
+    y, x = np.mgrid[-5:6, -5:6]
+    along = np.cos(orientation)[..., None, None] * x + np.sin(orientation)[..., None, None] * y
+    envelope = np.exp(-(x**2 + y**2) / (2 * (0.42 / frequency[..., None, None]) ** 2))
+    gabor = envelope * np.cos(2 * np.pi * frequency[..., None, None] * along + phase[..., None, None])
+    gabor -= envelope * (gabor.sum((-2, -1)) / envelope.sum((-2, -1)))[..., None, None]  # zero mean
+    gabor /= np.sqrt((gabor**2).sum((-2, -1), keepdims=True))
+    conv1 = np.repeat(gabor.reshape(MAPS[0], 1, 11, 11), 3, axis=1) / 3  # luminance: the mean of the colours
+
+    v, u = np.mgrid[-2:3, -2:3]
+    narrow, wide = (np.exp(-(u**2 + v**2) / (2 * s**2)) for s in (0.6, 1.5))
+    windows = [narrow, wide]
+    for angle in np.arange(4) * np.pi / 2:
+        windows.append((np.cos(angle) * u + np.sin(angle) * v) * wide)
+    for angle in np.arange(4) * np.pi / 4:
+        distance = np.cos(angle) * u + np.sin(angle) * v
+        second = (1 - distance**2) * wide
+        windows.append(second - wide * second.sum() / wide.sum())
+    windows = np.stack([window / np.abs(window).sum() for window in [*windows, narrow, wide]])
+
+    channels = len(frequencies) * len(orientations)
+    same = np.eye(channels)
+    siblings = np.kron(np.eye(len(frequencies)), np.ones((len(orientations),) * 2)) / len(orientations)
+    mixing = np.stack([same] * 10 + [same - siblings] * 2)  # window, channel out, channel in
+    conv2 = np.einsum("woc,wvu,p->wocpvu", mixing, windows, np.ones(len(phases)))
+    return {
+        "conv1.weight": conv1.astype(np.float32),
+        "conv1.bias": np.zeros(MAPS[0], np.float32),
+        "conv2.weight": conv2.reshape(MAPS[1], MAPS[0], 5, 5).astype(np.float32),
+        "conv2.bias": np.zeros(MAPS[1], np.float32),
+    }

@@ -1,0 +1,105 @@
+"""The trunk: seven convolutional layers in two halves, all of them open to the readout.
+
+A voxel may sample any layer, so whatever depth it uses is learned, not imposed. Layers are named as in the
+published code: conv3 (L1), 4a, 4b (L2, L3) on the fine grid; 5a, 5b, 6a, 6b (L4 to L7) on the coarse one.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import max_pool2d, relu
+
+from gnet.errors import ParameterError
+from gnet.models.prefilter import MAPS
+
+FIRST_MAPS = 128
+"""Feature maps of L1, whatever the trunk's width."""
+
+FINE = ("conv3", "conv4a", "conv4b")
+COARSE = ("conv5a", "conv5b", "conv6a", "conv6b")
+
+
+def layer_features(width: int) -> dict[str, int]:
+    """How many feature maps of each layer the readout sees, in the order in which it sees them.
+
+    >>> layer_features(64)
+    {'conv3': 128, 'conv4a': 64, 'conv4b': 64, 'conv5a': 64, 'conv5b': 64, 'conv6a': 64, 'conv6b': 64}
+    """
+    return {name: FIRST_MAPS if name == "conv3" else width for name in FINE + COARSE}
+
+
+def grid_sizes(pixels: int) -> tuple[int, int]:
+    """Side of the fine and of the coarse feature maps for square images of `pixels`.
+
+    Raises
+    ------
+    ParameterError
+        for images too small to leave a single fine pixel.
+
+    >>> grid_sizes(227), grid_sizes(75)
+    ((25, 13), (6, 3))
+    """
+    after_conv1 = (pixels + 2 * 2 - 11) // 4 + 1
+    fine = ((after_conv1 - 3) // 2 + 1) - 2
+    if fine < 1:
+        raise ParameterError(f"pixels: expected images of at least 39 pixels, got {pixels}.")
+    return fine, (fine + 2 * 1 - 3) // 2 + 1
+
+
+class Layer(nn.Module):
+    """BatchNorm and Dropout2d on the input, convolution 3x3, ReLU."""
+
+    def __init__(self, maps_in: int, maps_out: int, *, padding: int, dropout: float, momentum: float) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(maps_in, eps=1e-5, momentum=momentum)
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv = nn.Conv2d(maps_in, maps_out, 3, padding=padding)
+        nn.init.xavier_normal_(self.conv.weight, gain=nn.init.calculate_gain("relu"))
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
+        return relu(self.conv(self.dropout(self.norm(maps))))
+
+
+class Trunk(nn.Module):
+    """Prefiltered images to the feature maps that readouts see: `width` maps a layer, 128 for the first.
+
+    Layers other than the first and the last compute twice as many maps as the readout sees; the second half
+    serves only the layers above (facts of the published code). At width 64, 1,034,944 trainable parameters.
+
+    >>> fine, coarse = Trunk(8)(torch.zeros(2, 192, 8, 8))
+    >>> fine.shape, coarse.shape
+    (torch.Size([2, 144, 6, 6]), torch.Size([2, 32, 3, 3]))
+    """
+
+    def __init__(self, width: int = 64, *, dropout: float = 0.5, momentum: float = 0.25) -> None:
+        super().__init__()
+        self.width = width
+
+        def layer(maps_in: int, maps_out: int, padding: int = 1) -> Layer:
+            return Layer(maps_in, maps_out, padding=padding, dropout=dropout, momentum=momentum)
+
+        self.conv3 = layer(MAPS[1], FIRST_MAPS, padding=0)
+        self.conv4a = layer(FIRST_MAPS, 2 * width)
+        self.conv4b = layer(2 * width, 2 * width)
+        self.conv5a = layer(2 * width, 2 * width)
+        self.conv5b = layer(2 * width, 2 * width)
+        self.conv6a = layer(2 * width, 2 * width)
+        self.conv6b = layer(2 * width, width)
+
+    def forward(
+        self, prefiltered: Float[Tensor, "image 192 v u"]
+    ) -> tuple[Float[Tensor, "image fine y x"], Float[Tensor, "image coarse t s"]]:
+        seen = slice(self.width)
+        l1 = self.conv3(prefiltered)
+        l2 = self.conv4a(l1)
+        l3 = self.conv4b(l2)
+        l4 = self.conv5a(max_pool2d(l3, 3, stride=2, padding=1))
+        l5 = self.conv5b(l4)
+        l6 = self.conv6a(l5)
+        l7 = self.conv6b(l6)
+        fine = torch.cat([l1, l2[:, seen], l3[:, seen]], dim=1)
+        coarse = torch.cat([l4[:, seen], l5[:, seen], l6[:, seen], l7], dim=1)
+        return fine, coarse

@@ -1,0 +1,81 @@
+"""Network and readouts give the numbers of the published implementation."""
+
+import numpy as np
+import pytest
+import torch
+
+from gnet.models.checkpoints import from_published_encoder, from_published_readout
+from gnet.models.gnet import Architecture, GNet
+from gnet.models.readout import Readout
+from gnet.models.trunk import grid_sizes
+
+RELATIVE = 1e-5
+
+
+def tensors(path, prefix=""):
+    with np.load(path) as arrays:
+        return {
+            name.removeprefix(prefix): torch.from_numpy(arrays[name])
+            for name in arrays.files
+            if name.startswith(prefix)
+        }
+
+
+def published_network(reference, voxels=None, **options):
+    state = from_published_encoder(tensors(reference / "encoder_state.npz"))
+    pixels = tensors(reference / "encoder_eval.npz")["images_uint8"].shape[-1]
+    width = state["trunk.conv6b.conv.weight"].shape[0]
+    network = GNet(Architecture(pixels=pixels, trunk_width=width, **options), voxels or {})
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert all(name.startswith("readouts.") for name in missing)
+    return network
+
+
+def assert_close(found, expected):
+    found, expected = torch.as_tensor(found), torch.as_tensor(expected)
+    torch.testing.assert_close(found, expected, rtol=RELATIVE, atol=RELATIVE * expected.abs().max().item())
+
+
+@torch.no_grad()
+def test_evaluated_trunk(reference):
+    recorded = tensors(reference / "encoder_eval.npz")
+    network = published_network(reference).eval()
+    fine, coarse = network.trunk(network.prefiltered(recorded["images_uint8"]))
+    assert_close(fine, recorded["fmap0"])
+    assert_close(coarse, recorded["fmap1"])
+    assert_close(coarse[:, -network.trunk.width :], recorded["head"])
+    assert grid_sizes(network.architecture.pixels) == (fine.shape[-1], coarse.shape[-1])
+
+
+@torch.no_grad()
+def test_training_trunk_without_dropout_and_its_running_statistics(reference):
+    recorded = tensors(reference / "encoder_train_nodropout.npz")
+    images = tensors(reference / "encoder_eval.npz")["images_uint8"]
+    network = published_network(reference, dropout=0.0).train()
+    fine, coarse = network.trunk(network.prefiltered(images))
+    assert_close(fine, recorded["fmap0"])
+    assert_close(coarse, recorded["fmap1"])
+    after = {k.removeprefix("state_after/"): v for k, v in recorded.items() if k.startswith("state_after/")}
+    state = network.state_dict()
+    for name, expected in from_published_encoder(after).items():
+        assert_close(state[name], expected)
+
+
+@pytest.mark.parametrize("form", ["layerwise", "single_field"])
+@torch.no_grad()
+def test_readout(reference, form):
+    maps = tensors(reference / "encoder_eval.npz")
+    maps = maps["fmap0"], maps["fmap1"]
+    recorded = tensors(reference / f"readout_{form}.npz")
+    state = from_published_readout(
+        {name.removeprefix("state/"): value for name, value in recorded.items() if name.startswith("state/")}
+    )
+    readout = Readout(
+        len(state["bias"]),
+        [grid.shape[-1] for grid in maps],
+        [grid.shape[1] for grid in maps],
+        single_field=form == "single_field",
+    )
+    readout.load_state_dict(state)
+    assert_close(readout(maps), recorded["prediction"])
