@@ -1,0 +1,185 @@
+"""Which trial showed which image: NSD's experimental design, counted from 0 where NSD counts from 1."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.io
+from jaxtyping import Bool, Int
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.nsd.layout import Layout, subject_number
+from gnet.nsd.noise_ceiling import REPETITIONS
+
+FIELDS = ("masterordering", "subjectim", "sharedix", "basiccnt")
+
+
+@dataclass(frozen=True)
+class Design:
+    """The planned experiment, the same order of trials for every subject.
+
+    Two steps lead from a trial to its image: `ordering` gives the image's *position* in the subject's own
+    list (NSD's 10k index less 1), `images` what stands there, as a row of imgBrick (NSD's 73k-ID less 1). A
+    position is not an image: only the shared positions hold the same image in every subject.
+    """
+
+    ordering: Int[np.ndarray, " trial"]
+    images: Int[np.ndarray, "subject position"]
+    shared: Bool[np.ndarray, " position"]
+    trials_per_session: int
+
+    @property
+    def planned_sessions(self) -> int:
+        """Sessions each subject was to have."""
+        return len(self.ordering) // self.trials_per_session
+
+    def stimulus_rows(self, subject: str) -> Int[np.ndarray, " position"]:
+        """Row of imgBrick at each position of one subject's list.
+
+        Raises
+        ------
+        ParameterError : the design has no such subject
+        """
+        number = subject_number(subject)
+        if number > len(self.images):
+            raise ParameterError(
+                f"unknown subject {subject!r}: expected one of subj01 to subj{len(self.images):02d}, the "
+                "subjects of the design file. Correct it in the parameters."
+            )
+        return self.images[number - 1]
+
+    def check_sessions(self, subject: str, sessions: int) -> None:
+        """Raise ParameterError unless 1 to all planned sessions are asked of a subject of the design."""
+        self.stimulus_rows(subject)
+        if not 1 <= sessions <= self.planned_sessions:
+            raise ParameterError(
+                f"{subject}: expected between 1 and {self.planned_sessions} sessions, as the design file "
+                f"plans, got {sessions}. Correct the subject's number of sessions in the parameters."
+            )
+
+
+def read_design(layout: Layout, stimuli: int | None = None) -> Design:
+    """Read `nsd_expdesign.mat`, and refuse one that cannot be true.
+
+    `stimuli` is the number of images in the stimuli file, where that is known: no index may point past it.
+
+    Raises
+    ------
+    ReleaseError : the file is missing or unreadable; a field is missing, or holds numbers that are not whole
+        or out of range; the shared images differ between subjects
+    """
+    path = layout.design
+    advice = f"Fetch the file again: {layout.fetch_command(path)}"
+    if not path.is_file():
+        raise ReleaseError(
+            f"{path}: expected the design of the experiment, found no such file. "
+            f"Fetch it: {layout.fetch_command(path)}"
+        )
+    try:
+        content = scipy.io.loadmat(path)
+    # scipy raises whatever the damaged bytes lead to; a MATLAB 7.3 file is a NotImplementedError
+    except Exception as error:
+        raise ReleaseError(
+            f"{path}: expected a MATLAB v5 file, but reading it fails ({error}). {advice}"
+        ) from error
+    missing = [name for name in FIELDS if name not in content]
+    if missing:
+        held = ", ".join(name for name in content if not name.startswith("__")) or "none"
+        raise ReleaseError(
+            f"{path}: expected the fields {', '.join(FIELDS)}, found no {', '.join(missing)} "
+            f"(fields there: {held}). {advice}"
+        )
+    images = _whole_numbers(path, content, "subjectim", stimuli, "images of the stimuli file", advice)
+    positions = images.shape[1]
+    of_subject = "positions in a subject's list of images"
+    ordering = _whole_numbers(path, content, "masterordering", positions, of_subject, advice).ravel()
+    shared_count = content["sharedix"].size
+    sessions = content["basiccnt"].shape[1]
+    if sessions == 0 or len(ordering) % sessions:
+        raise ReleaseError(
+            f"{path}: expected as many trials in every session, found {len(ordering):,} trials (masterordering) "
+            f"in {sessions} sessions (columns of basiccnt). {advice}"
+        )
+    if shared_count > positions:
+        raise ReleaseError(
+            f"{path}: expected at most {positions:,} shared images, the length of a subject's list, found "
+            f"{shared_count:,} (sharedix). {advice}"
+        )
+    differing = np.flatnonzero((images[:, :shared_count] != images[:1, :shared_count]).any(axis=0))
+    if differing.size:
+        raise ReleaseError(
+            f"{path}: expected the first {shared_count:,} columns of subjectim, the shared images, to be the "
+            f"same for every subject, found {differing.size:,} that differ, the first of them column "
+            f"{differing[0] + 1}. {advice}"
+        )
+    return Design(ordering, images, np.arange(positions) < shared_count, len(ordering) // sessions)
+
+
+def _whole_numbers(
+    path: Path, content: Mapping, name: str, limit: int | None, limit_meaning: str, advice: str
+) -> Int[np.ndarray, "row column"]:
+    """One 1-based field of the design, checked and counted from 0."""
+    numbers = np.atleast_2d(content[name])
+    if (
+        numbers.dtype.kind not in "iuf"
+        or not np.isfinite(numbers).all()
+        or (numbers != np.floor(numbers)).any()
+    ):
+        raise ReleaseError(
+            f"{path}: expected whole numbers in {name}, found others ({numbers.dtype}). {advice}"
+        )
+    lowest, highest = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, 0)
+    if lowest < 1 or (limit is not None and highest > limit):
+        upper = "" if limit is None else f" to {limit:,}, the number of {limit_meaning}"
+        raise ReleaseError(
+            f"{path}: expected {name} to hold indices from 1{upper}, found {lowest:,} to {highest:,}. "
+            f"{advice}"
+        )
+    return numbers.astype(np.int64) - 1
+
+
+def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:
+    """The trials of a subject's first `sessions` sessions, in the order they were run.
+
+    Columns: subject; trial, its 0-based position in that order; session, from 1; position, 0-based in the
+    subject's list of images; image_id, NSD's 1-based 73k-ID; repetition, 1 where the subject saw the image
+    for the first time; shared, whether every subject's list holds the image.
+
+    Raises
+    ------
+    ParameterError : an unknown subject, or more sessions than planned
+    """
+    design.check_sessions(subject, sessions)
+    position = design.ordering[: sessions * design.trials_per_session]
+    table = pd.DataFrame(
+        {
+            "subject": subject,
+            "trial": np.arange(len(position)),
+            "session": np.arange(len(position)) // design.trials_per_session + 1,
+            "position": position,
+            "image_id": design.stimulus_rows(subject)[position] + 1,
+            "shared": design.shared[position],
+        }
+    )
+    table.insert(5, "repetition", table.groupby("position").cumcount() + 1)
+    return table
+
+
+def special_positions(design: Design, sessions: Mapping[str, int]) -> Int[np.ndarray, " position"]:
+    """Positions of the shared images that every one of these subjects saw three times, ascending.
+
+    `sessions` is the number of sessions each subject completed. With all eight subjects of NSD these are its
+    "special 515"; with fewer subjects, or fewer of their sessions, they are others.
+
+    Raises
+    ------
+    ParameterError : an unknown subject, or more sessions than planned
+    """
+    special = design.shared.copy()
+    for subject, count in sessions.items():
+        design.check_sessions(subject, count)
+        seen = np.bincount(design.ordering[: count * design.trials_per_session], minlength=len(special))
+        special &= seen >= REPETITIONS
+    return np.flatnonzero(special)

@@ -1,0 +1,186 @@
+"""The images that were shown, at the size a network takes them."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import h5py
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.nsd.layout import Layout
+from gnet.nsd.volumes import spell_shape
+from gnet.progress import track
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+DATASET = "imgBrick"
+
+
+def resize(
+    images: UInt8[np.ndarray, "image y x 3"], pixels: int, filter: str = "bilinear"
+) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
+    """Images at `pixels` x `pixels`, colour before space, by Pillow's filter of that name.
+
+    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases; the interpolation of
+    many other libraries does not, and gives other images. Images that already have the size are passed on unchanged.
+
+    Raises
+    ------
+    ParameterError : an unknown filter, or less than one pixel
+
+    >>> resize(np.full((1, 4, 4, 3), 7, dtype=np.uint8), 2)[0, 0]
+    array([[7, 7],
+           [7, 7]], dtype=uint8)
+    """
+    _check_resampling(pixels, filter)
+    with ThreadPoolExecutor(_threads()) as pool:
+        return _resize(images, pixels, filter, pool)
+
+
+def stimulus_count(layout: Layout) -> int:
+    """Number of images in the stimuli file.
+
+    Raises
+    ------
+    ReleaseError : the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3)
+    """
+    return stimulus_shape(layout)[0]
+
+
+def stimulus_shape(layout: Layout) -> tuple[int, int, int, int]:
+    """Shape (image, y, x, 3) of imgBrick, from the header of its file; raises as `stimulus_count` does."""
+    with _open(layout) as file:
+        return file[DATASET].shape
+
+
+class PreparedImages:
+    """Chosen images at the network's size: an array of known shape, made block by block as it is iterated.
+
+    Iterating yields consecutive uint8 arrays (image, 3, pixels, pixels) of at most `block` images, in the
+    order of `stimulus_rows`. Memory holds one block at a time, and the file is read in its own order if the
+    rows ascend.
+
+    Parameters
+    ----------
+    layout : the release
+    stimulus_rows : 0-based rows of imgBrick
+    pixels : width and height of the prepared images
+    resampling : Pillow's filter, by name
+    block : images read at a time
+
+    Raises
+    ------
+    ReleaseError : the stimuli file is not readable, or has fewer images than the rows name
+    ParameterError : an unknown filter, or less than one pixel
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self,
+        layout: Layout,
+        stimulus_rows: Int[np.ndarray, " image"],
+        pixels: int,
+        resampling: str = "bilinear",
+        block: int = 256,
+    ) -> None:
+        _check_resampling(pixels, resampling)
+        count = stimulus_count(layout)
+        if len(stimulus_rows) and (stimulus_rows.min() < 0 or stimulus_rows.max() >= count):
+            wanted = int(stimulus_rows.max() if stimulus_rows.min() >= 0 else stimulus_rows.min())
+            raise ReleaseError(
+                f"{layout.stimuli}: expected the image with 73k-ID {wanted + 1:,}, which the design names, "
+                f"found {count:,} images. Fetch the file again: {layout.fetch_command(layout.stimuli)}"
+            )
+        self.layout = layout
+        self.stimulus_rows = stimulus_rows
+        self.resampling = resampling
+        self.block = block
+        self.shape = (len(stimulus_rows), 3, pixels, pixels)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[UInt8[np.ndarray, "image 3 pixels pixels"]]:
+        starts = range(0, len(self), self.block)
+        with _open(self.layout) as file, ThreadPoolExecutor(_threads()) as pool:
+            brick = file[DATASET]
+            for start in track(starts, "preparing images"):
+                rows, place = np.unique(self.stimulus_rows[start : start + self.block], return_inverse=True)
+                try:
+                    images = brick[rows]
+                except OSError as error:
+                    raise ReleaseError(
+                        f"{self.layout.stimuli}: expected images {rows[0] + 1:,} to {rows[-1] + 1:,}, but "
+                        f"reading them fails ({error}). "
+                        f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
+                    ) from error
+                yield _resize(images[place], self.shape[-1], self.resampling, pool)
+
+
+def _open(layout: Layout) -> h5py.File:
+    path = layout.stimuli
+    command = layout.fetch_command(path)
+    if not path.is_file():
+        raise ReleaseError(
+            f"{path}: expected the images of the release, found no such file. Fetch it: {command}"
+        )
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ReleaseError(
+            f"{path}: expected an HDF5 file of images, but it cannot be opened ({error}). "
+            f"Fetch the file again: {command}"
+        ) from error
+    brick = file.get(DATASET)
+    if (
+        not isinstance(brick, h5py.Dataset)
+        or brick.dtype != np.uint8
+        or brick.ndim != 4
+        or brick.shape[3] != 3
+    ):
+        if isinstance(brick, h5py.Dataset):
+            found = f"{brick.dtype} of shape {spell_shape(brick.shape)}"
+        else:
+            found = f"only {', '.join(file) or 'nothing'}"
+        file.close()
+        raise ReleaseError(
+            f"{path}: expected a dataset {DATASET} of uint8 (image, y, x, 3), found {found}. "
+            f"Fetch the file again: {command}"
+        )
+    return file
+
+
+def _check_resampling(pixels: int, name: str) -> None:
+    if name not in FILTERS:
+        raise ParameterError(f"unknown resampling filter {name!r}: expected one of {', '.join(FILTERS)}.")
+    if pixels < 1:
+        raise ParameterError(f"size of the prepared images: expected at least 1 pixel, got {pixels}.")
+
+
+def _threads() -> int:
+    return min(8, os.cpu_count() or 1)
+
+
+def _resize(
+    images: UInt8[np.ndarray, "image y x 3"], pixels: int, name: str, pool: ThreadPoolExecutor
+) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
+    if images.shape[1:3] == (pixels, pixels):
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    resized = np.empty((len(images), 3, pixels, pixels), dtype=np.uint8)
+
+    def fill(row: int) -> None:  # Pillow releases the interpreter's lock while it resizes
+        picture = Image.fromarray(images[row]).resize((pixels, pixels), FILTERS[name])
+        resized[row] = np.asarray(picture).transpose(2, 0, 1)
+
+    list(pool.map(fill, range(len(images))))
+    return resized
