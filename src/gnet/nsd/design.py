@@ -99,8 +99,8 @@ def read_design(layout: Layout, stimuli: int | None = None) -> Design:
     sessions = content["basiccnt"].shape[1]
     if sessions == 0 or len(ordering) % sessions:
         raise ReleaseError(
-            f"{path}: expected as many trials in every session, found {len(ordering):,} trials (masterordering) "
-            f"in {sessions} sessions (columns of basiccnt). {advice}"
+            f"{path}: expected as many trials in every session, found {len(ordering):,} trials "
+            f"(masterordering) in {sessions} sessions (columns of basiccnt). {advice}"
         )
     if shared_count > positions:
         raise ReleaseError(

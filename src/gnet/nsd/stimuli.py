@@ -30,8 +30,9 @@ def resize(
 ) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
     """Images at `pixels` x `pixels`, colour before space, by Pillow's filter of that name.
 
-    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases; the interpolation of
-    many other libraries does not, and gives other images. Images that already have the size are passed on unchanged.
+    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases; the interpolation
+    of many other libraries does not, and gives other images. Images that already have the size are passed on
+    unchanged.
 
     Raises
     ------

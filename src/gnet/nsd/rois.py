@@ -1,0 +1,282 @@
+"""Regions of the visual cortex: labels, the masks made of them, and one table of all voxels that matter."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.nsd.layout import Layout
+from gnet.nsd.volumes import coordinates, flat_index, read_volume
+
+log = logging.getLogger(__name__)
+
+_EARLY = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")
+_IPS = ("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5")
+LABELS: dict[str, dict[int, str]] = {
+    family: dict(enumerate(names, start=1))
+    for family, names in {
+        "prf-visualrois": _EARLY,
+        "Kastner2015": (
+            *(*_EARLY, "VO1", "VO2", "PHC1", "PHC2", "MST", "hMT", "LO2", "LO1", "V3b", "V3a"),
+            *(*_IPS, "SPL1", "FEF"),
+        ),
+        "streams": ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
+        "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
+        "floc-faces": ("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"),
+        "floc-places": ("OPA", "PPA", "RSC"),
+        "floc-words": ("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"),
+        "nsdgeneral": ("nsdgeneral",),
+    }.items()
+}
+"""Names of the labels as NSD documents them, for a family without its ctab file. The ctab file wins."""
+
+
+def read_ctab(path: Path) -> dict[int, str]:
+    """Names of a family's labels from its colour table: "value name" a line, anything after that ignored.
+
+    Raises
+    ------
+    ReleaseError : the file is missing, or a line is not of that form
+    """
+    if not path.is_file():
+        raise ReleaseError(
+            f"{path}: expected the names of a family of regions, found no such file. Fetch it."
+        )
+    names = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        words = line.split()
+        if not words or line.lstrip().startswith("#"):
+            continue
+        if len(words) < 2 or not words[0].lstrip("-").isdecimal():
+            raise ReleaseError(
+                f"{path}: expected 'value name' in line {number}, found {line!r}. Fetch the file again."
+            )
+        names[int(words[0])] = words[1]
+    return names
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """One family of regions of one subject: -1 outside the cortex, 0 cortex without label, 1..N a label.
+
+    `names` has the labels above 0. A test of `labels != -1` is all of the cortex: regions are `> 0`.
+    """
+
+    family: str
+    labels: Int[np.ndarray, "x y z"]
+    names: dict[int, str] = field(default_factory=dict)
+    subject: str = ""
+
+
+def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
+    """Read a family's labels and their names, from its ctab file or else, with a warning, from `LABELS`.
+
+    Raises
+    ------
+    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers, or holds a label
+        without a name; an unknown family has no ctab file
+    """
+    path = layout.roi(subject, family)
+    if not path.is_file():
+        raise ReleaseError(
+            f"{path}: expected the volume of the regions {family!r}, found no such file. "
+            f"{families_there(path)} Correct the family in the parameters, or fetch it: {layout.fetch_command(path)}"
+        )
+    labels = read_volume(path, shape).data
+    if labels.dtype.kind == "f":
+        if not (np.isfinite(labels) & (labels == np.rint(labels))).all():
+            raise ReleaseError(
+                f"{path}: expected whole numbers as labels, found others. "
+                f"Fetch the file again: {layout.fetch_command(path)}"
+            )
+        labels = labels.astype(np.int32)
+    elif labels.dtype.kind == "u":
+        labels = labels.astype(np.int64)
+    names = _label_names(layout, subject, family)
+    nameless = sorted(set(np.unique(labels[labels > 0]).tolist()) - set(names))
+    if nameless:
+        raise ReleaseError(
+            f"{path}: expected labels that {layout.ctab(subject, family).name} names, found {nameless} "
+            "without a name. The two do not belong together: fetch both again, "
+            f"{layout.fetch_command(path)} and {layout.fetch_command(layout.ctab(subject, family))}"
+        )
+    return Atlas(family, labels, names, subject)
+
+
+def families_there(path: Path) -> str:
+    """A sentence on which families lie where the volume of one was looked for: a wrong name is likely."""
+    there = sorted(
+        file.name.removesuffix(".nii.gz")
+        for file in path.parent.glob("*.nii.gz")
+        if not file.name.startswith(("lh.", "rh."))
+    )
+    return f"Families there: {', '.join(there) or 'none'}."
+
+
+def _label_names(layout: Layout, subject: str, family: str) -> dict[int, str]:
+    path = layout.ctab(subject, family)
+    documented = LABELS.get(family)
+    if not path.is_file():
+        if documented is None:
+            raise ReleaseError(
+                f"{path}: expected the names of the labels of {family!r}, found no such file. "
+                f"Fetch it: {layout.fetch_command(path)}"
+            )
+        log.warning("%s: no ctab file for %s, its documented labels are taken instead.", subject, family)
+        return dict(documented)
+    names = {value: name for value, name in read_ctab(path).items() if value > 0}
+    if documented is not None and names != documented:
+        differing = sorted(
+            value for value in names.keys() | documented.keys() if names.get(value) != documented.get(value)
+        )
+        log.warning(
+            "%s: the ctab file of %s differs from NSD's documentation in labels %s; the file is followed.",
+            subject,
+            family,
+            ", ".join(f"{value} ({names.get(value)}, not {documented.get(value)})" for value in differing),
+        )
+    return names
+
+
+def early_visual(prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """V1 to hV4: every label of prf-visualrois."""
+    return prf > 0
+
+
+def joined_visual(
+    kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]
+) -> Int[np.ndarray, "x y z"]:
+    """Kastner2015's labels, overwritten by prf-visualrois' where that has one.
+
+    The first seven labels of both name the same areas; those mapped in the subject are nearer the truth than
+    those of the probabilistic atlas.
+    """
+    return np.where(prf > 0, prf, kastner)
+
+
+def visual(kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """All visual areas: every label of either atlas."""
+    return joined_visual(kastner, prf) > 0
+
+
+def nsdgeneral(labels: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """NSD's own mask of responsive posterior cortex: label 1, not merely anything but -1."""
+    return labels == 1
+
+
+def tight_whole_brain(
+    aseg: Int[np.ndarray, "x y z"],
+    nsdgeneral: Int[np.ndarray, "x y z"],
+    kastner: Int[np.ndarray, "x y z"],
+) -> Bool[np.ndarray, "x y z"]:
+    """The brain without its surroundings: segmented, in nsdgeneral, or cortex to Kastner2015 (label 0 too).
+
+    All three are label volumes as they are read. The published mask is this one after `inflate`.
+    """
+    return (aseg != 0) | (nsdgeneral == 1) | (kastner >= 0)
+
+
+def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """The mask with its gaps filled and its surface moved out by a voxel; single voxels do not grow.
+
+    After smoothing with weights (0.5, 1, 0.5) along each axis in turn, the voxels that reach 1 belong to it.
+    What leaves the volume on one side comes in on the other, as in the published code.
+
+    >>> mask = np.zeros((5, 5, 5), dtype=bool)
+    >>> mask[[1, 3], 2, 2] = True
+    >>> inflate(mask)[:, 2, 2]
+    array([False,  True,  True,  True, False])
+    """
+    weight = mask.astype(np.float32)  # sums of eighths: exact
+    for axis in range(weight.ndim):
+        weight = weight + 0.5 * (np.roll(weight, 1, axis) + np.roll(weight, -1, axis))
+    return weight >= 1
+
+
+def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
+    """The voxels that carry any of these labels of one family.
+
+    Raises
+    ------
+    ParameterError : the family has no label of that name
+    ReleaseError : no voxel carries any of them
+    """
+    unknown = [label for label in labels if label not in atlas.names.values()]
+    if unknown:
+        raise ParameterError(
+            f"unknown label {', '.join(unknown)} in the family {atlas.family!r}: expected one of "
+            f"{', '.join(atlas.names.values())}. Correct the area in the parameters."
+        )
+    mask = np.isin(atlas.labels, [value for value, name in atlas.names.items() if name in labels])
+    if not mask.any():
+        raise ReleaseError(
+            f"{atlas.subject or 'this subject'}: expected voxels labelled {', '.join(labels)} in "
+            f"{atlas.family!r}, found none. Take the area out of the parameters, or the subject."
+        )
+    return mask
+
+
+def voxel_table(
+    subject: str,
+    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
+    areas: Mapping[str, Bool[np.ndarray, "x y z"]],
+    atlases: Mapping[str, Atlas],
+    ncsnr: Float[np.ndarray, "x y z"],
+) -> pd.DataFrame:
+    """One row for each voxel in any mask or area, ascending by voxel index.
+
+    Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that has the
+    voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where the release
+    has NaN; in_<name> for every mask and area, for areas may share voxels.
+
+    Parameters
+    ----------
+    masks, areas : volumes by name
+    atlases : the atlas each area is defined in, by the area's name
+    ncsnr : the release's volume of that name
+
+    Raises
+    ------
+    ParameterError : a mask and an area of the same name
+    ReleaseError : every ncsnr among these voxels is NaN, or there is no voxel at all
+    """
+    both = sorted(set(masks) & set(areas))
+    if both:
+        raise ParameterError(
+            f"{', '.join(both)}: expected different names for masks and areas. "
+            "Rename the area in the parameters."
+        )
+    volumes = {**masks, **areas}
+    anywhere = np.zeros(ncsnr.shape, dtype=bool)
+    for volume in volumes.values():
+        anywhere |= volume
+    index = flat_index(anywhere)
+    if not index.size:
+        raise ReleaseError(
+            f"{subject}: expected voxels in {', '.join(volumes) or 'some mask'}, found none at all."
+        )
+    table = pd.DataFrame({"subject": subject, "voxel_index": index})
+    table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
+    area = np.full(len(index), "", dtype=object)
+    label = np.full(len(index), "", dtype=object)
+    for name, mask in areas.items():
+        here = mask.ravel()[index] & (area == "")
+        area[here] = name
+        values = atlases[name].labels.ravel()[index[here]]
+        label[here] = pd.Series(values).map(atlases[name].names).fillna("").to_numpy()
+    table["area"], table["label"] = area, label
+    table["ncsnr"] = ncsnr.ravel()[index]
+    missing = int(table["ncsnr"].isna().sum())
+    if missing == len(table):
+        raise ReleaseError(
+            f"{subject}: expected an ncsnr for the voxels of {', '.join(volumes)}, found NaN in all "
+            f"{missing:,}. The ncsnr volume is damaged or of another subject: fetch ncsnr.nii.gz again."
+        )
+    if missing:
+        log.info("%s: ncsnr is NaN in %d of %d voxels; they stay in the table.", subject, missing, len(table))
+    return table.assign(**{f"in_{name}": volume.ravel()[index] for name, volume in volumes.items()})
