@@ -27,8 +27,21 @@ class BlockStream(Protocol):
         """Yield arrays of shape (n, *shape[1:]) whose n add up to shape[0]."""
 
 
+def is_block_stream(value: object) -> bool:
+    """Whether the value is to be written a block at a time; an array in memory is not.
+
+    >>> is_block_stream(np.zeros(3))
+    False
+    """
+    return (
+        isinstance(value, BlockStream)
+        and isinstance(value.dtype, np.dtype)
+        and not isinstance(value, (np.ndarray, np.generic))
+    )
+
+
 def consecutive(stream: BlockStream, name: str) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield each block with the rows it fills, and check that the stream keeps its word; `name` is for errors.
+    """Yield each block with the rows it fills, and check that `stream` keeps its word; errors call it `name`.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from gnet.io.atomic import atomic_path
-from gnet.io.blocks import BlockStream, consecutive
+from gnet.io.blocks import BlockStream, consecutive, is_block_stream
 from gnet.io.local import LocalDataset, table_preview
 
 BLOCK_BYTES = 64 * 2**20
@@ -39,8 +39,8 @@ class HDF5Dataset(LocalDataset):
       so that the next subject is computed after the last one is written.
 
     `None` is refused, because HDF5 has no word for it. NaN stays NaN. Loading gives a `Stored`, which reads
-    from the file what is asked for. `save_args` go to h5py for every array that is not a single value, empty or
-    of strings: `compression`, `compression_opts`, `shuffle`, `chunks`.
+    from the file what is asked for. `save_args` go to h5py for every array that is not a single value, empty
+    or of strings: `compression`, `compression_opts`, `shuffle`, `chunks`.
 
     ```yaml
     betas:
@@ -111,7 +111,7 @@ class Stored(Mapping):
     path: Path
     group: str = "/"
 
-    def __getitem__(self, key: str) -> Stored | StoredArray | str | bool | int | float | np.ndarray:
+    def __getitem__(self, key: object) -> Stored | StoredArray | str | bool | int | float | np.ndarray:
         """Look one key up; KeyError tells which there are."""
         with _opened(self.path) as file:
             group = file[self.group]
@@ -151,9 +151,10 @@ class Stored(Mapping):
 class StoredArray:
     """An array of an HDF5 file, read when indexed. Nothing is open between two reads.
 
-    `array[a:b, c]` reads just that: integers and slices with positive steps on every axis. `array[rows]` takes
-    a list or an array of rows, integers in any order or a mask. `numpy.asarray(array)` reads everything.
-    Strings come as NumPy strings, and `dtype` is then `<U0`: their length is known once they are read.
+    `array[a:b, c]` reads just that: integers and slices with positive steps on every axis. `array[rows]`
+    takes a list or an array of rows, integers in any order or a mask. `numpy.asarray(array)` reads
+    everything. Strings come as NumPy strings, and `dtype` is then `<U0`: their length is known once they are
+    read.
     """
 
     path: Path
@@ -288,7 +289,7 @@ def _write(group: h5py.Group, key: str, value: Any, save_args: Mapping[str, Any]
         _write_array(group, key, value, save_args)
     elif isinstance(value, StoredArray):
         _write_stored(group, key, value, save_args)
-    elif isinstance(value, BlockStream) and not isinstance(value, pd.Series):
+    elif is_block_stream(value):
         _write_blocks(group, key, value, save_args)
     elif isinstance(value, Callable):
         _write(group, key, value(), save_args)

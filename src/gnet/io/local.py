@@ -73,10 +73,14 @@ class LocalDataset(AbstractVersionedDataset):
         self._save_args = dict(save_args or {})
         self.metadata = metadata
         super().__init__(filepath=PurePosixPath(path), version=version)
+        self._check()
 
     # Kedro records each subclass's arguments by this signature; without it an inherited constructor would be
     # recorded as (args, kwargs), and the catalog could not be written out again.
     __init__.__signature__ = inspect.signature(__init__)  # type: ignore[attr-defined]
+
+    def _check(self) -> None:
+        """Raise DatasetError for a path or an argument that the class cannot serve."""
 
     def _describe(self) -> dict[str, Any]:
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,17 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from gnet.io.atomic import atomic_path
-from gnet.io.blocks import BlockStream, consecutive
+from gnet.io.blocks import consecutive, is_block_stream
 from gnet.io.local import LocalDataset, table_preview
 
 
 class NumpyDataset(LocalDataset):
     """One array in one `.npy` file, loaded as a read-only memory map.
 
-    Saving takes an array, or a block stream (`gnet.io.blocks`) that is written a block at a time. Loading maps
-    the file: rows come from disk when they are indexed, and writing into them raises. `load_args: {mmap_mode:
-    null}` reads everything into memory instead. A memory map must not pass through a dataset that copies: a copy
-    is whole in memory.
+    Saving takes an array, or a block stream (`gnet.io.blocks`) that is written a block at a time. Loading
+    maps the file: rows come from disk when they are indexed, and writing into them raises. `load_args:
+    {mmap_mode: null}` reads everything into memory instead. A memory map must not pass through a dataset that
+    copies: a copy is whole in memory.
 
     ```yaml
     images:
@@ -38,8 +38,7 @@ class NumpyDataset(LocalDataset):
 
     ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str]] = frozenset({"mmap_mode"})
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def _check(self) -> None:
         self._mmap_mode = self._load_args.get("mmap_mode", "r")
         if self._mmap_mode not in {"r", None}:
             raise DatasetError(
@@ -70,16 +69,16 @@ class NumpyDataset(LocalDataset):
         Raises
         ------
         DatasetError
-            if `data` is neither an array of booleans, numbers or strings nor a block stream that keeps its word.
+            if `data` is neither an array of booleans, numbers or strings nor a block stream.
         """
-        if isinstance(data, np.ndarray) or not isinstance(data, BlockStream):
-            data = _checked(data, str(self._filepath))
+        if not is_block_stream(data):
+            array = _checked(data, str(self._filepath))
             with atomic_path(self._get_save_path()) as part, part.open("wb") as file:
-                np.save(file, data, allow_pickle=False)
+                np.save(file, array, allow_pickle=False)
             return
         with atomic_path(self._get_save_path()) as part, part.open("wb") as file:
             header = {
-                "descr": np.lib.format.dtype_to_descr(np.dtype(data.dtype)),
+                "descr": np.lib.format.dtype_to_descr(data.dtype),
                 "fortran_order": False,
                 "shape": tuple(int(length) for length in data.shape),
             }
@@ -90,7 +89,11 @@ class NumpyDataset(LocalDataset):
     def preview(self) -> TablePreview:
         """Shape, type and size in megabytes, for Kedro-Viz; the values are not read."""
         array = np.load(self._readable(), mmap_mode="r", allow_pickle=False)
-        row = {"shape": str(array.shape), "dtype": str(array.dtype), "megabytes": round(array.nbytes / 1e6, 3)}
+        row = {
+            "shape": str(array.shape),
+            "dtype": str(array.dtype),
+            "megabytes": round(array.nbytes / 1e6, 3),
+        }
         return table_preview(pd.DataFrame([row]))
 
 

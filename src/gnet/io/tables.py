@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -16,10 +15,10 @@ from gnet.io.local import LocalDataset, table_preview
 class TableDataset(LocalDataset):
     """A pandas table in a `.csv` or `.parquet` file; the suffix decides.
 
-    Differs from the pandas datasets of kedro-datasets in two ways. A file appears under its name only when it is
-    complete. And in CSV an empty string stays an empty string while a missing value is written as `NaN`, so
-    that a voxel without a label is not mistaken for missing data; numbers come back to the last bit. Row labels
-    are not written to CSV.
+    Differs from the pandas datasets of kedro-datasets in two ways. A file appears under its name only when it
+    is complete. And in CSV an empty string stays an empty string while a missing value is written as `NaN`,
+    so that a voxel without a label is not mistaken for missing data; numbers come back to the last bit. Row
+    labels are not written to CSV.
 
     `load_args` and `save_args` go to `pandas.read_csv` and `to_csv`, or `read_parquet` and `to_parquet`.
 
@@ -41,15 +40,10 @@ class TableDataset(LocalDataset):
 
     ACCEPTED_LOAD_ARGS: ClassVar[None] = None
     ACCEPTED_SAVE_ARGS: ClassVar[None] = None
-    CSV_LOAD_ARGS: ClassVar[dict[str, Any]] = {
-        "keep_default_na": False,
-        "na_values": ["NaN"],
-        "float_precision": "round_trip",
-    }
+    CSV_LOAD_ARGS: ClassVar[dict[str, Any]] = {"keep_default_na": False, "na_values": ["NaN"]}
     CSV_SAVE_ARGS: ClassVar[dict[str, Any]] = {"index": False, "na_rep": "NaN"}
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def _check(self) -> None:
         suffix = self._filepath.suffix
         if suffix not in {".csv", ".parquet"}:
             raise DatasetError(
@@ -98,7 +92,7 @@ class TableDataset(LocalDataset):
 
     def preview(self, nrows: int = 20) -> TablePreview:
         """First rows, for Kedro-Viz."""
-        path = Path(self._readable())
-        if self._is_csv:
-            return table_preview(pd.read_csv(path, **{**self.CSV_LOAD_ARGS, **self._load_args, "nrows": nrows}))
-        return table_preview(self.load().head(nrows))
+        path = self._readable()
+        if not self._is_csv:
+            return table_preview(self.load().head(nrows))
+        return table_preview(pd.read_csv(path, **{**self.CSV_LOAD_ARGS, **self._load_args, "nrows": nrows}))

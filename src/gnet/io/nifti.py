@@ -1,0 +1,181 @@
+"""Brain volumes as NIfTI files: one, or a folder of named ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import nibabel
+import pandas as pd
+from kedro.io.core import DatasetError
+from kedro_datasets._typing import TablePreview
+
+from gnet.io.atomic import atomic_folder, new_folders
+from gnet.io.local import LocalDataset, table_preview
+from gnet.nsd.volumes import Volume, read_volume, write_volume
+
+SUFFIX = ".nii.gz"
+
+
+class NiftiDataset(LocalDataset):
+    """One volume (x, y, z) with its affine in a `.nii.gz` file; saved from and loaded as a `Volume`.
+
+    ```yaml
+    ncsnr_map:
+      type: gnet.io.nifti.NiftiDataset
+      filepath: ${globals:data_root}/08_reporting/ncsnr.nii.gz
+      versioned: true
+    ```
+    """
+
+    def _check(self) -> None:
+        if not self._filepath.name.endswith(SUFFIX):
+            raise DatasetError(
+                f"{self._filepath}: expected a name that ends in {SUFFIX}; rename the file in the catalog"
+            )
+
+    def load(self) -> Volume:
+        """Read the volume.
+
+        Raises
+        ------
+        DatasetError
+            if there is no such file, or it is not a complete volume.
+        """
+        return read_volume(self._readable())
+
+    def save(self, data: object) -> None:
+        """Write under a temporary name, then rename: after an error, nothing is left.
+
+        Raises
+        ------
+        DatasetError
+            if `data` is no `Volume`.
+        """
+        volume = _checked(data, str(self._filepath))
+        path = Path(self._get_save_path())
+        with new_folders(path.parent):
+            write_volume(path, volume.data, volume.affine)
+
+    def preview(self) -> TablePreview:
+        """Shape and type, for Kedro-Viz; read from the header."""
+        path = self._readable()
+        return table_preview(pd.DataFrame([_header(path.name, path)]))
+
+
+class VolumesDataset(LocalDataset):
+    """Named volumes in a folder, saved and replaced as a whole, loaded one at a time when asked for.
+
+    Saving takes a mapping of names such as `subj01/early_visual` to a `Volume`, or to a callable without
+    arguments that returns one when its turn comes. Loading gives the same mapping as `StoredVolumes`. A
+    folder that holds anything else than volumes is never replaced.
+
+    ```yaml
+    masks:
+      type: gnet.io.nifti.VolumesDataset
+      filepath: ${globals:data_root}/03_primary/masks
+    ```
+    """
+
+    def load(self) -> StoredVolumes:
+        """List the volumes; each is read when it is looked up.
+
+        Raises
+        ------
+        DatasetError
+            if there is no such folder, or no volume in it.
+        """
+        volumes = StoredVolumes(self._readable())
+        if not len(volumes):
+            raise DatasetError(
+                f"{volumes.folder}: expected {SUFFIX} files, found none; run the pipeline that makes them"
+            )
+        return volumes
+
+    def save(self, data: object) -> None:
+        """Write a folder under a temporary name, then rename it: all volumes or none.
+
+        Raises
+        ------
+        DatasetError
+            if `data` is no mapping of names to volumes, is empty, or the folder holds other files.
+        """
+        if not isinstance(data, Mapping) or not data:
+            found = "an empty one" if isinstance(data, Mapping) else type(data).__name__
+            raise DatasetError(f"{self._filepath}: expected a mapping of names to volumes, found {found}")
+        path = Path(self._get_save_path())
+        others = [file for file in path.rglob("*") if file.is_file() and not _is_volume(file)]
+        if others:
+            raise DatasetError(
+                f"{path}: expected a folder of {SUFFIX} files only, as it is replaced as a whole, "
+                f"found {others[0].relative_to(path)}; move it away or give another folder"
+            )
+        with atomic_folder(path) as part:
+            for name, value in data.items():
+                file = part / _file_name(name, str(path))
+                volume = _checked(value() if isinstance(value, Callable) else value, f"{path}: '{name}'")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_volume(file, volume.data, volume.affine)
+
+    def preview(self, nrows: int = 100) -> TablePreview:
+        """Name, shape and type of each volume, for Kedro-Viz; read from the headers."""
+        volumes = self.load()
+        rows = [_header(name, volumes.path(name)) for name in list(volumes)[:nrows]]
+        return table_preview(pd.DataFrame(rows))
+
+    def _exists(self) -> bool:
+        return len(StoredVolumes(Path(self._get_load_path()))) > 0
+
+
+@dataclass(frozen=True)
+class StoredVolumes(Mapping):
+    """Volumes of a folder by name, sorted; each is read from disk whenever it is looked up."""
+
+    folder: Path
+
+    def __getitem__(self, name: str) -> Volume:
+        """Read one volume; KeyError tells which there are."""
+        if name not in list(self):
+            raise KeyError(f"{self.folder}: no '{name}', only {', '.join(self) or 'nothing'}")
+        return read_volume(self.path(name))
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        files = (file for file in self.folder.rglob(f"*{SUFFIX}") if _is_volume(file))
+        return iter(sorted(file.relative_to(self.folder).as_posix().removesuffix(SUFFIX) for file in files))
+
+    def __len__(self) -> int:
+        """Count the volumes."""
+        return sum(1 for _ in self)
+
+    def path(self, name: str) -> Path:
+        """File of a volume."""
+        return self.folder / f"{name}{SUFFIX}"
+
+
+def _is_volume(file: Path) -> bool:
+    return file.name.endswith(SUFFIX) and file.name != SUFFIX
+
+
+def _file_name(name: object, path: str) -> str:
+    parts = PurePosixPath(name).parts if isinstance(name, str) else ()
+    if not parts or name != "/".join(parts) or any(part.startswith(".") or part == "/" for part in parts):
+        raise DatasetError(
+            f"{path}: expected names such as 'subj01/V1', found {name!r}; use words separated by single '/'"
+        )
+    return f"{name}{SUFFIX}"
+
+
+def _checked(data: object, where: str) -> Volume:
+    if not isinstance(data, Volume):
+        raise DatasetError(
+            f"{where}: expected a gnet.nsd.volumes.Volume, which has data and affine, "
+            f"found {type(data).__name__}"
+        )
+    return data
+
+
+def _header(name: str, path: Path) -> dict[str, str]:
+    image = nibabel.load(path)
+    return {"name": name, "shape": str(image.shape), "dtype": str(image.get_data_dtype())}
