@@ -1,4 +1,4 @@
-"""Where each file of the release lies, and whether all that a run needs is there and whole."""
+"""Where each file of the release lies, and the command that fetches it."""
 
 import re
 import shlex

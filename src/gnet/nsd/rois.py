@@ -85,7 +85,8 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
     if not path.is_file():
         raise ReleaseError(
             f"{path}: expected the volume of the regions {family!r}, found no such file. "
-            f"{families_there(path)} Correct the family in the parameters, or fetch it: {layout.fetch_command(path)}"
+            f"{families_there(path)} Correct the family in the parameters, or fetch it: "
+            f"{layout.fetch_command(path)}"
         )
     labels = read_volume(path, shape).data
     if labels.dtype.kind == "f":

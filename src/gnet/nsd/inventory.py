@@ -1,0 +1,324 @@
+"""Whether every file that a run needs is there and whole, found out from headers before anything is read."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+import pandas as pd
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.nsd import betas
+from gnet.nsd.design import Design, read_design
+from gnet.nsd.layout import AGREEMENT, FILE_FORMATS, Layout, check_file_format, subject_number
+from gnet.nsd.rois import LABELS, families_there, read_ctab
+from gnet.nsd.stimuli import stimulus_shape
+from gnet.nsd.volumes import UNREADABLE, spell_shape
+
+PROBLEMS_SHOWN = 10
+
+COLUMNS = (
+    "subject",
+    "session",
+    "kind",
+    "path",
+    "expected",
+    "found",
+    "size_bytes",
+    "shape",
+    "problem",
+    "command",
+)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says of its numbers; `shape` is (x, y, z) or (x, y, z, trial) in either format."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+def inventory(
+    layout: Layout,
+    sessions: Mapping[str, int],
+    families: Sequence[str],
+    file_format: str,
+    images: bool = True,
+) -> pd.DataFrame:
+    """List every file that a run needs, what is wrong with it, and the command that fetches it.
+
+    Only headers and file sizes are read: a release of 284 sessions takes seconds. A row's `problem` is ""
+    where the file is as it should be. That is: present and readable; as long as its header says; betas of
+    int16 with the design's number of trials per session; every volume of a subject of one shape; NIfTI and
+    HDF5 of a session, where both are there, of one shape; at least as many images as the design names.
+
+    Parameters
+    ----------
+    layout : the release
+    sessions : number of sessions of each subject, from the first
+    families : families of regions whose volumes are needed
+    file_format : of the betas, "hdf5" or "nifti"
+    images : whether the stimuli are needed too
+
+    Returns
+    -------
+    Columns: subject ("" for files of all subjects); session, from 1, missing for other files; kind: design,
+    stimuli, betas, valid_session, ncsnr, aseg, roi or ctab; path below the root; expected and found, in
+    words; size_bytes; shape, in the file's own order of axes; problem; command.
+
+    Raises
+    ------
+    ParameterError : no subject, an unknown subject or file format, more sessions than the design plans
+    """
+    check_file_format(file_format)
+    if not sessions:
+        raise ParameterError("expected at least one subject, got none. Name one in the parameters.")
+    for subject in sessions:
+        subject_number(subject)
+    rows = []
+    design, problem = None, ""
+    try:
+        design = read_design(layout)
+    except ReleaseError as error:
+        problem = _beyond_path(error, layout.design)
+    rows.append(_row(layout, layout.design, "design", "design of the experiment", problem=problem))
+    if images:
+        rows.append(_stimuli_row(layout, design))
+    for subject, count in sessions.items():
+        if design is not None:
+            design.check_sessions(subject, count)
+        trials = None if design is None else design.trials_per_session
+        rows += _subject_rows(layout, subject, count, trials, list(dict.fromkeys(families)), file_format)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype({"session": "Int64", "size_bytes": "Int64"})
+
+
+def refuse_incomplete(inventory: pd.DataFrame) -> None:
+    """Stop where a file of the inventory is missing or damaged, saying which and how to fetch them.
+
+    Raises
+    ------
+    ReleaseError : the first problems, how many more there are, the agreement that comes before any download,
+        and the command for every file concerned
+    """
+    wrong = inventory[inventory["problem"] != ""]
+    if wrong.empty:
+        return
+    lines = [f"- {row.path}: {row.problem}" for row in wrong.head(PROBLEMS_SHOWN).itertuples()]
+    if len(wrong) > PROBLEMS_SHOWN:
+        lines.append(f"- and {len(wrong) - PROBLEMS_SHOWN:,} more")
+    raise ReleaseError(
+        "\n".join(
+            [
+                f"the release: expected {len(inventory):,} files that are there and whole, "
+                f"found {len(wrong):,} that are not:",
+                *lines,
+                AGREEMENT,
+                "Then fetch them:",
+                *wrong["command"].drop_duplicates(),
+            ]
+        )
+    )
+
+
+def _row(
+    layout: Layout,
+    path: Path,
+    kind: str,
+    expected: str,
+    found: str | None = None,
+    problem: str = "",
+    subject: str = "",
+    session: int | None = None,
+    shape: tuple[int, ...] = (),
+) -> dict:
+    there = path.is_file()
+    if found is None:
+        found = ("unusable" if problem else "as expected") if there else "missing"
+    return {
+        "subject": subject,
+        "session": session,
+        "kind": kind,
+        "path": layout.relative(path),
+        "expected": expected,
+        "found": found,
+        "size_bytes": path.stat().st_size if there else None,
+        "shape": spell_shape(shape),
+        "problem": problem,
+        "command": layout.fetch_command(path),
+    }
+
+
+def _beyond_path(error: ReleaseError, path: Path) -> str:
+    """The message without the path before it and the command after it, which have columns of their own."""
+    return str(error).removeprefix(f"{path}: ").partition(" Fetch ")[0]
+
+
+def _stimuli_row(layout: Layout, design: Design | None) -> dict:
+    needed = None if design is None else int(design.images.max()) + 1
+    expected = "uint8 images (image, y, x, 3)" if needed is None else f"{needed:,} uint8 images or more"
+    path = layout.stimuli
+    try:
+        shape = stimulus_shape(layout)
+    except ReleaseError as error:
+        return _row(layout, path, "stimuli", expected, problem=_beyond_path(error, path))
+    found = f"{shape[0]:,} images"
+    problem = ""
+    if needed is not None and shape[0] < needed:
+        problem = f"expected {needed:,} images, as the design names, found {shape[0]:,}"
+    elif _cut_short(path, "imgBrick"):
+        problem = f"the file is truncated: {shape[0]:,} images do not fit into its size"
+    return _row(layout, path, "stimuli", expected, found, problem, shape=shape)
+
+
+def _subject_rows(
+    layout: Layout,
+    subject: str,
+    sessions: int,
+    trials: int | None,
+    families: Sequence[str],
+    file_format: str,
+) -> list[dict]:
+    """Probe a subject's files, agree on one shape for the volumes, then judge each file by it."""
+    files = [(layout.betas(subject, n, file_format), "betas", n) for n in range(1, sessions + 1)]
+    files += [(layout.valid_session(subject, n), "valid_session", n) for n in range(1, sessions + 1)]
+    files += [(layout.ncsnr(subject), "ncsnr", None), (layout.aseg(subject), "aseg", None)]
+    files += [(layout.roi(subject, family), "roi", None) for family in families]
+    headers = {path: _probe(path) for path, _, _ in files}
+    shapes = [header.shape[:3] for header in headers.values() if isinstance(header, _Header)]
+    volume = Counter(shapes).most_common(1)[0][0] if shapes else None
+    last_there = max((n for path, kind, n in files if kind == "betas" and path.is_file()), default=0)
+    rows = []
+    for path, kind, session in files:
+        header = headers[path]
+        expected, found, problem = _judge(path, kind, header, volume, trials)
+        if not path.is_file():
+            if kind == "valid_session":
+                found, problem = "absent; constant voxels are left out instead", ""
+            elif kind == "betas" and session < last_there:
+                problem = f"missing in the middle: session {last_there} is there, session {session} is not"
+            elif kind == "roi":
+                problem = f"missing. {families_there(path)}"
+        elif kind == "betas" and not problem:
+            problem = _disagreement(layout, subject, session, file_format, header)
+        shape = header.shape if isinstance(header, _Header) else ()
+        in_file = shape[::-1] if path.suffix == ".hdf5" else shape
+        rows.append(_row(layout, path, kind, expected, found, problem, subject, session, in_file))
+    return rows + [_ctab_row(layout, subject, family) for family in families]
+
+
+def _judge(
+    path: Path, kind: str, header: _Header | str, volume: tuple[int, ...] | None, trials: int | None
+) -> tuple[str, str, str]:
+    """What was expected of a volume or session, what was found, and the problem."""
+    size = "the subject's volume" if volume is None else spell_shape(volume)
+    if kind == "betas":
+        count = "" if trials is None else f"{trials} "
+        expected = f"int16, {count}trials of {size}"
+    else:
+        expected = f"volume of {size}"
+    if not isinstance(header, _Header):
+        return expected, "missing" if not path.is_file() else "unreadable", header
+    found = spell_shape(header.shape)
+    if kind != "betas":
+        problem = "" if header.shape == volume else f"expected a volume of {size}, found {found}"
+        return expected, f"volume of {found}", problem
+    found = f"{header.dtype}, {header.shape[3]} trials of {spell_shape(header.shape[:3])}"
+    if header.dtype.kind != "i" or header.dtype.itemsize != 2:
+        problem = f"expected int16, found {header.dtype}"
+    elif header.shape[:3] != volume:
+        problem = f"expected volumes of {size}, as the subject's other files have, found {found}"
+    elif trials is not None and header.shape[3] != trials:
+        problem = f"expected {trials} trials in the session, as the design plans, found {header.shape[3]}"
+    else:
+        problem = ""
+    return expected, found, problem
+
+
+def _probe(path: Path) -> _Header | str:
+    """The header of a NIfTI or HDF5 file, or what is wrong with it."""
+    if not path.is_file():
+        return "missing"
+    try:
+        return _hdf5_header(path) if path.suffix == ".hdf5" else _nifti_header(path)
+    except ReleaseError as error:
+        return str(error)
+    except UNREADABLE as error:
+        return f"damaged or truncated: it cannot be opened ({error})"
+
+
+def _nifti_header(path: Path) -> _Header:
+    image = nibabel.load(path)
+    dtype, shape = image.get_data_dtype(), image.shape
+    whole = image.dataobj.offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        promised = int.from_bytes(file.read(), "little")  # gzip ends with the length of what it holds
+    if promised != whole % 2**32:
+        raise ReleaseError("truncated: its end is not where its header puts it")
+    betas_like = path.name.startswith("betas_session")
+    if len(shape) != (4 if betas_like else 3):
+        raise ReleaseError(
+            f"expected axes {'x, y, z, trial' if betas_like else 'x, y, z'}, found shape {spell_shape(shape)}"
+        )
+    if betas_like and (image.dataobj.slope, image.dataobj.inter) != (1, 0):
+        raise ReleaseError("expected plain int16, found numbers to be scaled")
+    return _Header(dtype, shape)
+
+
+def _hdf5_header(path: Path) -> _Header:
+    with h5py.File(path, "r") as file:
+        stored = file.get(betas.DATASET)
+        if not isinstance(stored, h5py.Dataset):
+            raise ReleaseError(
+                f"expected a dataset {betas.DATASET!r}, found {', '.join(file) or 'an empty file'}"
+            )
+        if stored.ndim != 4:
+            raise ReleaseError(f"expected axes trial, z, y, x, found shape {spell_shape(stored.shape)}")
+        header = _Header(stored.dtype, stored.shape[::-1])
+    if _cut_short(path, betas.DATASET):
+        raise ReleaseError("truncated: its numbers do not fit into its size")
+    return header
+
+
+def _cut_short(path: Path, dataset: str) -> bool:
+    """Whether an uncompressed dataset is larger than the file that should hold it.
+
+    A file that was cut is refused when it is opened; one that was never filled, by a writer that was
+    interrupted, is not: its missing chunks would read as zeros.
+    """
+    with h5py.File(path, "r") as file:
+        stored = file[dataset]
+        return stored.id.get_create_plist().get_nfilters() == 0 and stored.nbytes > path.stat().st_size
+
+
+def _disagreement(layout: Layout, subject: str, session: int, file_format: str, header: _Header) -> str:
+    """Compare a session with the same in the other format, where that is there and can be read."""
+    for other_format in FILE_FORMATS:
+        other = _probe(layout.betas(subject, session, other_format)) if other_format != file_format else None
+        if isinstance(other, _Header) and other.shape != header.shape:
+            return (
+                f"{spell_shape(header.shape)} (x, y, z, trial), but {spell_shape(other.shape)} as "
+                f"{other_format}: one of the two is not this session"
+            )
+    return ""
+
+
+def _ctab_row(layout: Layout, subject: str, family: str) -> dict:
+    path = layout.ctab(subject, family)
+    expected = f"names of the labels of {family}"
+    if not path.is_file():
+        if family in LABELS:
+            found, problem = "absent; NSD's documented names are taken instead", ""
+        else:
+            found, problem = "missing", "missing"
+        return _row(layout, path, "ctab", expected, found, problem, subject)
+    try:
+        names = read_ctab(path)
+    except ReleaseError as error:
+        return _row(layout, path, "ctab", expected, None, _beyond_path(error, path), subject)
+    return _row(layout, path, "ctab", expected, f"{len(names)} names", "", subject)
