@@ -1,0 +1,125 @@
+"""How well voxels are predicted, on single trials and on image averages, and how well they could be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.nsd.noise_ceiling import noise_ceiling
+from gnet.nsd.split import image_average
+
+FEV_CEILING = 5.0
+"""Percent: voxels whose noise ceiling is lower have no fraction of explainable variance (paper, Methods)."""
+
+
+def voxel_correlation(
+    measured: Float[np.ndarray, "trial voxel"], predicted: Float[np.ndarray, "trial voxel"]
+) -> Float[np.ndarray, " voxel"]:
+    """Pearson correlation over trials, in double precision; NaN where either side is constant.
+
+    Differs from the published code: there, NaN became 0 without a count.
+
+    >>> measured = np.array([[0., 1, 5], [1, 0, 5], [2, 2, 5]])
+    >>> predicted = np.array([[1., 0, 0], [2, 2, 1], [3, 1, 0]])
+    >>> voxel_correlation(measured, predicted).round(3)  # the third voxel never varies
+    array([ 1. , -0.5,  nan])
+    """
+    centred = []
+    for values in (measured, predicted):
+        values = np.asarray(values, np.float64)
+        deviation = values - values.mean(0)
+        deviation[:, (values == values[0]).all(0)] = np.nan  # exactly, not up to the mean's rounding
+        centred.append(deviation)
+    covariance = np.einsum("tv,tv->v", *centred)
+    energy = [np.einsum("tv,tv->v", deviation, deviation) for deviation in centred]
+    return covariance / np.sqrt(energy[0] * energy[1])
+
+
+def explained_fraction(
+    variance_explained: Float[np.ndarray, " voxel"], ceiling: Float[np.ndarray, " voxel"]
+) -> Float[np.ndarray, " voxel"]:
+    """Fraction of explainable variance (FEV), in percent; NaN where the ceiling is below 5 % or unknown.
+
+    The FEV of an area is the mean of this over its voxels, not the ratio of two means (paper, Methods).
+
+    >>> explained_fraction(np.array([10.0, 1.0]), np.array([20.0, 4.0]))
+    array([50., nan])
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(ceiling >= FEV_CEILING, 100 * variance_explained / ceiling, np.nan)
+
+
+def accuracy_table(
+    predicted: Float[np.ndarray, "image voxel"],
+    measured: Float[np.ndarray, "trial voxel"],
+    trial_image: Int[np.ndarray, " trial"],
+    ncsnr: Float[np.ndarray, " voxel"],
+    *,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Accuracy of every voxel of one subject on its test trials.
+
+    Parameters
+    ----------
+    predicted
+        Response to each test image.
+    measured
+        Response in each test trial, in standard deviations of its session.
+    trial_image
+        Row of `predicted` that each trial showed; every row at least once.
+    ncsnr
+        The release's noise ceiling signal-to-noise ratio.
+    resamples, seed
+        Of the bootstrap over trials (published: 64).
+
+    Returns
+    -------
+    One row a voxel: `r` and its bootstrap standard deviation `r_sd` on single trials, `r_images` on trials
+    averaged by image, `variance_explained` and `variance_explained_images` (100 r^2, percent), `ceiling`
+    (n = 1) and `ceiling_images` (the repetitions used), `fev` and `fev_images` in percent, and how many
+    `trials` and `images` went in. What cannot be computed is NaN.
+    """
+    shown, averaged, repetitions = image_average(measured, trial_image)
+    table = pd.DataFrame({"r": voxel_correlation(measured, predicted[trial_image])})
+    draws = np.random.default_rng(seed).integers(len(measured), size=(resamples, len(measured)))
+    table["r_sd"] = bootstrap_correlation(measured, predicted[trial_image], draws).std(0)
+    table["variance_explained"] = 100 * table["r"] ** 2
+    table["ceiling"] = noise_ceiling(ncsnr, 1)
+    table["fev"] = explained_fraction(table["variance_explained"].to_numpy(), table["ceiling"].to_numpy())
+    table["r_images"] = voxel_correlation(averaged, predicted[shown])
+    table["variance_explained_images"] = 100 * table["r_images"] ** 2
+    table["ceiling_images"] = noise_ceiling(ncsnr, repetitions)
+    table["fev_images"] = explained_fraction(
+        table["variance_explained_images"].to_numpy(), table["ceiling_images"].to_numpy()
+    )
+    table["trials"] = len(measured)
+    table["images"] = len(shown)
+    return table
+
+
+def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Area by area and subject by subject: what a scientist reads first.
+
+    Medians and means are over the voxels for which the quantity exists; `without_r` and `without_fev` count
+    the others. `variance_explained`, `ceiling` and `fev` are means in percent, as in the paper's source data;
+    `r_over_ceiling` is the median over voxels of r / sqrt(ceiling / 100).
+    """
+    voxels = accuracy.assign(
+        r_over_ceiling=accuracy["r"] / np.sqrt(accuracy["ceiling"].where(accuracy["ceiling"] > 0) / 100)
+    )
+    grouped = voxels.groupby(["area", "subject"], sort=False)
+    return grouped.agg(
+        voxels=("r", "size"),
+        median_r=("r", "median"),
+        variance_explained=("variance_explained", "mean"),
+        ceiling=("ceiling", "mean"),
+        fev=("fev", "mean"),
+        r_over_ceiling=("r_over_ceiling", "median"),
+        without_r=("r", lambda r: int(r.isna().sum())),
+        without_fev=("fev", lambda fev: int(fev.isna().sum())),
+        trials=("trials", "first"),
+        images=("images", "first"),
+    ).reset_index()

@@ -1,0 +1,85 @@
+"""What a network says about images: without a gradient graph, and only for the images that are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from gnet.models.gnet import GNet
+
+
+class PrefilteredImages:
+    """The trunk's input for any rows of the images, each image through the frozen prefilter at most once.
+
+    When the prefiltered images fit into `cache_bytes` they are kept, in float32, on the network's device;
+    otherwise every request computes them. A trained prefilter is never cached.
+
+    Parameters
+    ----------
+    network
+        Whose prefilter and input mean are used.
+    images
+        All prepared images, usually memory-mapped: rows are read when they are needed.
+    rows
+        The rows that may be asked for.
+    cache_bytes
+        How much memory the cache may take.
+    """
+
+    def __init__(
+        self,
+        network: GNet,
+        images: UInt8[np.ndarray, "image 3 y x"],
+        rows: Int[np.ndarray, " row"],
+        *,
+        cache_bytes: int = 0,
+    ) -> None:
+        self.network, self.images = network, images
+        self.device = network.input_mean.device
+        self.cache: Tensor | None = None
+        rows = np.unique(rows)
+        if network.architecture.trainable_prefilter or len(rows) == 0:
+            return
+        if len(rows) * self.compute(rows[:1]).nbytes <= cache_bytes:
+            self.position = np.full(rows[-1] + 1, -1)
+            self.position[rows] = np.arange(len(rows))
+            blocks = np.split(rows, range(64, len(rows), 64))
+            self.cache = torch.cat([self.compute(block) for block in blocks])
+
+    def __call__(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
+        if self.cache is None:
+            return self.compute(rows)
+        return self.cache[torch.as_tensor(self.position[rows], device=self.device)]
+
+    def compute(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
+        unique, inverse = np.unique(rows, return_inverse=True)  # ordered reads; a repeated image once
+        pixels = torch.from_numpy(np.ascontiguousarray(self.images[unique])).to(self.device)
+        return self.network.prefiltered(pixels)[torch.as_tensor(inverse, device=self.device)]
+
+
+@torch.inference_mode()
+def predict(
+    network: GNet,
+    subject: str,
+    images: PrefilteredImages,
+    rows: Int[np.ndarray, " row"],
+    *,
+    batch_size: int = 100,
+) -> Float[np.ndarray, "row voxel"]:
+    """The evaluated network's responses to the given rows of the images, in their order.
+
+    Dropout is off and batch normalisation uses its running statistics; the network is left in the mode in
+    which it came. Memory: one batch of maps, and the result.
+    """
+    predicted = np.empty((len(rows), network.voxels[subject]), np.float32)
+    training = network.training
+    network.eval()
+    try:
+        for start in range(0, len(rows), batch_size):
+            batch = slice(start, start + batch_size)
+            predicted[batch] = network.readout(subject)(network.trunk(images(rows[batch]))).cpu().numpy()
+    finally:
+        network.train(training)
+    return predicted

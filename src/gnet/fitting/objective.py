@@ -1,0 +1,39 @@
+"""What fitting minimises."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+STABILISER = 1e-6
+"""Added to the product of the two variances under the root of the batch correlation. Published code only."""
+
+
+def voxel_weights(
+    prediction: Float[Tensor, "trial voxel"], target: Float[Tensor, "trial voxel"], *, floor: float
+) -> Float[Tensor, " voxel"]:
+    """How much each voxel counts: its squared correlation over the batch, clamped to [floor, 1].
+
+    Voxels that are predicted already pull harder. No gradient flows through this. The published code divides
+    by `sqrt(var_p var_t + 1e-6)` with variances over the batch: predictions that hardly vary, as all do in
+    the first steps, count as uncorrelated. So do voxels that are constant in the batch.
+    """
+    with torch.no_grad():
+        p, t = prediction - prediction.mean(0), target - target.mean(0)
+        variances = (p * p).mean(0) * (t * t).mean(0)
+        return ((p * t).mean(0) ** 2 / (variances + STABILISER)).clamp(floor, 1)
+
+
+def voxel_loss(
+    prediction: Float[Tensor, "trial voxel"], target: Float[Tensor, "trial voxel"], *, floor: float = 0.1
+) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
+    """`sum_v c_v SSE_v / mean(c)` (paper, eq. 5) and the SSE of each voxel over the batch.
+
+    >>> loss, error = voxel_loss(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [1.0]]))
+    >>> loss, error
+    (tensor(1.), tensor([1.]))
+    """
+    error = ((prediction - target) ** 2).sum(0)
+    weights = voxel_weights(prediction, target, floor=floor)
+    return (weights * error).sum() / weights.mean(), error

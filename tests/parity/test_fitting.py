@@ -1,0 +1,86 @@
+"""The objective and the alternating updates give the numbers of the published training code."""
+
+import numpy as np
+
+from gnet.evaluation.accuracy import voxel_correlation
+from gnet.evaluation.prediction import PrefilteredImages, predict
+from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.fitting.loop import Procedure, Stepper
+from gnet.fitting.objective import voxel_loss
+from gnet.models.checkpoints import from_published_encoder, from_published_readout
+from recorded import assert_close, published_network, tensors
+
+
+def test_voxel_loss_and_its_gradient(reference):
+    recorded = tensors(reference / "voxel_loss.npz")
+    prediction = recorded["prediction"].requires_grad_()
+    loss, error = voxel_loss(prediction, recorded["target"])
+    loss.backward()
+    assert_close(error.detach(), recorded["error"])
+    assert_close(loss.detach(), recorded["loss"])
+    assert_close(prediction.grad, recorded["grad"])
+
+
+def subject_states(recorded, group):
+    """`group/readout1/rf0` and its like, as {subject: state dict under our names}."""
+    states = {}
+    for name, value in recorded.items():
+        if name.startswith(f"{group}/readout"):
+            readout, tensor = name.split("/")[1:]
+            states.setdefault(readout.removeprefix("readout"), {})[tensor] = value
+    return {subject: from_published_readout(state) for subject, state in states.items()}
+
+
+def assert_close_after_adam(found, expected, rate):
+    """Equal to a hundredth of one step in 99 of 100 elements, and nowhere further than a step.
+
+    Adam divides a gradient by its own size. Where the true gradient is zero (the bias of a map that only a
+    batch normalisation reads) what is left is rounding, and a step points anywhere, in the recording too.
+    The running mean behind such a bias moves with it.
+    """
+    assert found.keys() >= expected.keys()
+    off = torch.cat([(found[name].double() - expected[name].double()).abs().flatten() for name in expected])
+    assert (off <= rate / 100).double().mean() > 0.99
+    assert off.max() <= 2 * rate
+
+
+def test_alternating_updates(reference):
+    recorded = tensors(reference / "alternating_updates.npz")
+    initial = subject_states(recorded, "initial")
+    network = published_network(
+        reference, {subject: len(state["bias"]) for subject, state in initial.items()}, dropout=0.0
+    )
+    for subject, state in initial.items():
+        network.readouts[subject].load_state_dict(state)
+    images = tensors(reference / "encoder_eval.npz")["images_uint8"].numpy()
+    prefiltered = PrefilteredImages(network, images, np.arange(len(images)), cache_bytes=2**30)
+    stepper = Stepper(network, Procedure(update="alternating"))
+    network.train()
+    batches = sorted({name.split("/")[0] for name in recorded if name.startswith("batch")})
+    assert len(batches) > 1
+    for batch in batches:
+        subject = str(recorded[f"{batch}/subject"].item())
+        rows = recorded[f"{batch}/image_index"].numpy()
+        _, error = stepper.step(subject, prefiltered(rows), recorded[f"{batch}/target"])
+        assert_close(error, recorded[f"{batch}/error"])
+    final = {k.removeprefix("final/enc/"): v for k, v in recorded.items() if k.startswith("final/enc/")}
+    assert_close_after_adam(network.state_dict(), from_published_encoder(final), rate=1e-3)
+    for subject, expected in subject_states(recorded, "final").items():
+        assert_close_after_adam(network.readouts[subject].state_dict(), expected, rate=1e-3)
+        predicted = predict(network, subject, prefiltered, np.arange(len(images)))
+        np.testing.assert_allclose(predicted, recorded[f"prediction{subject}"], atol=1e-5)
+
+
+def test_correlation_and_its_bootstrap(reference):
+    """Where the published code wrote 0 for a voxel that never varies, ours says NaN; elsewhere they agree."""
+    recorded = {k: v.numpy() for k, v in tensors(reference / "correlation_bootstrap.npz").items()}
+    correlation = voxel_correlation(recorded["response"], recorded["prediction"])
+    undefined = np.isnan(correlation)
+    assert undefined.sum() == 1
+    np.testing.assert_allclose(np.nan_to_num(correlation), recorded["correlation"], rtol=1e-5, atol=1e-6)
+    resampled = bootstrap_correlation(
+        recorded["response"], recorded["prediction"], recorded["resample_index"]
+    )
+    assert (np.isnan(resampled).all(0) == undefined).all()
+    np.testing.assert_allclose(np.nan_to_num(resampled.mean(0)), recorded["mean"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.nan_to_num(resampled.std(0)), recorded["std"], rtol=1e-5, atol=1e-6)
