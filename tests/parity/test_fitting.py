@@ -1,6 +1,7 @@
 """The objective and the alternating updates give the numbers of the published training code."""
 
 import numpy as np
+import torch
 
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import PrefilteredImages, predict
@@ -32,7 +33,7 @@ def subject_states(recorded, group):
 
 
 def assert_close_after_adam(found, expected, rate):
-    """Equal to a hundredth of one step in 99 of 100 elements, and nowhere further than a step.
+    """Equal to a hundredth of one step in 99 of 100 elements, and nowhere further than two steps.
 
     Adam divides a gradient by its own size. Where the true gradient is zero (the bias of a map that only a
     batch normalisation reads) what is left is rounding, and a step points anywhere, in the recording too.
