@@ -50,7 +50,7 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")
     try:
         image = nibabel.load(path)
-        data = np.array(image.dataobj)
+        data = np.asanyarray(image.dataobj)
     except UNREADABLE as error:
         raise ReleaseError(
             f"{path}: expected a NIfTI volume, but it cannot be read ({error}). Fetch the file again."
