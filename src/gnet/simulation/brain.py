@@ -25,13 +25,13 @@ SAMPLES = 3  # grey values along the side of one cell of a map, where the filter
 BORDER = 15  # mirrored grey values around the image, so that filters do not see its edge
 FREQUENCIES = (0.9, 1.25, 1.75)  # cycles per degree
 ORIENTATIONS = 6
-OPPOSITION = 0.7  # how strongly the third map of a combination counts against the other two
+OPPOSITION = 0.6  # how strongly the third map of a combination counts against the other two
 # sigma in degrees: at the centre of gaze, growth per degree of eccentricity
 FIELD_SIZE = {
-    "V1": (0.35, 0.12),
-    "V2": (0.5, 0.18),
-    "V3": (0.7, 0.25),
-    "hV4": (1.0, 0.35),
+    "V1": (0.5, 0.15),
+    "V2": (0.65, 0.2),
+    "V3": (0.85, 0.3),
+    "hV4": (1.1, 0.4),
 }
 BLOCK = 100  # images filtered together
 
@@ -124,10 +124,10 @@ def area_maps(
         )
     maps = {}
     for height, area in enumerate(AREAS):
-        chain = height if organisation == "parallel" else 0
+        chain = area if organisation == "parallel" else "common"
         maps[area] = energies
         for step in range(height):
-            maps[area] = combinations(maps[area], np.random.default_rng([seed, chain, step]))
+            maps[area] = combinations(maps[area], np.random.default_rng([seed, *chain.encode(), step]))
     return maps
 
 
@@ -166,7 +166,7 @@ def field_size(area: str, eccentricity: Float[np.ndarray, " voxel"]) -> Float64[
 
     >>> import numpy as np
     >>> [float(field_size(area, np.array([2.0]))[0].round(2)) for area in AREAS]
-    [0.59, 0.86, 1.2, 1.7]
+    [0.8, 1.05, 1.45, 1.9]
     """
     foveal, slope = FIELD_SIZE[area]
     return foveal + slope * np.asarray(eccentricity, np.float64)

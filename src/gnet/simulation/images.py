@@ -40,7 +40,7 @@ def dead_leaves(count: int, pixels: int, seed: int) -> UInt8[np.ndarray, "image 
     """
     if count < 1 or pixels < 8:
         raise ParameterError(
-            f"dead leaves: expected 1 image or more of 8 x 8 pixels or more, got {count} of {pixels} x {pixels}. "
+            f"dead leaves: expected at least 1 image of at least 8 pixels a side, got {count} of {pixels}. "
             "Correct it in the parameters."
         )
     images = np.empty((count, pixels, pixels, 3), np.uint8)
