@@ -10,7 +10,7 @@ from kedro.io.core import DatasetError, Version
 from gnet.io.nifti import NiftiDataset, StoredVolumes, VolumesDataset
 from gnet.nsd.volumes import Volume
 
-AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
+AFFINE = np.diag([1.75, 1.75, 1.75, 1.0])  # exact in the float32 of a NIfTI header
 
 
 def volume(value, dtype="uint8"):

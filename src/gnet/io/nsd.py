@@ -68,7 +68,7 @@ class NSDDataset(AbstractDataset):
                 f"NSDDataset: expected a folder of this machine, found '{filepath}'; "
                 "download the release and give its folder"
             )
-        self._filepath = Path(filepath) if filepath else None
+        self._filepath = Path(filepath).expanduser() if filepath else None
         self._read_only = read_only
         self.metadata = metadata
 
