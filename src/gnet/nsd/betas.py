@@ -244,5 +244,6 @@ def _read_nifti(
                     )
                 filled += count
             betas[trial] = volume[in_file]
-        file.read(1)  # at the very end gzip compares the checksum
+        if file.read(1):  # at the very end, and only there, gzip compares the checksum
+            raise ReleaseError(f"{path}: expected {trials} trials, found more bytes: the file is damaged.")
     return betas

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.nsd.stimuli import FILTERS, PreparedImages, resize, stimulus_count
+
+
+def test_resizing_is_pillow_with_colour_first():
+    images = np.random.default_rng(0).integers(0, 255, (3, 20, 20, 3), dtype=np.uint8)
+    for name, filter in FILTERS.items():
+        resized = resize(images, 9, name)
+        assert resized.shape == (3, 3, 9, 9)
+        expected = np.asarray(Image.fromarray(images[1]).resize((9, 9), filter))
+        np.testing.assert_array_equal(resized[1], expected.transpose(2, 0, 1))
+
+
+def test_bilinear_is_the_default_and_averages_what_it_skips():
+    stripes = np.zeros((1, 8, 8, 3), dtype=np.uint8)
+    stripes[:, :, ::2] = 200
+    assert abs(int(resize(stripes, 2)[0, 0, 0, 0]) - 100) < 20
+    np.testing.assert_array_equal(resize(stripes, 2), resize(stripes, 2, "bilinear"))
+
+
+def test_images_of_the_size_pass_unchanged():
+    images = np.random.default_rng(0).integers(0, 255, (2, 7, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize(images, 7, "lanczos"), images.transpose(0, 3, 1, 2))
+
+
+def test_unknown_filter_and_size():
+    with pytest.raises(ParameterError, match="unknown resampling filter 'cubic': expected one of nearest,"):
+        resize(np.zeros((1, 4, 4, 3), dtype=np.uint8), 2, "cubic")
+    with pytest.raises(ParameterError, match="expected at least 1 pixel, got 0"):
+        resize(np.zeros((1, 4, 4, 3), dtype=np.uint8), 0)
+
+
+@pytest.mark.parametrize("rows", [[0, 3, 4, 9, 12], [9, 0, 12, 0, 4, 3, 14]])
+@pytest.mark.parametrize("block", [1, 2, 100])
+def test_prepared_images_stand_in_the_order_asked_for(release, rows, block):
+    prepared = PreparedImages(release.layout, np.array(rows), 5, "bilinear", block=block)
+    blocks = list(prepared)
+    assert max(len(part) for part in blocks) <= block
+    assert prepared.shape == (len(rows), 3, 5, 5)
+    assert prepared.dtype == np.uint8
+    assert len(prepared) == len(rows)
+    np.testing.assert_array_equal(np.concatenate(blocks), resize(release.images[rows], 5))
+    np.testing.assert_array_equal(np.concatenate(list(prepared)), np.concatenate(blocks))
+
+
+def test_stimuli_file_with_too_few_images(release):
+    release.write_stimuli(release.images[:10])
+    assert stimulus_count(release.layout) == 10
+    with pytest.raises(
+        ReleaseError,
+        match=r"expected the image with 73k-ID 13, .* found 10 images\. Fetch",
+    ):
+        PreparedImages(release.layout, np.array([3, 12]), 5)
+
+
+def test_damaged_stimuli_file(release, cut):
+    cut(release.layout.stimuli)
+    with pytest.raises(ReleaseError, match=r"cannot be opened .*truncated file.* again: aws s3 cp"):
+        stimulus_count(release.layout)
+    release.layout.stimuli.unlink()
+    with pytest.raises(ReleaseError, match=r"the images of the release, found no such file. Fetch it: aws"):
+        stimulus_count(release.layout)
+
+
+def test_stimuli_of_another_kind(release):
+    release.write_stimuli(release.images, name="stimuli")
+    with pytest.raises(ReleaseError, match=r"expected a dataset imgBrick of uint8 .* found only stimuli\."):
+        stimulus_count(release.layout)
+    release.write_stimuli(release.images.astype(np.float32))
+    with pytest.raises(ReleaseError, match="found float32 of shape 15 x 12 x 12 x 3"):
+        stimulus_count(release.layout)
