@@ -446,7 +446,7 @@ def in_volume(
     values: Bool[np.ndarray, " voxel"] | Float[np.ndarray, " voxel"],
     voxel_index: Int64[np.ndarray, " voxel"],
     shape: tuple[int, ...],
-    elsewhere: float,
+    elsewhere: bool | float,
 ) -> Bool[np.ndarray, "x y z"] | Float[np.ndarray, "x y z"]:
     """A volume that holds the values of some voxels, and `elsewhere` in all others."""
     volume = np.full(shape, elsewhere, values.dtype)
