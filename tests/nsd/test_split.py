@@ -42,6 +42,7 @@ def test_last_trials_are_held_out(trials, fraction):
 def test_a_tenth_of_thirty_is_three():
     for count in range(10, 3000, 10):
         assert last_trials(np.zeros(count, dtype=int), 0.1).sum() == count // 10
+    assert last_trials(np.zeros(100, dtype=int), 0.07).sum() == 7  # though 0.07 * 100 > 7
 
 
 def test_held_out_images_bring_all_their_trials(trials):

@@ -37,6 +37,7 @@ def test_same_numbers_give_same_bytes(tmp_path):
     for name in ("a.nii.gz", "b.nii.gz"):
         write_volume(tmp_path / name, np.ones((2, 3, 4), dtype=np.int16), AFFINE)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    assert (tmp_path / "a.nii.gz").read_bytes()[4:8] == bytes(4)  # gzip's time of writing
 
 
 def test_nothing_half_written_is_left(tmp_path, monkeypatch):
