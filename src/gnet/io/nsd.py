@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from kedro.io.core import AbstractDataset, DatasetError
 
 from gnet.io.atomic import atomic_folder
+from gnet.io.tables import TableDataset
 from gnet.nsd.layout import Layout, open_release
 
 MARKER = ".simulated"
@@ -125,3 +126,13 @@ class NSDDataset(AbstractDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "read_only": self._read_only}
+
+
+class InventoryDataset(TableDataset):
+    """A table of the release's files that exists only while none of them has a `problem`.
+
+    So an inventory that was found wanting is taken again by the next run, when the files may have come.
+    """
+
+    def _exists(self) -> bool:
+        return super()._exists() and (self.load()["problem"] == "").all()

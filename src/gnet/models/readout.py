@@ -50,7 +50,7 @@ class PooledSum(torch.autograd.Function):
         blocks = []
         for block in voxel_blocks(maps, len(fields)):
             pooled = compress(maps @ fields[block].T)
-            blocks.append(torch.einsum("ikv,vk->iv", pooled, weights[block]))
+            blocks.append(pooled.mul_(weights[block].T).sum(1))
         return torch.cat(blocks, dim=1)
 
     @staticmethod
@@ -64,7 +64,7 @@ class PooledSum(torch.autograd.Function):
         for block in voxel_blocks(maps, len(fields)):
             pooled = maps @ fields[block].T
             if weights_slope is not None:
-                weights_slope[block] = torch.einsum("iv,ikv->vk", slope[:, block], compress(pooled))
+                weights_slope[block] = compress(pooled).mul_(slope[:, None, block]).sum(0).T
             if maps_slope is None and fields_slope is None:
                 continue
             # d loss / d pooled, through the non-linearity and the feature weights

@@ -35,6 +35,9 @@ LABELS: dict[str, dict[int, str]] = {
 }
 """Names of the labels as NSD documents them, for a family without its ctab file. The ctab file wins."""
 
+MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
+"""The families that the masks are drawn from."""
+
 
 def read_ctab(path: Path) -> dict[int, str]:
     """Names of a family's labels from its colour table: "value name" a line, anything after that ignored.

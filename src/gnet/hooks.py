@@ -1,0 +1,97 @@
+"""What happens around a run: its areas, its prerequisites, its summary."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pandas as pd
+import rich
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import PACKAGE_NAME, pipelines
+from kedro.framework.session import KedroSession
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from rich.table import Table
+
+from gnet import pipeline_registry
+
+log = logging.getLogger(__name__)
+
+
+class Areas:
+    """One model per configured area: pipelines are built from the names under `areas` in the parameters."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Hand the names to the registry; build the pipelines anew where they differ."""
+        names = tuple(context.config_loader["parameters"].get("areas", ()))
+        if pipeline_registry.use_areas(names):
+            pipelines.configure(f"{PACKAGE_NAME or 'gnet'}.pipeline_registry")
+
+
+class Prerequisites:
+    """A pipeline brings what it needs: stored inputs that do not exist yet are made first."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember how this session was made, to make another like it."""
+        self.context = context
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Make missing inputs in a session of their own, after saying which and why.
+
+        That session has the same environment and parameters, runs every node between what exists and what is
+        missing, and nothing else. What exists is never made again.
+        """
+        check_device(pipeline, catalog)
+        stored = sorted(name for name in pipeline.inputs() if not name.startswith(("params:", "parameters")))
+        missing = [name for name in stored if not catalog.exists(name)]
+        if not missing:
+            return
+        names = run_params["pipeline_names"] or ["the default pipeline"]
+        log.info("%s needs %s, not there yet: making it first.", ", ".join(names), ", ".join(missing))
+        sources = ["__default__"] if catalog.exists("nsd") else ["simulation", "__default__"]
+        if "simulation" in sources:
+            log.info("No release of the Natural Scenes Dataset here: simulating a small one.")
+        with KedroSession.create(
+            self.context.project_path,
+            env=run_params["env"],
+            runtime_params=run_params["runtime_params"],
+            conf_source=str(self.context.config_loader.conf_source),
+        ) as session:
+            session.run(pipeline_names=sources, to_outputs=missing, only_missing_outputs=True)
+        log.info("Made %s. Now %s.", ", ".join(missing), ", ".join(names))
+
+
+def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Raise DeviceError at once for a device that this machine lacks, not when the first fit begins."""
+    if "params:fitting" in pipeline.inputs():
+        from gnet.models.device import resolve_device  # imports torch
+
+        resolve_device(catalog.load("params:fitting").device)
+
+
+class Summaries:
+    """The tables whose names end in `_summary` are printed when the run ends."""
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Print each of them, and where it was stored."""
+        for name in sorted(pipeline.outputs()):
+            if name.endswith("_summary"):
+                print_table(name.removesuffix("_summary"), catalog.load(name))
+
+
+def print_table(title: str, table: pd.DataFrame) -> None:
+    """Print a table with two decimals for what is not a count."""
+    grid = Table(title=title, title_justify="left")
+    for name, column in table.items():
+        grid.add_column(str(name).replace("_", " "), justify="left" if column.dtype == object else "right")
+    for row in table.itertuples(index=False):
+        grid.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
+    rich.get_console().print(grid)

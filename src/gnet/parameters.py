@@ -1,0 +1,173 @@
+"""The parameters and what they may be: one class for each top-level key of `conf/*/parameters*.yml`.
+
+Kedro checks them before any node runs and reports every mistake at once. Meaning, unit and source of each
+number stand beside it in the configuration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+
+Subject = Annotated[str, Field(pattern=r"^subj\d\d$")]
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Strict(BaseModel):
+    """No unknown keys, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Release(Strict):
+    """What the release holds, and which part of it is used."""
+
+    sessions: dict[Subject, Count]
+    subjects: tuple[Subject, ...] | None = None
+    betas_format: Literal["hdf5", "nifti"] = "hdf5"
+
+    @model_validator(mode="after")
+    def known_subjects(self) -> Release:
+        """Every subject that is used has a number of sessions."""
+        unknown = [subject for subject in self.subjects or () if subject not in self.sessions]
+        if unknown:
+            raise ValueError(
+                f"unknown subject {', '.join(unknown)}: expected some of {', '.join(self.sessions)} (those "
+                "under release.sessions)"
+            )
+        return self
+
+    @property
+    def used(self) -> dict[str, int]:
+        """Sessions of the subjects that are used."""
+        return {subject: self.sessions[subject] for subject in self.subjects or self.sessions}
+
+
+class Images(Strict):
+    """How images are prepared."""
+
+    pixels: Annotated[int, Field(ge=39)]
+    resampling: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+
+
+class Split(Strict):
+    """Which trials test, and which are held out of the others."""
+
+    test: Literal["shared", "special"]
+    holdout_fraction: Fraction
+    seed: int
+
+
+class Masks(Strict):
+    """Which masks the voxel table holds, besides the areas. All are written as volumes."""
+
+    tabulated: tuple[Literal["early_visual", "visual", "nsdgeneral", "whole_brain"], ...]
+
+
+class Area(Strict):
+    """Labels of one ROI family that make an area."""
+
+    family: str
+    labels: tuple[str, ...] = Field(min_length=1)
+
+
+class Areas(RootModel[dict[Annotated[str, Field(pattern=r"^\w+$")], Area]]):
+    """The areas that are modelled, by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Prefilter(Strict):
+    """Where the first two layers' weights come from."""
+
+    source: Literal["alexnet", "gabor", "random"]
+    path: Path
+    url: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
+    seed: int
+
+
+class Model(Strict):
+    """Shapes and forward arithmetic."""
+
+    trunk_width: Count
+    readout: Literal["layerwise", "single_field"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    momentum: Fraction
+    trainable_prefilter: bool
+
+
+InputMean = Literal["seen_images", "unshared_images", "training_images"]
+
+
+class Choices(Strict):
+    """What a protocol decides; each can be set alone under `fitting`."""
+
+    update: Literal["alternating", "simultaneous"]
+    batches: Literal["fixed_slices", "reshuffled"]
+    holdout: Literal["last_trials", "images"]
+    input_mean_joint: InputMean
+    input_mean_area: InputMean
+    frozen_trunk: Literal["drifting", "frozen"]
+
+
+class Protocols(Strict):
+    """The two bundles."""
+
+    published: Choices
+    revised: Choices
+
+
+class Fitting(Strict):
+    """How models are fitted. What is null is as the protocol says."""
+
+    protocol: Literal["published", "revised"]
+    device: str
+    seed: int | None
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    trunk_rate: Positive
+    readout_rate: Positive
+    sparsity: Annotated[float, Field(ge=0)]
+    cache_gigabytes: Annotated[float, Field(ge=0)]
+    update: Literal["alternating", "simultaneous"] | None = None
+    batches: Literal["fixed_slices", "reshuffled"] | None = None
+    holdout: Literal["last_trials", "images"] | None = None
+    input_mean_joint: InputMean | None = None
+    input_mean_area: InputMean | None = None
+    frozen_trunk: Literal["drifting", "frozen"] | None = None
+
+    def choices(self, protocols: Protocols) -> Choices:
+        """The protocol's bundle, with what is set alone in its place."""
+        bundle = getattr(protocols, self.protocol).model_dump()
+        alone = {name: value for name in bundle if (value := getattr(self, name)) is not None}
+        return Choices(**{**bundle, **alone})
+
+
+class Scoring(Strict):
+    """How accuracy is measured."""
+
+    resamples: Count
+    seed: int
+    batch_size: Count
+
+
+class Simulation(Strict):
+    """The stand-in release; sessions come from `release`."""
+
+    volume_shapes: dict[Subject, tuple[Count, Count, Count]]
+    planned_sessions: Count
+    trials_per_session: Count
+    shared_images: Count
+    own_images: Count
+    stimulus_pixels: Count
+    voxels_per_label: tuple[Count, Count]
+    organisation: Literal["parallel", "hierarchical"]
+    ceiling: tuple[float, float]
+    noise_correlation: Annotated[float, Field(ge=0, le=1)]
+    missing_voxels: Annotated[int, Field(ge=0)]
+    seed: int

@@ -1,0 +1,38 @@
+"""The pipelines that `kedro run --pipeline NAME` knows."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline
+
+from gnet.pipelines import (
+    data_engineering,
+    encoding_joint,
+    encoding_roi,
+    masks,
+    simulation,
+)
+
+_areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
+"""The paper's areas, until a session's configuration says otherwise (see `gnet.hooks.Areas`)."""
+
+
+def use_areas(names: tuple[str, ...]) -> bool:
+    """Build one model per named area from now on; whether that is a change.
+
+    Kedro builds pipelines before it reads parameters, so the list is handed over here.
+    """
+    global _areas
+    changed = names != _areas
+    _areas = names
+    return changed
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Pipelines by name. `simulation` is not part of the default: it runs when there is no release."""
+    pipelines = {
+        "data_engineering": data_engineering.create_pipeline(),
+        "masks": masks.create_pipeline(),
+        "encoding_joint": encoding_joint.create_pipeline(_areas),
+        "encoding_roi": encoding_roi.create_pipeline(_areas),
+    }
+    return {**pipelines, "simulation": simulation.create_pipeline(), "__default__": sum(pipelines.values())}

@@ -1,0 +1,75 @@
+"""Nodes of data_engineering. Torch is imported where it is used: listing pipelines must not cost seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gnet.nsd.betas import prepare_betas
+from gnet.nsd.design import read_design, special_positions, trial_table
+from gnet.nsd.inventory import inventory, refuse_incomplete
+from gnet.nsd.layout import Layout
+from gnet.nsd.rois import MASK_FAMILIES
+from gnet.nsd.split import split_trials
+from gnet.nsd.stimuli import PreparedImages, stimulus_count
+from gnet.nsd.volumes import read_volume
+from gnet.parameters import Areas, Images, Prefilter, Release, Split
+
+
+def take_inventory(nsd: Layout, release: Release, areas: Areas) -> pd.DataFrame:
+    """Every file that a run will need, and what is wrong with it; headers only."""
+    families = sorted({area.family for area in areas.root.values()} | set(MASK_FAMILIES))
+    return inventory(nsd, release.used, families, release.betas_format)
+
+
+def tabulate_trials(
+    nsd: Layout, inventory: pd.DataFrame, release: Release, split: Split
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The trials of all subjects with their images and parts, and the 73k-ID of every prepared image.
+
+    Prepared are all images that the design plans for a subject, also those it never saw: models predict them.
+    """
+    refuse_incomplete(inventory)
+    design = read_design(nsd, stimulus_count(nsd))
+    special = special_positions(design, release.sessions) if split.test == "special" else None
+    image_ids = np.unique([design.stimulus_rows(subject) for subject in release.used]) + 1
+    tables = [
+        split_trials(
+            trial_table(design, subject, sessions), split.test, split.holdout_fraction, split.seed, special
+        )
+        for subject, sessions in release.used.items()
+    ]
+    trials = pd.concat(tables, ignore_index=True)
+    trials.insert(4, "image_row", np.searchsorted(image_ids, trials["image_id"]))
+    return trials, image_ids
+
+
+def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> PreparedImages:
+    """All images at the network's size, made while they are stored."""
+    return PreparedImages(nsd, np.asarray(image_ids) - 1, images.pixels, images.resampling)
+
+
+def prepare_responses(
+    nsd: Layout, voxels: pd.DataFrame, trials: pd.DataFrame, release: Release
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """For each subject, made when its turn to be stored comes: betas, their validity, and whose they are."""
+
+    def one_subject(subject: str, sessions: int) -> dict[str, Any]:
+        voxel_index = voxels.loc[voxels["subject"] == subject, "voxel_index"].to_numpy()
+        shape = read_volume(nsd.brainmask(subject)).data.shape
+        count = int((trials["subject"] == subject).sum()) // sessions
+        betas, valid = prepare_betas(nsd, subject, sessions, count, voxel_index, shape, release.betas_format)
+        return {"betas": betas, "valid": valid, "voxel_index": voxel_index}
+
+    return {subject: partial(one_subject, subject, sessions) for subject, sessions in release.used.items()}
+
+
+def make_prefilter(prefilter: Prefilter) -> dict[str, np.ndarray]:
+    """Weights of the two layers in front of every trunk."""
+    from gnet.models.prefilter import prefilter_weights
+
+    return prefilter_weights(**dict(prefilter))

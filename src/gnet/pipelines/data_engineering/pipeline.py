@@ -1,0 +1,38 @@
+"""Inventory, trials, images, responses, prefilter."""
+
+from kedro.pipeline import Node, Pipeline
+
+from .nodes import make_prefilter, prepare_images, prepare_responses, tabulate_trials, take_inventory
+
+
+def create_pipeline() -> Pipeline:
+    """Nothing expensive before the inventory has been found complete."""
+    return Pipeline(
+        [
+            Node(
+                take_inventory,
+                inputs=["nsd", "params:release", "params:areas"],
+                outputs="inventory",
+                name="take_inventory",
+            ),
+            Node(
+                tabulate_trials,
+                inputs=["nsd", "inventory", "params:release", "params:split"],
+                outputs=["trials", "image_ids"],
+                name="tabulate_trials",
+            ),
+            Node(
+                prepare_images,
+                inputs=["nsd", "image_ids", "params:images"],
+                outputs="images",
+                name="prepare_images",
+            ),
+            Node(
+                prepare_responses,
+                inputs=["nsd", "voxels", "trials", "params:release"],
+                outputs="betas",
+                name="prepare_responses",
+            ),
+            Node(make_prefilter, inputs="params:prefilter", outputs="prefilter", name="make_prefilter"),
+        ]
+    )

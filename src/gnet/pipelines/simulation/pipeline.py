@@ -1,0 +1,19 @@
+"""The simulated release."""
+
+from kedro.pipeline import Node, Pipeline
+
+from .nodes import simulate_release
+
+
+def create_pipeline() -> Pipeline:
+    """One node: images, brain, volumes."""
+    return Pipeline(
+        [
+            Node(
+                simulate_release,
+                inputs=["params:simulation", "params:release"],
+                outputs=["nsd", "planted_brain"],
+                name="simulate_release",
+            )
+        ]
+    )

@@ -1,0 +1,35 @@
+"""How Kedro runs this project."""
+
+import os
+
+from kedro.config import OmegaConfigLoader
+from kedro.framework.context import CatalogCommandsMixin
+from kedro.io import DataCatalog
+
+from gnet.hooks import Areas, Prerequisites, Summaries
+
+
+def environment(name: str, default: str = "") -> str:
+    """The value of an environment variable; in the configuration, `${env:NAME, default}`."""
+    return os.environ.get(name, default)
+
+
+class Catalog(DataCatalog, CatalogCommandsMixin):
+    """Datasets that no catalog file names are handed on as they are.
+
+    Kedro's default copies them deeply, once when saved and once when loaded: a memory-mapped array would be
+    read into memory whole. Nodes share objects instead, so none may write into its inputs.
+    """
+
+    default_runtime_patterns = {"{default}": {"type": "kedro.io.MemoryDataset", "copy_mode": "assign"}}  # noqa: RUF012 - overrides Kedro's
+
+
+HOOKS = (Areas(), Prerequisites(), Summaries())
+DATA_CATALOG_CLASS = Catalog
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},
+    "custom_resolvers": {"env": environment},
+}
