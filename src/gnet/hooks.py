@@ -13,6 +13,7 @@ from kedro.framework.project import PACKAGE_NAME, pipelines
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from rich.console import Console
 from rich.table import Table
 
 from gnet import pipeline_registry
@@ -76,22 +77,41 @@ def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         resolve_device(catalog.load("params:fitting").device)
 
 
+HEADINGS = {
+    "area": "area",
+    "subject": "subject",
+    "voxels": "voxels",
+    "excluded": "excluded",
+    "median_r": "median r",
+    "r_over_ceiling": "r/√ceiling",
+    "variance_explained": "explained %",
+    "ceiling": "ceiling %",
+    "fev": "FEV %",
+    "without_fev": "no FEV",
+}
+"""The columns of a summary that are printed, and what is printed above them."""
+
+
 class Summaries:
     """The tables whose names end in `_summary` are printed when the run ends."""
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print each of them, and where it was stored."""
+        """Print each of them, and where it is stored."""
         for name in sorted(pipeline.outputs()):
             if name.endswith("_summary"):
-                print_table(name.removesuffix("_summary"), catalog.load(name))
+                print_summary(name.removesuffix("_summary"), catalog.load(name))
+                log.info("%s: accuracy of every voxel is in the dataset %s_accuracy.", name, name[:-8])
 
 
-def print_table(title: str, table: pd.DataFrame) -> None:
-    """Print a table with two decimals for what is not a count."""
-    grid = Table(title=title, title_justify="left")
-    for name, column in table.items():
-        grid.add_column(str(name).replace("_", " "), justify="left" if column.dtype == object else "right")
-    for row in table.itertuples(index=False):
+def print_summary(title: str, table: pd.DataFrame) -> None:
+    """Print a summary, its fractions with two decimals."""
+    grid = Table(
+        title=f"{title}: single test trials, means over voxels unless it says median", title_justify="left"
+    )
+    for heading in HEADINGS.values():
+        grid.add_column(heading, justify="left" if heading in ("area", "subject") else "right", no_wrap=True)
+    for row in table[list(HEADINGS)].itertuples(index=False):
         grid.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    rich.get_console().print(grid)
+    console = rich.get_console()
+    Console(file=console.file, width=max(console.width, 110)).print(grid)

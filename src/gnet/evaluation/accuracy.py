@@ -103,15 +103,18 @@ def accuracy_table(
 def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     """Area by area and subject by subject: what a scientist reads first.
 
-    Medians and means are over the voxels for which the quantity exists; `without_r` and `without_fev` count
-    the others. `variance_explained`, `ceiling` and `fev` are means in percent, as in the paper's source data;
-    `r_over_ceiling` is the median over voxels of r / sqrt(ceiling / 100).
+    `voxels` were fitted; `excluded` could not be. Medians and means are over the fitted voxels for which the
+    quantity exists; `without_r` and `without_fev` count the others. `variance_explained`, `ceiling` and `fev`
+    are means in percent, as in the paper's source data; `r_over_ceiling` is the median over voxels of
+    r / sqrt(ceiling / 100).
     """
-    voxels = accuracy.assign(
-        r_over_ceiling=accuracy["r"] / np.sqrt(accuracy["ceiling"].where(accuracy["ceiling"] > 0) / 100)
+    fitted = accuracy["excluded"] == ""
+    excluded = (~fitted).groupby([accuracy["area"], accuracy["subject"]]).sum()
+    voxels = accuracy[fitted]
+    voxels = voxels.assign(
+        r_over_ceiling=voxels["r"] / np.sqrt(voxels["ceiling"].where(voxels["ceiling"] > 0) / 100)
     )
-    grouped = voxels.groupby(["area", "subject"], sort=False)
-    return grouped.agg(
+    table = voxels.groupby(["area", "subject"]).agg(
         voxels=("r", "size"),
         median_r=("r", "median"),
         variance_explained=("variance_explained", "mean"),
@@ -120,6 +123,8 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
         r_over_ceiling=("r_over_ceiling", "median"),
         without_r=("r", lambda r: int(r.isna().sum())),
         without_fev=("fev", lambda fev: int(fev.isna().sum())),
-        trials=("trials", "first"),
-        images=("images", "first"),
-    ).reset_index()
+        trials=("trials", "max"),
+        images=("images", "max"),
+    )
+    table.insert(1, "excluded", excluded.loc[table.index])
+    return table.astype({"trials": int, "images": int}).reset_index()
