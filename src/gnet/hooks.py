@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -13,12 +18,43 @@ from kedro.framework.project import PACKAGE_NAME, pipelines
 from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from kedro.validation.exceptions import ParameterValidationError
 from rich.console import Console
 from rich.table import Table
 
 from gnet import pipeline_registry
+from gnet.errors import GNetError
 
 log = logging.getLogger(__name__)
+
+
+class Errors:
+    """What a user can mend is said in one message, without the trail of calls that led to it."""
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """From now on, `explain` has the last word on an error that ends the program."""
+        if not isinstance(sys.excepthook, partial):
+            sys.excepthook = partial(explain, sys.excepthook)
+
+
+def explain(
+    otherwise: Callable[..., None],
+    kind: type[BaseException],
+    error: BaseException,
+    traceback: TracebackType | None,
+) -> None:
+    """Print one of our own errors, or of the checked parameters, by its message; leave others as they were.
+
+    With GNET_TRACEBACK=1 in the environment everything is left as it was.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (GNetError, ParameterValidationError)):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None or os.environ.get("GNET_TRACEBACK"):
+        otherwise(kind, error, traceback)
+    else:
+        print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
 
 
 class Areas:

@@ -43,7 +43,8 @@ class NSDDataset(AbstractDataset):
     def __init__(
         self,
         *,
-        filepath: str | os.PathLike | None,
+        filepath: str | os.PathLike | None = None,
+        variable: str | None = None,
         read_only: bool = False,
         metadata: dict[str, Any] | None = None,
     ) -> None:
@@ -52,8 +53,10 @@ class NSDDataset(AbstractDataset):
         Parameters
         ----------
         filepath
-            Root of the release, the folder with `nsddata`. May be empty (NSD_ROOT is not set): loading then
-            raises the error that says so, and other pipelines still run.
+            Root of the release, the folder with `nsddata`.
+        variable
+            Instead of that, the environment variable that holds it. If it is not set, loading raises the
+            error that says so, and other pipelines still run.
         read_only
             True for a release that was downloaded.
         metadata
@@ -64,12 +67,13 @@ class NSDDataset(AbstractDataset):
         DatasetError
             if the path is remote.
         """
-        if "://" in str(filepath):
+        root = os.environ.get(variable) if variable else filepath
+        if "://" in str(root):
             raise DatasetError(
-                f"NSDDataset: expected a folder of this machine, found '{filepath}'; "
+                f"NSDDataset: expected a folder of this machine, found '{root}'; "
                 "download the release and give its folder"
             )
-        self._filepath = Path(filepath).expanduser() if filepath else None
+        self._filepath = Path(root).expanduser() if root else None
         self._read_only = read_only
         self.metadata = metadata
 

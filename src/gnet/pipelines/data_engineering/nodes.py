@@ -68,8 +68,9 @@ def prepare_responses(
     return {subject: partial(one_subject, subject, sessions) for subject, sessions in release.used.items()}
 
 
-def make_prefilter(prefilter: Prefilter) -> dict[str, np.ndarray]:
-    """Weights of the two layers in front of every trunk."""
+def make_prefilter(inventory: pd.DataFrame, prefilter: Prefilter) -> dict[str, np.ndarray]:
+    """Weights of the two layers in front of every trunk; nothing is downloaded for an incomplete release."""
     from gnet.models.prefilter import prefilter_weights
 
+    refuse_incomplete(inventory)
     return prefilter_weights(**dict(prefilter))

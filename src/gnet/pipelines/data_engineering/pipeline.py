@@ -33,6 +33,11 @@ def create_pipeline() -> Pipeline:
                 outputs="betas",
                 name="prepare_responses",
             ),
-            Node(make_prefilter, inputs="params:prefilter", outputs="prefilter", name="make_prefilter"),
+            Node(
+                make_prefilter,
+                inputs=["inventory", "params:prefilter"],
+                outputs="prefilter",
+                name="make_prefilter",
+            ),
         ]
     )
