@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -129,6 +130,27 @@ class Readout(nn.Module):
             PooledSum.apply(compress(grid).flatten(2), field.flatten(1), weight)
             for grid, field, weight in zip(maps, self.pooling_fields(), weights, strict=True)
         ]
+
+    def partition_contributions(
+        self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
+    ) -> Float[Tensor, "part image voxel"]:
+        """What each part of the features adds to the prediction, from one pass over the maps.
+
+        `parts` are masks over the features in the order in which the readout sees them. If every feature is
+        in just one of them, the contributions and the bias sum to the prediction.
+        """
+        member = torch.as_tensor(np.stack(parts), dtype=self.weight.dtype, device=self.weight.device)
+        members = member.split(self.features, dim=1)
+        weights = self.weight.split(self.features, dim=1)
+        total = 0
+        for grid, field, of_grid, weight in zip(maps, self.pooling_fields(), members, weights, strict=True):
+            seen = compress(grid).flatten(2)
+            parts_of_grid = [
+                of_grid @ compress(seen @ field[block].flatten(1).T).mul_(weight[block].T)
+                for block in voxel_blocks(seen, len(self.bias))
+            ]
+            total = total + torch.cat(parts_of_grid, dim=2)
+        return total.transpose(0, 1)
 
 
 def resample_mass(field: Float[Tensor, "voxel y x"], side: int) -> Float[Tensor, "voxel v u"]:

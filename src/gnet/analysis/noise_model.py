@@ -1,0 +1,68 @@
+"""What a model leaves unexplained: the gain of its predictions and the covariance of the noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """`response = gain * prediction + noise`, all z-scored."""
+
+    gain: Float[np.ndarray, " voxel"]
+    covariance: Float[np.ndarray, "voxel voxel"]
+    """Of the noise, as estimated: symmetric, perhaps not quite positive semi-definite."""
+    factor: Float[np.ndarray, "voxel voxel"]
+    """Symmetric R with R R' the nearest positive semi-definite matrix to the covariance."""
+
+
+def noise_model(
+    response: Float[np.ndarray, "trial voxel"], prediction: Float[np.ndarray, "trial voxel"]
+) -> NoiseModel:
+    """Gain and noise covariance in closed form (published code).
+
+    With C the correlations of the responses, A of the predictions and C' between the two,
+    `B_v = sum_u C'_vu A_vu / sum_u A_vu^2` and the covariance is `C - diag(B) A diag(B)`.
+
+    Differs from the published code: its gradient descent (20,000 steps) approaches the factor found here by
+    one eigendecomposition. At 4,627 voxels that takes about 25 s and 0.7 GB.
+
+    Raises
+    ------
+    ValueError : a voxel of either side is constant or NaN, so that it has no correlation
+    """
+    sides = []
+    for name, values in (("response", response), ("prediction", prediction)):
+        values = np.asarray(values, np.float64)
+        deviation = values - values.mean(0)
+        spread = np.sqrt((deviation**2).mean(0))
+        bad = ~((spread > 0) & ~(values == values[0]).all(0))
+        if bad.any():
+            raise ValueError(
+                f"noise model: expected a {name} that varies in every voxel, got {bad.sum()} of {len(bad)} "
+                "voxels that are constant or NaN. Leave them out."
+            )
+        sides.append(deviation / spread)
+    responses, predictions = sides
+    trials = len(responses)
+    between = responses.T @ predictions / trials
+    among = predictions.T @ predictions / trials
+    gain = (between * among).sum(1) / (among**2).sum(1)
+    covariance = responses.T @ responses / trials - gain[:, None] * among * gain
+    return NoiseModel(gain, covariance, covariance_factor(covariance))
+
+
+def covariance_factor(covariance: Float[np.ndarray, "voxel voxel"]) -> Float[np.ndarray, "voxel voxel"]:
+    """Symmetric R such that R R' is the positive semi-definite matrix nearest to the given one (Frobenius).
+
+    Higham 1988: negative eigenvalues are set to zero.
+
+    >>> covariance_factor(np.diag([4.0, -1.0]))
+    array([[2., 0.],
+           [0., 0.]])
+    """
+    value, vector = np.linalg.eigh((covariance + covariance.T) / 2)
+    return (vector * np.sqrt(value.clip(min=0))) @ vector.T

@@ -1,0 +1,102 @@
+"""Does a trunk trained on one area serve another? The transfer matrix and the hierarchy index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def transfer_shift(
+    transferred: Float[np.ndarray, " voxel"], own: Float[np.ndarray, " voxel"]
+) -> tuple[float, float, int]:
+    """`D[j, i]`: mean over an area's voxels of accuracy with trunk j less that of the area's own model.
+
+    Also its standard error over voxels, and how many voxels have both accuracies.
+
+    >>> transfer_shift(np.array([0.2, 0.3, np.nan]), np.array([0.3, 0.5, 0.1]))
+    (-0.15, 0.05, 2)
+    """
+    difference = np.asarray(transferred - own, np.float64)
+    difference = difference[np.isfinite(difference)]
+    count = len(difference)
+    if count == 0:
+        return np.nan, np.nan, 0
+    error = difference.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+    return round(float(difference.mean()), 12), round(float(error), 12), count
+
+
+@dataclass(frozen=True)
+class HierarchyIndex:
+    """The index with its fit error, and the two slopes it comes from."""
+
+    index: float
+    error: float
+    downward: float
+    """Slope of the shift over the distance where the trunk's area is the higher one (a+)."""
+    upward: float
+    """The same where it is the lower one (a-)."""
+
+
+def hierarchy_index(shift: Float[np.ndarray, "model tested"]) -> HierarchyIndex:
+    """`(a+ - a-) / (|a+| + |a-|)`: 1 for an entailment hierarchy, 0 for none (paper).
+
+    a+ is the slope through the origin of the shift against |i - j| where the model's area j is higher than
+    the tested area i, a- where it is lower. The error is that of the two slopes, propagated as published: of
+    numerator and denominator as if they were independent. NaN for fewer than three areas.
+
+    A higher trunk that serves lower areas at no loss, while a lower one fails higher areas:
+
+    >>> hierarchy_index(-np.triu([[0, 1, 2], [0, 0, 1], [0, 0, 0]]).astype(float)).index
+    1.0
+    """
+    model, tested = np.indices(shift.shape)
+    distance = np.abs(model - tested).astype(float)
+    downward, downward_error = _slope(distance[model > tested], shift[model > tested])
+    upward, upward_error = _slope(distance[model < tested], shift[model < tested])
+    difference, size = downward - upward, abs(downward) + abs(upward)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        index = np.float64(difference) / size
+        # |index| hypot(e / difference, e / size), without the division by a difference of zero
+        error = np.hypot(downward_error, upward_error) / size * np.sqrt(1 + index**2)
+    return HierarchyIndex(float(index), float(error), downward, upward)
+
+
+def hierarchy_index_over_voxels(
+    shifts: Float[np.ndarray, "model voxel"],
+    tested: Int[np.ndarray, " voxel"],
+    *,
+    resamples: int,
+    seed: int,
+) -> Float[np.ndarray, " resample"]:
+    """The index in bootstrap resamples of the voxels, drawn within each tested area.
+
+    Parameters
+    ----------
+    shifts
+        Shift of each voxel's accuracy with each model's trunk. Voxels with a NaN are left out.
+    tested
+        Which area each voxel is of, as a position in the order of the models.
+    """
+    keep = np.isfinite(shifts).all(0)
+    shifts, tested = shifts[:, keep], tested[keep]
+    random = np.random.default_rng(seed)
+    matrices = np.full((resamples, len(shifts), len(shifts)), np.nan)
+    for area in range(len(shifts)):
+        of_area = shifts[:, tested == area]
+        if of_area.shape[1]:
+            counts = random.multinomial(
+                of_area.shape[1], np.full(of_area.shape[1], 1 / of_area.shape[1]), resamples
+            )
+            matrices[:, :, area] = counts @ of_area.T / of_area.shape[1]
+    return np.array([hierarchy_index(matrix).index for matrix in matrices])
+
+
+def _slope(x: Float[np.ndarray, " entry"], y: Float[np.ndarray, " entry"]) -> tuple[float, float]:
+    """Slope through the origin and its standard error."""
+    if len(x) < 2:
+        return float("nan"), float("nan")
+    slope = (x @ y) / (x @ x)
+    residual = y - slope * x
+    return float(slope), float(np.sqrt(residual @ residual / (len(x) - 1) / (x @ x)))

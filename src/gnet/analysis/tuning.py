@@ -1,0 +1,134 @@
+"""Which layers a voxel listens to: accuracy with, and without, each part of the features.
+
+Predictions are linear in the feature weights, so all of it follows from the contributions of the parts in a
+single forward pass. Accuracies are bootstrap means; every part is scored on the same resamples, so that
+differences between parts are paired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnet.evaluation.resampling import bootstrap_correlation
+
+SIGNIFICANT = 0.055
+"""Accuracy that is exceeded by chance with p < 0.01, by randomisation (paper)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Bootstrap mean and standard deviation of each voxel's accuracy."""
+
+    mean: Float[np.ndarray, "*part voxel"]
+    sd: Float[np.ndarray, "*part voxel"]
+
+
+@dataclass(frozen=True)
+class TuningScores:
+    """Accuracy of the whole model, with each part alone, and without it."""
+
+    total: Scores
+    inclusive: Scores
+    exclusive: Scores
+
+
+def tuning_scores(
+    contributions: Float[np.ndarray, "part image voxel"],
+    bias: Float[np.ndarray, " voxel"],
+    measured: Float[np.ndarray, "trial voxel"],
+    trial_image: Int[np.ndarray, " trial"],
+    draws: Int[np.ndarray, "resample trial"],
+) -> TuningScores:
+    """Score the model and its parts on the same resamples of the trials.
+
+    Parameters
+    ----------
+    contributions
+        What each part adds to the prediction of each image; with the bias they sum to it.
+    measured, trial_image
+        Response of each test trial, and the image it showed.
+    draws
+        Trials of each resample. To resample images, draw all trials of each drawn image
+        (`gnet.evaluation.resampling.draw_images`).
+
+    Scores that do not exist (a constant side) are NaN, in a resample and in its mean.
+    """
+    whole = contributions.sum(0) + bias
+
+    def score(predicted: Float[np.ndarray, "image voxel"]) -> tuple[np.ndarray, np.ndarray]:
+        resampled = bootstrap_correlation(measured, predicted[trial_image], draws)
+        return resampled.mean(0), resampled.std(0)
+
+    inclusive = [score(part + bias) for part in contributions]
+    exclusive = [score(whole - part) for part in contributions]
+    return TuningScores(
+        Scores(*score(whole)),
+        Scores(*(np.stack(values) for values in zip(*inclusive, strict=True))),
+        Scores(*(np.stack(values) for values in zip(*exclusive, strict=True))),
+    )
+
+
+def specific_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
+    """Percent of the total accuracy squared that a part has alone, and its error: `100 rho_in^2 / rho^2`.
+
+    Arrays (part, voxel). The error is propagated from those of both accuracies as if they were independent,
+    as published.
+    """
+    return _ratio(scores.inclusive, scores.total)
+
+
+def unique_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
+    """Percent of the total accuracy squared that is lost without a part, and its error.
+
+    `100 (rho^2 - rho_ex^2) / rho^2`, arrays (part, voxel); errors as in `specific_share`.
+    """
+    rest, error = _ratio(scores.exclusive, scores.total)
+    return 100 - rest, error
+
+
+def _ratio(part: Scores, total: Scores) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = 100 * part.mean**2 / total.mean**2
+        error = 200 * np.abs(part.mean) / total.mean**2 * np.hypot(part.sd, part.mean * total.sd / total.mean)
+    return share, error
+
+
+def spread(share: Float[np.ndarray, "part voxel"]) -> Float[np.ndarray, " voxel"]:
+    """How evenly a voxel's shares are spread over the parts: near 0 if one has it all, near 1 if most do.
+
+    The shares of a voxel are sorted and scaled to 0..1; the spread is the fraction of parts above the point
+    where the interpolated curve passes one half. NaN where a share is, or where all are equal.
+
+    >>> spread(np.array([[0.0, 5.0], [0.0, 0.0], [1.0, 5.0]])).round(2)
+    array([0.25, 0.75])
+    """
+    parts = len(share)
+    ordered = np.sort(share, axis=0)
+    with np.errstate(invalid="ignore"):
+        scaled = (ordered - ordered[0]) / (ordered[-1] - ordered[0])
+    above = np.argmax(scaled > 0.5, axis=0)
+    below = np.maximum(above - 1, 0)
+    voxel = np.arange(share.shape[1])
+    low, high = scaled[below, voxel], scaled[above, voxel]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = (below + (0.5 - low) / (high - low)) / (parts - 1)
+    return np.where(np.isfinite(scaled).all(0), 1 - crossing, np.nan)
+
+
+def area_average(
+    share: Float[np.ndarray, "part voxel"], accuracy: Float[np.ndarray, " voxel"]
+) -> tuple[Float[np.ndarray, " part"], int]:
+    """Mean of the shares over an area's voxels, weighted by accuracy squared, and how many voxels went in.
+
+    Only voxels with an accuracy above `SIGNIFICANT` count (NaN does not).
+
+    >>> area_average(np.array([[10.0, 40.0, 99.0]]), np.array([0.1, 0.2, 0.0]))
+    (array([34.]), 2)
+    """
+    used = (accuracy > SIGNIFICANT) & np.isfinite(share).all(0)
+    if not used.any():
+        return np.full(len(share), np.nan), 0
+    return np.average(share[:, used], axis=1, weights=accuracy[used] ** 2), int(used.sum())
