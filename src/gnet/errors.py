@@ -19,3 +19,7 @@ class ModelFileError(GNetError, ValueError):
 
 class DeviceError(GNetError, RuntimeError):
     """The requested device is not there, or too small."""
+
+
+class OutdatedError(GNetError, ValueError):
+    """Stored data were made with other parameters than those of this run."""
