@@ -1,6 +1,6 @@
 """Which trial showed which image: NSD's experimental design, counted from 0 where NSD counts from 1."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +138,16 @@ def _whole_numbers(
             f"{advice}"
         )
     return numbers.astype(np.int64) - 1
+
+
+def planned_images(design: Design, subjects: Sequence[str]) -> Int[np.ndarray, " image"]:
+    """73k-IDs, ascending, of all images that the design plans for any of these subjects.
+
+    Raises
+    ------
+    ParameterError : an unknown subject
+    """
+    return np.unique([design.stimulus_rows(subject) for subject in subjects]) + 1
 
 
 def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:

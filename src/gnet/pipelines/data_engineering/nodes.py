@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gnet.nsd.betas import prepare_betas
-from gnet.nsd.design import read_design, special_positions, trial_table
+from gnet.nsd.design import planned_images, read_design, special_positions, trial_table
 from gnet.nsd.inventory import inventory, refuse_incomplete
 from gnet.nsd.layout import Layout
 from gnet.nsd.rois import MASK_FAMILIES
@@ -26,17 +26,20 @@ def take_inventory(nsd: Layout, release: Release, areas: Areas) -> pd.DataFrame:
     return inventory(nsd, release.used, families, release.betas_format)
 
 
-def tabulate_trials(
-    nsd: Layout, inventory: pd.DataFrame, release: Release, split: Split
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """The trials of all subjects with their images and parts, and the 73k-ID of every prepared image.
+def list_images(nsd: Layout, inventory: pd.DataFrame, release: Release) -> np.ndarray:
+    """73k-IDs, ascending, of the images to prepare.
 
-    Prepared are all images that the design plans for a subject, also those it never saw: models predict them.
+    They are all that the design plans for a subject, also those it never saw: models predict them.
     """
+    refuse_incomplete(inventory)
+    return planned_images(read_design(nsd, stimulus_count(nsd)), tuple(release.used))
+
+
+def tabulate_trials(nsd: Layout, inventory: pd.DataFrame, release: Release, split: Split) -> pd.DataFrame:
+    """The trials of all subjects with their images, the rows of these among the prepared ones, and parts."""
     refuse_incomplete(inventory)
     design = read_design(nsd, stimulus_count(nsd))
     special = special_positions(design, release.sessions) if split.test == "special" else None
-    image_ids = np.unique([design.stimulus_rows(subject) for subject in release.used]) + 1
     tables = [
         split_trials(
             trial_table(design, subject, sessions), split.test, split.holdout_fraction, split.seed, special
@@ -44,8 +47,9 @@ def tabulate_trials(
         for subject, sessions in release.used.items()
     ]
     trials = pd.concat(tables, ignore_index=True)
+    image_ids = planned_images(design, tuple(release.used))
     trials.insert(4, "image_row", np.searchsorted(image_ids, trials["image_id"]))
-    return trials, image_ids
+    return trials
 
 
 def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> PreparedImages:
@@ -54,14 +58,14 @@ def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> Prepar
 
 
 def prepare_responses(
-    nsd: Layout, voxels: pd.DataFrame, trials: pd.DataFrame, release: Release
+    nsd: Layout, voxels: pd.DataFrame, release: Release
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """For each subject, made when its turn to be stored comes: betas, their validity, and whose they are."""
+    count = read_design(nsd).trials_per_session
 
     def one_subject(subject: str, sessions: int) -> dict[str, Any]:
         voxel_index = voxels.loc[voxels["subject"] == subject, "voxel_index"].to_numpy()
         shape = read_volume(nsd.brainmask(subject)).data.shape
-        count = int((trials["subject"] == subject).sum()) // sessions
         betas, valid = prepare_betas(nsd, subject, sessions, count, voxel_index, shape, release.betas_format)
         return {"betas": betas, "valid": valid, "voxel_index": voxel_index}
 

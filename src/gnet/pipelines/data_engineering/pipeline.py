@@ -2,7 +2,14 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from .nodes import make_prefilter, prepare_images, prepare_responses, tabulate_trials, take_inventory
+from .nodes import (
+    list_images,
+    make_prefilter,
+    prepare_images,
+    prepare_responses,
+    tabulate_trials,
+    take_inventory,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -16,9 +23,15 @@ def create_pipeline() -> Pipeline:
                 name="take_inventory",
             ),
             Node(
+                list_images,
+                inputs=["nsd", "inventory", "params:release"],
+                outputs="image_ids",
+                name="list_images",
+            ),
+            Node(
                 tabulate_trials,
                 inputs=["nsd", "inventory", "params:release", "params:split"],
-                outputs=["trials", "image_ids"],
+                outputs="trials",
                 name="tabulate_trials",
             ),
             Node(
@@ -29,7 +42,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 prepare_responses,
-                inputs=["nsd", "voxels", "trials", "params:release"],
+                inputs=["nsd", "voxels", "params:release"],
                 outputs="betas",
                 name="prepare_responses",
             ),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from gnet.parameters import Release, Simulation
+from gnet.parameters import Simulation
 from gnet.simulation.release import SimulatedRelease, SimulationPlan, simulate
 
 
-def simulate_release(simulation: Simulation, release: Release) -> tuple[SimulatedRelease, dict[str, Any]]:
+def simulate_release(
+    simulation: Simulation, sessions: dict[str, int]
+) -> tuple[SimulatedRelease, dict[str, Any]]:
     """A release in NSD's layout, and what was planted in it."""
-    simulated = simulate(SimulationPlan(sessions=release.sessions, **dict(simulation)))
+    simulated = simulate(SimulationPlan(sessions=sessions, **dict(simulation)))
     return simulated, simulated.planted
