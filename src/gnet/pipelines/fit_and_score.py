@@ -75,6 +75,12 @@ def choose_voxels(voxels: pd.DataFrame, betas: Mapping[str, Any], *, areas: tupl
 
     tables = []
     for subject, table in voxels.groupby("subject", sort=False):
+        if not np.array_equal(table["voxel_index"], betas[subject]["voxel_index"]):
+            raise ReleaseError(
+                f"{subject}: expected betas of the {len(table):,} voxels in the voxel table, found those of "
+                f"{betas[subject]['betas'].shape[1]:,}, not all the same. Make both again: kedro run "
+                "--pipelines data_engineering,masks --to-outputs betas,voxels"
+            )
         invalid = (~np.asarray(betas[subject]["valid"])).sum(0)
         table = table.assign(
             column=np.arange(len(table)),
