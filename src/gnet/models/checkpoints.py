@@ -102,9 +102,7 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model") -> FittedModel
             json.loads(stored["configuration"]),
             pd.DataFrame({name: np.asarray(column) for name, column in stored["history"].items()}),
         )
-    except GNetError:
-        raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (GNetError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{origin}: its parts do not fit together: {error}. Fit it again.") from error
 
 

@@ -24,8 +24,8 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+    kind, colon, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
         raise DeviceError(f"device: expected auto, cpu, cuda, cuda:n or mps, got {name!r}.")
     if kind == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -7,6 +7,7 @@ Where those cannot be had, a bank of Gabor filters does the same job: oriented e
 from __future__ import annotations
 
 import hashlib
+import http.client
 import urllib.request
 import uuid
 from pathlib import Path
@@ -102,7 +103,7 @@ def alexnet_weights(path: Path, *, sha256: str = ALEXNET_SHA256) -> Weights:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         weights = {
-            f"{layer}.{kind}": state[f"{name}.{kind}"].numpy().astype(np.float32)
+            f"{layer}.{kind}": state[f"{name}.{kind}"].detach().numpy().astype(np.float32)
             for layer, name in (("conv1", "features.0"), ("conv2", "features.3"))
             for kind in ("weight", "bias")
         }
@@ -160,13 +161,13 @@ def download(url: str, path: Path, *, sha256: str) -> None:
                     progress.advance(task, len(chunk))
         verify_checksum(part, sha256)
         part.replace(path)
-    except OSError as error:
+    except GNetError as error:
+        raise ModelFileError(str(error).replace(str(part), url)) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ModelFileError(
             f"{path}: could not be fetched from {url} ({error}). "
             f"Download it by other means and put it there, or set `prefilter.source: gabor`."
         ) from error
-    except GNetError as error:
-        raise ModelFileError(str(error).replace(str(part), url)) from error
     finally:
         part.unlink(missing_ok=True)
 

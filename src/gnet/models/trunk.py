@@ -44,7 +44,7 @@ def grid_sizes(pixels: int) -> tuple[int, int]:
     after_conv1 = (pixels + 2 * 2 - 11) // 4 + 1
     fine = ((after_conv1 - 3) // 2 + 1) - 2
     if fine < 1:
-        raise ParameterError(f"pixels: expected images of at least 39 pixels, got {pixels}.")
+        raise ParameterError(f"pixels: expected images of at least 31 pixels, got {pixels}.")
     return fine, (fine + 2 * 1 - 3) // 2 + 1
 
 
