@@ -51,7 +51,9 @@ class PrefilteredImages:
     def __call__(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
         if self.cache is None:
             return self.compute(rows)
-        return self.cache[torch.as_tensor(self.position[rows], device=self.device)]
+        position = self.position[rows]
+        assert (position >= 0).all(), "rows that were not announced"
+        return self.cache[torch.as_tensor(position, device=self.device)]
 
     def compute(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
         unique, inverse = np.unique(rows, return_inverse=True)  # ordered reads; a repeated image once
@@ -70,16 +72,23 @@ def predict(
 ) -> Float[np.ndarray, "row voxel"]:
     """The evaluated network's responses to the given rows of the images, in their order.
 
-    Dropout is off and batch normalisation uses its running statistics; the network is left in the mode in
-    which it came. Memory: one batch of maps, and the result.
+    Dropout is off and batch normalisation uses its running statistics; every part of the network is left in
+    the mode in which it came. Memory: one batch of maps, and the result.
+
+    Raises
+    ------
+    ParameterError
+        for a subject that the network has no readout for.
     """
-    predicted = np.empty((len(rows), network.voxels[subject]), np.float32)
-    training = network.training
+    readout = network.readout(subject)
+    predicted = np.empty((len(rows), len(readout.bias)), np.float32)
+    training = {part: part.training for part in network.modules()}
     network.eval()
     try:
         for start in range(0, len(rows), batch_size):
             batch = slice(start, start + batch_size)
-            predicted[batch] = network.readout(subject)(network.trunk(images(rows[batch]))).cpu().numpy()
+            predicted[batch] = readout(network.trunk(images(rows[batch]))).cpu().numpy()
     finally:
-        network.train(training)
+        for part, mode in training.items():
+            part.training = mode
     return predicted
