@@ -35,8 +35,8 @@ def test_fraction_of_explainable_variance_by_its_rule():
     np.testing.assert_array_equal(explained_fraction(explained, ceiling), [40, np.nan, np.nan, np.nan])
 
 
-# Three images, shown three times, twice and once. Voxels: 0 as measured on average; 1 a little off; 2 predicted
-# constant; 3 without ncsnr; 4 with a ceiling below 5 %.
+# Three images, shown three times, twice and once. Voxels: 0 as measured on average; 1 a little off;
+# 2 predicted constant; 3 without ncsnr; 4 with a ceiling below 5 %.
 TRIAL_IMAGE = np.array([0, 2, 0, 1, 0, 1])
 MEASURED = np.array([1.0, 9, 2, 5, 3, 7], np.float32)[:, None].repeat(5, axis=1)
 PREDICTED = np.array([[2.0, 4, 0, 2, 2], [6, 9, 0, 6, 6], [9, 6, 0, 9, 9]], np.float32)

@@ -64,7 +64,7 @@ class Procedure:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Inside, torch's random numbers follow from the seed; outside, its state is as if nothing happened."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
         torch.manual_seed(seed)
         yield
 
@@ -173,15 +173,16 @@ def fit(
             network.train()
             if procedure.trunk == "frozen":
                 network.trunk.eval()
-            total_loss = torch.zeros((), dtype=torch.float64, device=device)
-            total_error = torch.zeros((), dtype=torch.float64, device=device)
+            losses, errors = [], []
             batches = epoch_batches(counts, size=procedure.batch_size, rule=procedure.batches, random=random)
             for subject, trial in batches:
                 target = torch.from_numpy(training[subject].response[trial]).to(device)
                 loss, error = stepper.step(subject, prefiltered(training[subject].image_row[trial]), target)
-                total_loss += loss
-                total_error += error.sum()
+                losses.append(loss)
+                errors.append(error.sum())
                 progress.advance(epochs, 1 / len(batches))
+            # Read once an epoch, and added in float64 on the CPU: not every device has that.
+            total_loss, total_error = (torch.stack(parts).cpu().double().sum() for parts in (losses, errors))
             if not torch.isfinite(total_loss):
                 raise FitError(
                     f"{description}: the loss is {total_loss.item()} in epoch {epoch}, expected a number. "
