@@ -9,6 +9,7 @@ from gnet.analysis.partitions import bipartite, layerwise
 from gnet.analysis.receptive_fields import fit_ellipses, gaussian_mass, gaussian_pyramid, surface
 from gnet.analysis.transfer_matrix import hierarchy_index
 from gnet.analysis.tuning import Scores, specific_share, spread, tuning_scores, unique_share
+from gnet.evaluation.resampling import resample_counts
 from gnet.models.checkpoints import from_published_readout
 from gnet.models.readout import Readout
 from recorded import tensors
@@ -42,7 +43,7 @@ def test_tuning(reference, readout_and_maps, name, partition):
         readout.bias.numpy(),
         recorded["response"],
         recorded["image_index"],
-        recorded["resample_index"],
+        resample_counts(recorded["resample_index"], len(recorded["response"])),
     )
     for kind in ("total", "inclusive", "exclusive"):
         found = getattr(scores, kind)

@@ -39,6 +39,10 @@ def bipartite(width: int) -> Partition:
     }
 
 
+PARTITIONS = {"layerwise": layerwise, "bipartite": bipartite}
+"""Every way to divide the features that is analysed, by name, given the trunk's width."""
+
+
 def part(partition: Partition, name: str) -> Bool[np.ndarray, " feature"]:
     """One part by name.
 

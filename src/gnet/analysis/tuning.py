@@ -7,12 +7,14 @@ differences between parts are paired.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
-from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.evaluation.resampling import resampled_correlation
 
 SIGNIFICANT = 0.055
 """Accuracy that is exceeded by chance with p < 0.01, by randomisation (paper)."""
@@ -40,7 +42,7 @@ def tuning_scores(
     bias: Float[np.ndarray, " voxel"],
     measured: Float[np.ndarray, "trial voxel"],
     trial_image: Int[np.ndarray, " trial"],
-    draws: Int[np.ndarray, "resample trial"],
+    counts: Int[np.ndarray, "resample trial"],
 ) -> TuningScores:
     """Score the model and its parts on the same resamples of the trials.
 
@@ -50,16 +52,16 @@ def tuning_scores(
         What each part adds to the prediction of each image; with the bias they sum to it.
     measured, trial_image
         Response of each test trial, and the image it showed.
-    draws
-        Trials of each resample. To resample images, draw all trials of each drawn image
-        (`gnet.evaluation.resampling.draw_images`).
+    counts
+        How often each trial is in each resample: `draw_trials` (published) or `draw_images` of
+        `gnet.evaluation.resampling`.
 
     Scores that do not exist (a constant side) are NaN, in a resample and in its mean.
     """
     whole = contributions.sum(0) + bias
 
     def score(predicted: Float[np.ndarray, "image voxel"]) -> tuple[np.ndarray, np.ndarray]:
-        resampled = bootstrap_correlation(measured, predicted[trial_image], draws)
+        resampled = resampled_correlation(measured, predicted[trial_image], counts)
         return resampled.mean(0), resampled.std(0)
 
     inclusive = [score(part + bias) for part in contributions]
@@ -132,3 +134,58 @@ def area_average(
     if not used.any():
         return np.full(len(share), np.nan), 0
     return np.average(share[:, used], axis=1, weights=accuracy[used] ** 2), int(used.sum())
+
+
+def tuning_table(scores: TuningScores, parts: Sequence[str]) -> pd.DataFrame:
+    """Everything about every part and voxel, one row each.
+
+    Columns: `voxel` (position), `part`; `total`, `inclusive`, `exclusive` (bootstrap means of the accuracy)
+    and their `_sd`; `specific` and `unique` (shares, percent) and their `_error`; `specific_spread` and
+    `unique_spread`, the same for all parts of a voxel.
+    """
+    columns: dict[str, np.ndarray] = {}
+    voxels = len(scores.total.mean)
+    for name in ("total", "inclusive", "exclusive"):
+        score = getattr(scores, name)
+        columns[name] = np.broadcast_to(score.mean, (len(parts), voxels))
+        columns[f"{name}_sd"] = np.broadcast_to(score.sd, (len(parts), voxels))
+    for name, share in (("specific", specific_share(scores)), ("unique", unique_share(scores))):
+        columns[name], columns[f"{name}_error"] = share
+        columns[f"{name}_spread"] = np.broadcast_to(spread(share[0]), (len(parts), voxels))
+    table = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
+    table.insert(0, "voxel", np.tile(np.arange(voxels), len(parts)))
+    table.insert(1, "part", np.repeat(np.asarray(parts), voxels))
+    return table
+
+
+def average_table(tuning: pd.DataFrame) -> pd.DataFrame:
+    """Shares of each area of each subject, weighted as in `area_average`, and of the group.
+
+    `tuning` is `tuning_table` with subject, voxel_index, area and partition. The group (subject "group") is
+    the mean over subjects; its `voxels` are the sum.
+    """
+    rows = []
+    for (partition, area, subject), voxels in tuning.groupby(["partition", "area", "subject"], sort=False):
+        parts = list(dict.fromkeys(voxels["part"]))
+        total = voxels.loc[voxels["part"] == parts[0], "total"].to_numpy()
+        averages = {}
+        for share in ("specific", "unique"):
+            values = voxels.pivot(index="part", columns="voxel_index", values=share).loc[parts].to_numpy()
+            averages[share], count = area_average(values, total)
+        rows += [
+            {
+                "partition": partition,
+                "area": area,
+                "subject": subject,
+                "part": part,
+                "specific": averages["specific"][position],
+                "unique": averages["unique"][position],
+                "voxels": count,
+            }
+            for position, part in enumerate(parts)
+        ]
+    table = pd.DataFrame(rows)
+    group = table.groupby(["partition", "area", "part"], sort=False, as_index=False).agg(
+        specific=("specific", "mean"), unique=("unique", "mean"), voxels=("voxels", "sum")
+    )
+    return pd.concat([table, group.assign(subject="group")], ignore_index=True)

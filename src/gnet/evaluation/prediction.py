@@ -55,17 +55,57 @@ class PrefilteredImages:
         assert (position >= 0).all(), "rows that were not announced"
         return self.cache[torch.as_tensor(position, device=self.device)]
 
+    def maps(self, rows: Int[np.ndarray, " row"]) -> tuple[Tensor, ...]:
+        """The feature maps that readouts see, with the trunk in the mode that it is in."""
+        return self.network.trunk(self(rows))
+
     def compute(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
         unique, inverse = np.unique(rows, return_inverse=True)  # ordered reads; a repeated image once
         pixels = torch.from_numpy(np.ascontiguousarray(self.images[unique])).to(self.device)
         return self.network.prefiltered(pixels)[torch.as_tensor(inverse, device=self.device)]
 
 
+class FrozenMaps:
+    """Feature maps of a frozen, evaluated trunk for any rows of the images; arguments as `PrefilteredImages`.
+
+    What fits into `cache_bytes` is computed once and kept: a readout is then fitted without ever running the
+    network again.
+    """
+
+    def __init__(
+        self,
+        network: GNet,
+        images: UInt8[np.ndarray, "image 3 y x"],
+        rows: Int[np.ndarray, " row"],
+        *,
+        cache_bytes: int = 0,
+    ) -> None:
+        self.source = PrefilteredImages(network, images, rows[:0])
+        self.cache: tuple[Tensor, ...] | None = None
+        rows = np.unique(rows)
+        if len(rows) and len(rows) * sum(grid.nbytes for grid in self.maps(rows[:1])) <= cache_bytes:
+            self.position = np.full(rows[-1] + 1, -1)
+            self.position[rows] = np.arange(len(rows))
+            blocks = [self.maps(block) for block in np.split(rows, range(64, len(rows), 64))]
+            self.cache = tuple(torch.cat(grids) for grids in zip(*blocks, strict=True))
+
+    @torch.no_grad()
+    def maps(self, rows: Int[np.ndarray, " row"]) -> tuple[Tensor, ...]:
+        """The feature maps that readouts see."""
+        if self.cache is None:
+            assert not self.source.network.trunk.training, "a frozen trunk is evaluated"
+            return self.source.maps(rows)
+        position = torch.as_tensor(self.position[rows], device=self.source.device)
+        return tuple(grid[position] for grid in self.cache)
+
+    __call__ = maps
+
+
 @torch.inference_mode()
 def predict(
     network: GNet,
     subject: str,
-    images: PrefilteredImages,
+    images: PrefilteredImages | FrozenMaps,
     rows: Int[np.ndarray, " row"],
     *,
     batch_size: int = 100,
@@ -87,7 +127,7 @@ def predict(
     try:
         for start in range(0, len(rows), batch_size):
             batch = slice(start, start + batch_size)
-            predicted[batch] = readout(network.trunk(images(rows[batch]))).cpu().numpy()
+            predicted[batch] = readout(images.maps(rows[batch])).cpu().numpy()
     finally:
         for part, mode in training.items():
             part.training = mode

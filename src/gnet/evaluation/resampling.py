@@ -13,21 +13,61 @@ def bootstrap_correlation(
 ) -> Float[np.ndarray, "resample voxel"]:
     """Correlation of every voxel in every resample; NaN where a side is constant in it.
 
-    A resample is a count for each trial, so the sums behind all correlations of all resamples are five
-    matrix products, and no trial is ever copied.
-
     >>> x = np.array([[0.0], [1.0], [2.0], [4.0]])
     >>> bootstrap_correlation(x, -x, np.array([[0, 1, 2, 3], [0, 0, 1, 3], [2, 2, 2, 2]])).round(3)
     array([[-1.],
            [-1.],
            [nan]])
     """
-    trials = len(measured)
-    counts = np.zeros((len(draws), trials))
+    return resampled_correlation(measured, predicted, resample_counts(draws, len(measured)))
+
+
+def resample_counts(draws: Int[np.ndarray, "resample draw"], items: int) -> Int[np.ndarray, "resample item"]:
+    """How often each of the items was drawn in each resample.
+
+    >>> resample_counts(np.array([[0, 0, 2]]), 3)
+    array([[2, 0, 1]])
+    """
+    counts = np.zeros((len(draws), items), np.int64)
     np.add.at(counts, (np.arange(len(draws))[:, None], draws), 1)
+    return counts
+
+
+def draw_trials(
+    trial_image: Int[np.ndarray, " trial"], resamples: int, seed: int
+) -> Int[np.ndarray, "resample trial"]:
+    """Counts of a bootstrap over trials, as published: repeats of an image count as independent."""
+    trials = len(trial_image)
+    return resample_counts(np.random.default_rng(seed).integers(trials, size=(resamples, trials)), trials)
+
+
+def draw_images(
+    trial_image: Int[np.ndarray, " trial"], resamples: int, seed: int
+) -> Int[np.ndarray, "resample trial"]:
+    """Counts of a bootstrap over images: a drawn image brings all its trials.
+
+    >>> draw_images(np.array([0, 1, 0]), 2, seed=0)
+    array([[0, 2, 0],
+           [1, 1, 1]])
+    """
+    images = int(trial_image.max()) + 1
+    draws = np.random.default_rng(seed).integers(images, size=(resamples, images))
+    return resample_counts(draws, images)[:, trial_image]
+
+
+def resampled_correlation(
+    measured: Float[np.ndarray, "trial voxel"],
+    predicted: Float[np.ndarray, "trial voxel"],
+    counts: Int[np.ndarray, "resample trial"],
+) -> Float[np.ndarray, "resample voxel"]:
+    """Correlation of every voxel in resamples given as counts of each trial; NaN where a side is constant.
+
+    The sums behind all correlations of all resamples are five matrix products; no trial is ever copied.
+    """
+    counts = counts.astype(np.float64)
     x, y = (np.asarray(side, np.float64) for side in (measured, predicted))
     x, y = x - x.mean(0), y - y.mean(0)  # keeps the differences of sums below accurate
-    size = draws.shape[1]
+    size = counts.sum(1, keepdims=True)
     mean_x, mean_y = counts @ x / size, counts @ y / size
     covariance = counts @ (x * y) / size - mean_x * mean_y
     variance_x = counts @ (x * x) / size - mean_x**2

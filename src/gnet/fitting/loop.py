@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gnet.errors import GNetError, ParameterError
 from gnet.evaluation.accuracy import voxel_correlation
-from gnet.evaluation.prediction import PrefilteredImages, predict
+from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict
 from gnet.fitting.batches import Trials, epoch_batches
 from gnet.fitting.objective import voxel_loss
 from gnet.models.gnet import GNet
@@ -89,15 +89,20 @@ class Stepper:
             for subject, readout in network.readouts.items()
         }
 
-    def step(self, subject: str, prefiltered: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Update the network on one batch; the loss and the SSE of each voxel, before the last update."""
+    def step(
+        self, subject: str, trunk_input: Tensor | tuple[Tensor, ...], target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Update the network on one batch; the loss and the SSE of each voxel, before the last update.
+
+        `trunk_input` is what the trunk reads or, where it is frozen, the maps that it would give.
+        """
         network, procedure = self.network, self.procedure
         readout, optimiser = network.readout(subject), self.readout_optimisers[subject]
         trained = procedure.trunk == "trained"
         if trained and procedure.update == "alternating":
             readout.requires_grad_(False)
             loss, _ = voxel_loss(
-                readout(network.trunk(prefiltered)), target, floor=procedure.correlation_floor
+                readout(network.trunk(trunk_input)), target, floor=procedure.correlation_floor
             )
             self.trunk_optimiser.zero_grad()
             loss.backward()
@@ -105,7 +110,7 @@ class Stepper:
             readout.requires_grad_(True)
         together = trained and procedure.update == "simultaneous"
         with torch.set_grad_enabled(together):
-            maps = network.trunk(prefiltered)
+            maps = trunk_input if procedure.trunk == "frozen" else network.trunk(trunk_input)
         loss, error = voxel_loss(readout(maps), target, floor=procedure.correlation_floor)
         loss = loss + procedure.sparsity * readout.weight.abs().sum()
         optimiser.zero_grad()
@@ -159,7 +164,10 @@ def fit(
     stepper = Stepper(network, procedure)
     device = network.input_mean.device
     rows = np.concatenate([part.image_row for trials in (training, holdout) for part in trials.values()])
-    prefiltered = PrefilteredImages(network, images, rows, cache_bytes=procedure.cache_bytes)
+    if procedure.trunk == "frozen":
+        network.trunk.eval()
+    source = FrozenMaps if procedure.trunk == "frozen" else PrefilteredImages
+    inputs = source(network, images, rows, cache_bytes=procedure.cache_bytes)
     random = np.random.default_rng(seed)
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
@@ -177,7 +185,7 @@ def fit(
             batches = epoch_batches(counts, size=procedure.batch_size, rule=procedure.batches, random=random)
             for subject, trial in batches:
                 target = torch.from_numpy(training[subject].response[trial]).to(device)
-                loss, error = stepper.step(subject, prefiltered(training[subject].image_row[trial]), target)
+                loss, error = stepper.step(subject, inputs(training[subject].image_row[trial]), target)
                 losses.append(loss)
                 errors.append(error.sum())
                 progress.advance(epochs, 1 / len(batches))
@@ -188,7 +196,7 @@ def fit(
                     f"{description}: the loss is {total_loss.item()} in epoch {epoch}, expected a number. "
                     f"Lower trunk_rate ({procedure.trunk_rate}) or readout_rate ({procedure.readout_rate})."
                 )
-            scores = [holdout_correlation(network, s, prefiltered, part) for s, part in holdout.items()]
+            scores = [holdout_correlation(network, s, inputs, part) for s, part in holdout.items()]
             correlation = np.concatenate(scores)
             if np.isnan(correlation).all():
                 raise FitError(
@@ -217,7 +225,9 @@ def fit(
     return table
 
 
-def holdout_correlation(network: GNet, subject: str, images: PrefilteredImages, trials: Trials) -> np.ndarray:
+def holdout_correlation(
+    network: GNet, subject: str, images: PrefilteredImages | FrozenMaps, trials: Trials
+) -> np.ndarray:
     """Correlation of every voxel over one subject's holdout trials; each image is predicted once."""
     rows, image = np.unique(trials.image_row, return_inverse=True)
     return voxel_correlation(trials.response, predict(network, subject, images, rows)[image])

@@ -6,6 +6,7 @@ published code: conv3 (L1), 4a, 4b (L2, L3) on the fine grid; 5a, 5b, 6a, 6b (L4
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -46,6 +47,20 @@ def grid_sizes(pixels: int) -> tuple[int, int]:
     if fine < 1:
         raise ParameterError(f"pixels: expected images of at least 31 pixels, got {pixels}.")
     return fine, (fine + 2 * 1 - 3) // 2 + 1
+
+
+def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.ndarray, " coarse"]]:
+    """Where the centres of the fine and coarse feature maps' pixels lie, in sides of the image from its centre.
+
+    They do not reach its edges: the unpadded first layer leaves out a border.
+
+    >>> fine, coarse = grid_positions(227)
+    >>> fine[[0, -1]].round(3), coarse[[0, -1]].round(3)
+    (array([-0.432,  0.414]), array([-0.432,  0.414]))
+    """
+    fine, coarse = (np.arange(side, dtype=float) for side in grid_sizes(pixels))
+    # A pixel of conv1 is centred on image pixel 4 i + 3, of the pooled maps on 8 i + 7, of conv3 on 8 i + 15.
+    return (8 * fine + 15.5) / pixels - 0.5, (16 * coarse + 15.5) / pixels - 0.5
 
 
 class Layer(nn.Module):

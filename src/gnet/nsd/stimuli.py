@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import h5py
 import numpy as np
-from jaxtyping import Float64, Int, UInt8
-from PIL import Image
+from jaxtyping import Float64, Int, Shaped, UInt8
+from PIL import Image, UnidentifiedImageError
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.layout import Layout
@@ -201,3 +202,30 @@ def mean_colour(
     for start in range(0, len(rows), block):
         total += images[rows[start : start + block]].sum(axis=(0, 2, 3), dtype=np.int64)
     return total / (255 * len(rows) * images.shape[2] * images.shape[3])
+
+
+def read_pictures(
+    folder: Path, pixels: int, resampling: str = "bilinear"
+) -> tuple[UInt8[np.ndarray, "image 3 pixels pixels"], Shaped[np.ndarray, " image"]]:
+    """All pictures in a folder, by name, cut to the largest centred square and resized; and their names.
+
+    Raises
+    ------
+    ParameterError : no such folder, or no file in it that Pillow can read as a picture
+    """
+    if not folder.is_dir():
+        raise ParameterError(f"pictures: expected a folder, found none at {folder}.")
+    prepared, names = [], []
+    for path in track(sorted(folder.iterdir()), f"read {folder.name}"):
+        try:
+            with Image.open(path) as picture:
+                side = min(picture.size)
+                left, top = ((length - side) // 2 for length in picture.size)
+                square = picture.convert("RGB").crop((left, top, left + side, top + side))
+        except (UnidentifiedImageError, IsADirectoryError):
+            continue
+        prepared.append(resize(np.asarray(square)[None], pixels, resampling))
+        names.append(path.name)
+    if not names:
+        raise ParameterError(f"{folder}: expected pictures (PNG, JPEG, ...), found none that can be read.")
+    return np.concatenate(prepared), np.array(names)
