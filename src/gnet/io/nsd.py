@@ -139,4 +139,4 @@ class InventoryDataset(TableDataset):
     """
 
     def _exists(self) -> bool:
-        return super()._exists() and (self.load()["problem"] == "").all()
+        return super()._exists() and bool((self.load()["problem"] == "").all())

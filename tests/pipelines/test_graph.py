@@ -1,0 +1,173 @@
+"""What each pipeline asks for and makes; nothing runs."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.framework.project import pipelines as registered
+
+import gnet.pipelines
+from gnet.pipelines import data_engineering, encoding_joint, encoding_roi, masks, simulation
+
+PACKAGE = Path(gnet.pipelines.__file__).parent
+LAYERS = {
+    "01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models",
+    "07_model_output", "08_reporting",
+}  # fmt: skip
+ENCODING = {"images", "betas", "voxels", "trials", "prefilter"}
+FITTING = {"params:model", "params:fitting", "params:protocols", "params:scoring"}
+
+
+def stored(names):
+    return {name for name in names if not name.startswith("params:")}
+
+
+def test_simulation():
+    pipeline = simulation.create_pipeline()
+    assert pipeline.inputs() == {"params:simulation", "params:release.sessions"}
+    assert pipeline.outputs() == {"nsd", "planted_brain"}
+
+
+def test_data_engineering():
+    pipeline = data_engineering.create_pipeline()
+    parameters = {"params:release", "params:areas", "params:split", "params:images", "params:prefilter"}
+    assert pipeline.inputs() == {"nsd", "voxels"} | parameters
+    assert pipeline.all_outputs() == {"inventory", "image_ids", "trials", "images", "betas", "prefilter"}
+
+
+def test_masks():
+    pipeline = masks.create_pipeline()
+    assert pipeline.inputs() == {"nsd", "inventory", "params:release", "params:areas", "params:masks"}
+    assert pipeline.outputs() == {"masks", "voxels"}
+
+
+def test_encoding_joint():
+    pipeline = encoding_joint.create_pipeline(("V1", "FFA"))
+    assert pipeline.inputs() == ENCODING | FITTING
+    assert pipeline.outputs() == {"gnet8j_summary"}
+    assert pipeline.all_outputs() == {"gnet8j_voxels", "gnet8j", "gnet8j_accuracy", "gnet8j_summary"}
+
+
+def test_encoding_roi_has_one_instance_per_area():
+    pipeline = encoding_roi.create_pipeline(("V1", "FFA"))
+    assert pipeline.inputs() == ENCODING | FITTING
+    assert pipeline.all_outputs() == {
+        "V1.gnet8r_voxels", "V1.gnet8r", "V1_gnet8r_accuracy",
+        "FFA.gnet8r_voxels", "FFA.gnet8r", "FFA_gnet8r_accuracy",
+        "gnet8r_accuracy", "gnet8r_summary",
+    }  # fmt: skip
+    assert len(pipeline.only_nodes_with_namespaces(["FFA"]).nodes) == 3
+
+
+def test_what_needs_no_image_comes_before_what_does():
+    groups = (data_engineering.create_pipeline() + masks.create_pipeline()).grouped_nodes
+    names = [{node.name for node in group} for group in groups]
+    assert names == [
+        {"take_inventory"},
+        {"draw_masks", "list_images", "make_prefilter", "tabulate_trials"},
+        {"prepare_images", "prepare_responses"},
+    ]
+
+
+@pytest.fixture
+def context(fresh):
+    """The context of a session that has handed its areas to the registry."""
+    with fresh.session() as session:
+        yield session.load_context()
+
+
+def test_default_is_everything_but_the_simulation(context):
+    names = set(registered) - {"simulation", "__default__"}
+    nodes = {node for name in names for node in registered[name].nodes}
+    default = registered["__default__"]
+    assert set(default.nodes) == nodes
+    assert stored(default.inputs()) == {"nsd"}
+
+
+def datasets(context):
+    """Of every registered pipeline, by name; None for what is handed on in memory."""
+    names = {name for pipeline in registered.values() for name in stored(pipeline.datasets())}
+    return {name: context.catalog.get(name) for name in names}
+
+
+def test_what_is_stored_lies_in_the_folder_of_its_layer(context, fresh):
+    layers = set()
+    for name, dataset in datasets(context).items():
+        if dataset is not None:
+            layer = dataset.metadata["kedro-viz"]["layer"]
+            assert (name, layer) == (name, Path(dataset._filepath).relative_to(fresh.data).parts[0])
+            layers.add(layer)
+    assert layers <= LAYERS
+
+
+def test_only_the_choice_of_voxels_is_not_stored(context):
+    names = registered["encoding_joint"].datasets() | registered["encoding_roi"].datasets()
+    kept = {name for name in stored(names) if context.catalog.get(name) is not None}
+    areas = ("V1", "V2", "V3", "hV4")
+    assert stored(names) - kept == {"gnet8j_voxels", *(f"{area}.gnet8r_voxels" for area in areas)}
+
+
+def test_versions_are_kept_from_the_models_on(context):
+    for name, dataset in datasets(context).items():
+        if dataset is not None:
+            versioned = getattr(dataset, "_version", None) is not None
+            assert (name, versioned) == (name, dataset.metadata["kedro-viz"]["layer"] >= "06")
+
+
+def test_every_input_is_a_parameter_or_stored(context):
+    parameters = context.catalog.load("parameters")
+    for pipeline in registered.values():
+        for name in pipeline.inputs():
+            if name.startswith("params:"):
+                assert name.removeprefix("params:").split(".")[0] in parameters
+            else:
+                assert context.catalog.get(name) is not None, name
+
+
+def test_everything_that_a_pipeline_needs_is_made_by_another(context):
+    made = {name for pipeline in registered.values() for name in pipeline.all_outputs()}
+    for pipeline in registered.values():
+        assert stored(pipeline.inputs()) <= made
+
+
+def test_every_node_has_a_name_and_a_docstring(context):
+    for node in registered["__default__"].nodes:
+        assert node._name
+        assert node.func.__doc__
+
+
+def test_listing_pipelines_imports_no_torch():
+    program = (
+        "import json, sys, gnet.pipeline_registry, gnet.settings\n"
+        "names = list(gnet.pipeline_registry.register_pipelines())\n"
+        "print(json.dumps([names, [name for name in ('torch', 'matplotlib') if name in sys.modules]]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names, imported = json.loads(done.stdout)
+    assert {"data_engineering", "masks", "encoding_joint", "encoding_roi", "__default__"} <= set(names)
+    assert imported == []
+
+
+def imported_pipelines(source: Path) -> set[str]:
+    """First words below gnet.pipelines of what a file imports."""
+    modules = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = ["gnet", "pipelines", source.parent.name][: 4 - node.level] if node.level else []
+            module = ".".join([*package, *filter(None, [node.module])])
+            modules |= {f"{module}.{alias.name}" for alias in node.names}
+    return {module.split(".")[2] for module in modules if module.startswith("gnet.pipelines.")}
+
+
+def test_pipelines_do_not_import_each_other():
+    folders = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    names = {folder.name for folder in folders}
+    assert {"simulation", "data_engineering", "masks", "encoding_joint", "encoding_roi"} <= names
+    for folder in folders:
+        for source in folder.glob("*.py"):
+            assert imported_pipelines(source) & names <= {folder.name}, source
