@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pandas as pd
-import rich
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import PACKAGE_NAME, pipelines
@@ -22,13 +20,12 @@ from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Node, Pipeline
 from kedro.validation.exceptions import ParameterValidationError
-from rich.console import Console
-from rich.table import Table
 
 from gnet import pipeline_registry
 from gnet.errors import GNetError, OutdatedError
 from gnet.io.atomic import atomic_path
 from gnet.io.nsd import InventoryDataset
+from gnet.summaries import SUMMARIES, print_summary
 
 log = logging.getLogger(__name__)
 
@@ -272,41 +269,12 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[
     }
 
 
-HEADINGS = {
-    "area": "area",
-    "subject": "subject",
-    "voxels": "voxels",
-    "excluded": "excluded",
-    "median_r": "median r",
-    "r_over_ceiling": "r/√ceiling",
-    "variance_explained": "explained %",
-    "ceiling": "ceiling %",
-    "fev": "FEV %",
-    "without_fev": "no FEV",
-}
-"""The columns of a summary that are printed, and what is printed above them."""
-
-
 class Summaries:
-    """The tables whose names end in `_summary` are printed when the run ends."""
+    """Tables that a scientist reads first are printed when the run ends (`gnet.summaries`)."""
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print each of them, and where it is stored."""
+        """Print them."""
         for name in sorted(pipeline.outputs()):
-            if name.endswith("_summary"):
-                print_summary(name.removesuffix("_summary"), catalog.load(name))
-                log.info("%s: accuracy of every voxel is in the dataset %s_accuracy.", name, name[:-8])
-
-
-def print_summary(title: str, table: pd.DataFrame) -> None:
-    """Print a summary, its fractions with two decimals."""
-    grid = Table(
-        title=f"{title}: single test trials, means over voxels unless it says median", title_justify="left"
-    )
-    for heading in HEADINGS.values():
-        grid.add_column(heading, justify="left" if heading in ("area", "subject") else "right", no_wrap=True)
-    for row in table[list(HEADINGS)].itertuples(index=False):
-        grid.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    console = rich.get_console()
-    Console(file=console.file, width=max(console.width, 110)).print(grid)
+            if name.rpartition(".")[2] in SUMMARIES:
+                print_summary(name, catalog.load(name))

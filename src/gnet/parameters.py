@@ -171,3 +171,36 @@ class Simulation(Strict):
     noise_correlation: Annotated[float, Field(ge=0, le=1)]
     missing_voxels: Annotated[int, Field(ge=0)]
     seed: int
+
+
+class Prediction(Strict):
+    """Which images are predicted."""
+
+    images: Literal["subject", "release"]
+    folder: Path
+    batch_size: Count
+
+
+class Transfer(Strict):
+    """The spread of the hierarchy index."""
+
+    resamples: Count
+    seed: int
+
+
+class Tuning(Strict):
+    """How tuning is scored."""
+
+    resample: Literal["trials", "images"]
+    resamples: Count
+    seed: int
+    batch_size: Count
+
+
+class Synthetic(Strict):
+    """The responses of the synthetic experiment."""
+
+    source: Literal["gnet8j", "gnet8r"]
+    noise: Literal["none", "measured"]
+    repetitions: Count
+    seed: int

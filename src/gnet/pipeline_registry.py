@@ -9,7 +9,11 @@ from gnet.pipelines import (
     encoding_joint,
     encoding_roi,
     masks,
+    prediction,
     simulation,
+    synthetic,
+    transfer,
+    tuning,
 )
 
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
@@ -28,11 +32,24 @@ def use_areas(names: tuple[str, ...]) -> bool:
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines by name. `simulation` is not part of the default: it runs when there is no release."""
+    """Pipelines by name.
+
+    Not part of the default: `simulation`, which runs when there is no release, and `pictures`, which needs a
+    folder of them.
+    """
     pipelines = {
         "data_engineering": data_engineering.create_pipeline(),
         "masks": masks.create_pipeline(),
         "encoding_joint": encoding_joint.create_pipeline(_areas),
         "encoding_roi": encoding_roi.create_pipeline(_areas),
+        "prediction": prediction.create_pipeline(_areas),
+        "transfer": transfer.create_pipeline(_areas),
+        "tuning": tuning.create_pipeline(_areas),
+        "synthetic": synthetic.create_pipeline(_areas),
     }
-    return {**pipelines, "simulation": simulation.create_pipeline(), "__default__": sum(pipelines.values())}
+    return {
+        **pipelines,
+        "simulation": simulation.create_pipeline(),
+        "pictures": prediction.create_pictures_pipeline(_areas),
+        "__default__": sum(pipelines.values()),
+    }

@@ -65,8 +65,17 @@ class Ellipses:
         turn = long_axis - np.arctan2(y, x)
         return np.pi / 2 - np.mod(np.pi / 2 - turn, np.pi)
 
+    @property
+    def determined(self) -> Bool[np.ndarray, " voxel"]:
+        """Whether the fit converged on a Gaussian in the image and no larger than it, in degrees.
+
+        A field that is flat, as all are before a fit, has no such Gaussian.
+        """
+        inside = (np.abs(self.centre) < FIELD_OF_VIEW / 2).all(1)
+        return self.converged & inside & (self.sigmas < FIELD_OF_VIEW).all(1)
+
     def table(self) -> pd.DataFrame:
-        """x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, converged."""
+        """x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, determined."""
         x, y = self.centre.T
         return pd.DataFrame(
             {
@@ -78,7 +87,7 @@ class Ellipses:
                 "sigma_long": self.sigmas.max(1),
                 "sigma_short": self.sigmas.min(1),
                 "residual": self.residual,
-                "converged": self.converged,
+                "determined": self.determined,
             }
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
 
@@ -91,6 +93,79 @@ def hierarchy_index_over_voxels(
             )
             matrices[:, :, area] = counts @ of_area.T / of_area.shape[1]
     return np.array([hierarchy_index(matrix).index for matrix in matrices])
+
+
+POOLED = "pooled"
+"""In place of a subject: the voxels of all subjects together."""
+
+
+def shift_table(own: pd.DataFrame, transferred: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Shift of every voxel's accuracy with every area's trunk.
+
+    Parameters
+    ----------
+    own
+        Accuracy table of the area-wise models: subject, voxel_index, area, r.
+    transferred
+        For each area, the accuracy table of the readouts fitted to its trunk.
+
+    Returns
+    -------
+    subject, voxel_index, area, and a column of shifts named by each trunk's area; NaN where an accuracy is.
+    """
+    keys = ["subject", "voxel_index", "area"]
+    table = own[[*keys, "r"]]
+    for name, accuracy in transferred.items():
+        table = table.merge(accuracy[[*keys, "r"]].rename(columns={"r": name}), on=keys)
+    return table[keys].assign(**{name: table[name] - table["r"] for name in transferred})
+
+
+def transfer_matrix(shifts: pd.DataFrame, areas: Sequence[str]) -> pd.DataFrame:
+    """Mean shift for each pair of trunk and tested area, for each subject and pooled.
+
+    `shifts` is `shift_table`'s. Columns: subject, trunk, tested, shift, shift_error, voxels.
+    """
+    rows = []
+    for subject, voxels in _with_pooled(shifts):
+        for trunk in areas:
+            for tested in areas:
+                of_area = voxels.loc[voxels["area"] == tested, trunk].to_numpy(float)
+                shift, error, count = transfer_shift(of_area, np.zeros_like(of_area))
+                rows.append((subject, trunk, tested, shift, error, count))
+    return pd.DataFrame(rows, columns=["subject", "trunk", "tested", "shift", "shift_error", "voxels"])
+
+
+def index_table(shifts: pd.DataFrame, areas: Sequence[str], *, resamples: int, seed: int) -> pd.DataFrame:
+    """Hierarchy index of each subject and pooled, with its fit error and its spread over voxels and subjects.
+
+    Columns: subject; index; fit_error, as published; voxel_sd, over bootstrap resamples of the voxels;
+    subject_sd, over the subjects (pooled row only); downward and upward, the slopes.
+    """
+    matrix = transfer_matrix(shifts, areas)
+    rows = []
+    for subject, voxels in _with_pooled(shifts):
+        of_subject = matrix[matrix["subject"] == subject]
+        found = hierarchy_index(of_subject["shift"].to_numpy().reshape(len(areas), len(areas)))
+        resampled = hierarchy_index_over_voxels(
+            voxels[list(areas)].to_numpy(float).T,
+            voxels["area"].map({name: position for position, name in enumerate(areas)}).to_numpy(int),
+            resamples=resamples,
+            seed=seed,
+        )
+        rows.append(
+            (subject, found.index, found.error, np.nanstd(resampled), np.nan, found.downward, found.upward)
+        )
+    columns = ["subject", "index", "fit_error", "voxel_sd", "subject_sd", "downward", "upward"]
+    table = pd.DataFrame(rows, columns=columns)
+    pooled = table["subject"] == POOLED
+    if (~pooled).sum() > 1:
+        table.loc[pooled, "subject_sd"] = table.loc[~pooled, "index"].std(ddof=1)
+    return table
+
+
+def _with_pooled(voxels: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Each subject's rows, then all."""
+    return [*voxels.groupby("subject"), (POOLED, voxels)]
 
 
 def _slope(x: Float[np.ndarray, " entry"], y: Float[np.ndarray, " entry"]) -> tuple[float, float]:

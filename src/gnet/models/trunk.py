@@ -50,7 +50,7 @@ def grid_sizes(pixels: int) -> tuple[int, int]:
 
 
 def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.ndarray, " coarse"]]:
-    """Where the centres of the fine and coarse feature maps' pixels lie, in sides of the image from its centre.
+    """Centres of the fine and the coarse maps' pixels, in sides of the image from its centre.
 
     They do not reach its edges: the unpadded first layer leaves out a border.
 

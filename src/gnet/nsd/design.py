@@ -150,6 +150,34 @@ def planned_images(design: Design, subjects: Sequence[str]) -> Int[np.ndarray, "
     return np.unique([design.stimulus_rows(subject) for subject in subjects]) + 1
 
 
+def image_table(design: Design, subjects: Sequence[str]) -> pd.DataFrame:
+    """The images that the design plans for each subject, seen or not.
+
+    Columns: subject; position, 0-based in the subject's list; image_id, NSD's 1-based 73k-ID; image_row,
+    among all `planned_images` of these subjects; shared.
+
+    Raises
+    ------
+    ParameterError : an unknown subject
+    """
+    planned = planned_images(design, subjects)
+    tables = []
+    for subject in subjects:
+        image_id = design.stimulus_rows(subject) + 1
+        tables.append(
+            pd.DataFrame(
+                {
+                    "subject": subject,
+                    "position": np.arange(len(image_id)),
+                    "image_id": image_id,
+                    "image_row": np.searchsorted(planned, image_id),
+                    "shared": design.shared,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
 def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:
     """The trials of a subject's first `sessions` sessions, in the order they were run.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gnet.nsd.betas import prepare_betas
-from gnet.nsd.design import planned_images, read_design, special_positions, trial_table
+from gnet.nsd.design import image_table, planned_images, read_design, special_positions, trial_table
 from gnet.nsd.inventory import inventory, refuse_incomplete
 from gnet.nsd.layout import Layout
 from gnet.nsd.rois import MASK_FAMILIES
@@ -26,13 +26,15 @@ def take_inventory(nsd: Layout, release: Release, areas: Areas) -> pd.DataFrame:
     return inventory(nsd, release.used, families, release.betas_format)
 
 
-def list_images(nsd: Layout, inventory: pd.DataFrame, release: Release) -> np.ndarray:
-    """73k-IDs, ascending, of the images to prepare.
+def list_images(nsd: Layout, inventory: pd.DataFrame, release: Release) -> tuple[np.ndarray, pd.DataFrame]:
+    """73k-IDs, ascending, of the images to prepare, and which of them are whose.
 
     They are all that the design plans for a subject, also those it never saw: models predict them.
     """
     refuse_incomplete(inventory)
-    return planned_images(read_design(nsd, stimulus_count(nsd)), tuple(release.used))
+    design = read_design(nsd, stimulus_count(nsd))
+    subjects = tuple(release.used)
+    return planned_images(design, subjects), image_table(design, subjects)
 
 
 def tabulate_trials(nsd: Layout, inventory: pd.DataFrame, release: Release, split: Split) -> pd.DataFrame:

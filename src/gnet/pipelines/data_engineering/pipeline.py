@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 list_images,
                 inputs=["nsd", "inventory", "params:release"],
-                outputs="image_ids",
+                outputs=["image_ids", "subject_images"],
                 name="list_images",
             ),
             Node(

@@ -1,0 +1,46 @@
+"""Two models of the same voxels: which predicts better, where, and by how much."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import false_discovery_control, wilcoxon
+
+
+def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Difference of accuracy (first less second) over the voxels of each area and subject.
+
+    Parameters
+    ----------
+    first, second
+        Accuracy tables with subject, voxel_index, area and r. Voxels that both have are compared.
+
+    Returns
+    -------
+    One row per area and subject: `voxels`, `shift` (mean difference of r) and its standard error,
+    `won` (percent of voxels where the first is better), `p` (Wilcoxon signed-rank test over voxels) and `q`
+    (p adjusted for the false discovery rate over all rows, Benjamini and Hochberg 1995). Voxels are not
+    independent of each other, so p says how consistent a difference is, not how surprising.
+    """
+    keys = ["subject", "voxel_index", "area"]
+    both = first[[*keys, "r"]].merge(second[[*keys, "r"]], on=keys, suffixes=("_first", "_second"))
+    both["difference"] = both["r_first"] - both["r_second"]
+    both = both[np.isfinite(both["difference"])]
+    rows = []
+    for (area, subject), voxels in both.groupby(["area", "subject"]):
+        difference = voxels["difference"].to_numpy(float)
+        rows.append(
+            {
+                "area": area,
+                "subject": subject,
+                "voxels": len(difference),
+                "shift": difference.mean(),
+                "shift_error": difference.std(ddof=1) / np.sqrt(len(difference))
+                if len(difference) > 1
+                else np.nan,
+                "won": 100 * (difference > 0).mean(),
+                "p": wilcoxon(difference).pvalue if difference.any() else 1.0,
+            }
+        )
+    table = pd.DataFrame(rows, columns=["area", "subject", "voxels", "shift", "shift_error", "won", "p"])
+    return table.assign(q=false_discovery_control(table["p"]) if len(table) else [])

@@ -1,0 +1,150 @@
+"""The template that encoding_joint, encoding_roi, transfer and synthetic share: choose voxels, fit, score."""
+
+from __future__ import annotations
+
+from functools import partial, update_wrapper
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from gnet.analysis.comparison import compare_accuracies
+from gnet.evaluation.accuracy import summary_table
+
+from .nodes import choose_voxels, fit_gnet, fit_transfer, gather, measure_transfer, score_gnet
+
+FIT_PARAMETERS = ("params:model", "params:fitting", "params:protocols")
+PARAMETERS = {"model", "fitting", "protocols", "scoring"}
+"""Top-level parameters of the template: shared by all its instances."""
+INPUTS = {"images", "betas", "voxels", "trials", "prefilter"}
+"""Datasets of the template that all its instances share."""
+
+
+def fit_and_score(model: str, areas: tuple[str, ...], input_mean: str) -> Pipeline:
+    """Nodes that fit one GNet to the voxels of some areas of all subjects and score it.
+
+    Parameters
+    ----------
+    model
+        Name of the model's dataset; its accuracy is stored as `<model>_accuracy`.
+    areas
+        The areas whose voxels it predicts.
+    input_mean
+        Which of the protocol's two input means it uses: `input_mean_joint` or `input_mean_area`.
+    """
+    chosen = f"{model}_voxels"
+    fitting = Node(
+        given(fit_gnet, areas=areas, input_mean=input_mean),
+        inputs=["images", "betas", chosen, "trials", "prefilter", *FIT_PARAMETERS],
+        outputs=model,
+        name=f"fit_{model}",
+    )
+    return Pipeline([choosing(model, areas), fitting, scoring(model)])
+
+
+def transfer_and_score(model: str, areas: tuple[str, ...], source: str) -> Pipeline:
+    """Nodes that fit fresh readouts of all areas to the fixed trunk of another model, and score them."""
+    chosen = f"{model}_voxels"
+    fitting = Node(
+        given(fit_transfer, areas=areas),
+        inputs=["images", "betas", chosen, "trials", source, *FIT_PARAMETERS],
+        outputs=model,
+        name=f"fit_{model}",
+    )
+    return Pipeline([choosing(model, areas), fitting, scoring(model)])
+
+
+def given(function: Any, **arguments: Any) -> Any:
+    """The function with some arguments set, under its own name."""
+    return update_wrapper(partial(function, **arguments), function)
+
+
+def choosing(model: str, areas: tuple[str, ...]) -> Node:
+    """The node that says which voxels a model is fitted to."""
+    return Node(
+        given(choose_voxels, areas=areas),
+        inputs=["voxels", "betas"],
+        outputs=f"{model}_voxels",
+        name=f"choose_voxels_{model}",
+    )
+
+
+def scoring(model: str) -> Node:
+    """The node that scores a model."""
+    return Node(
+        score_gnet,
+        inputs=["images", "betas", f"{model}_voxels", "trials", model, "params:scoring", "params:fitting"],
+        outputs=f"{model}_accuracy",
+        name=f"score_{model}",
+    )
+
+
+def joint_model(areas: tuple[str, ...]) -> Pipeline:
+    """GNet8j: one model of all areas, its accuracy and its summary."""
+    return fit_and_score("gnet8j", areas, "input_mean_joint") + Pipeline([summarising("gnet8j")])
+
+
+def area_models(areas: tuple[str, ...]) -> Pipeline:
+    """GNet8r: a model per area, their accuracies as one table, its summary."""
+    instances = [
+        Pipeline(
+            fit_and_score("gnet8r", (area,), "input_mean_area"),
+            namespace=area,
+            inputs=INPUTS,
+            outputs={"gnet8r_accuracy": f"{area}_gnet8r_accuracy"},
+            parameters=PARAMETERS,
+        )
+        for area in areas
+    ]
+    gathering = Node(
+        gather,
+        inputs=[f"{area}_gnet8r_accuracy" for area in areas],
+        outputs="gnet8r_accuracy",
+        name="gather_gnet8r_accuracy",
+    )
+    return sum(instances, Pipeline([])) + Pipeline([gathering, summarising("gnet8r")])
+
+
+def transfer_models(areas: tuple[str, ...]) -> Pipeline:
+    """For each area's trunk, readouts of all areas, and their accuracies."""
+    instances = [
+        Pipeline(
+            transfer_and_score("transfer", areas, "gnet8r"),
+            namespace=area,
+            inputs=INPUTS - {"prefilter"},
+            outputs={"transfer_accuracy": f"{area}_transfer_accuracy"},
+            parameters=PARAMETERS,
+        )
+        for area in areas
+    ]
+    return sum(instances, Pipeline([]))
+
+
+def summarising(model: str) -> Node:
+    """The node that summarises a model's accuracy."""
+    return Node(
+        summary_table, inputs=f"{model}_accuracy", outputs=f"{model}_summary", name=f"summarise_{model}"
+    )
+
+
+def transfer_analysis(areas: tuple[str, ...]) -> Pipeline:
+    """Transfer matrix and hierarchy index from the accuracies of the transfer and of the area-wise models."""
+    return Pipeline(
+        [
+            Node(
+                given(measure_transfer, areas=areas),
+                inputs=[
+                    "params:transfer",
+                    "gnet8r_accuracy",
+                    *(f"{area}_transfer_accuracy" for area in areas),
+                ],
+                outputs=["transfer_matrix", "hierarchy_index"],
+                name="measure_transfer",
+            ),
+            Node(
+                compare_accuracies,
+                inputs=["gnet8j_accuracy", "gnet8r_accuracy"],
+                outputs="joint_versus_areas",
+                name="compare_joint_with_areas",
+            ),
+        ]
+    )

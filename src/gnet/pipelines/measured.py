@@ -1,0 +1,83 @@
+"""What several pipelines read from the stored tables in the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from gnet.errors import ModelFileError
+
+if TYPE_CHECKING:  # imports torch
+    from gnet.models.checkpoints import FittedModel
+
+
+def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
+    """The datasets that make up each kind of model: one for the joint, one per area for the area-wise.
+
+    >>> model_files(("V1", "V2"))
+    {'gnet8j': ['gnet8j'], 'gnet8r': ['V1.gnet8r', 'V2.gnet8r']}
+    """
+    return {"gnet8j": ["gnet8j"], "gnet8r": [f"{area}.gnet8r" for area in areas]}
+
+
+@dataclass(frozen=True)
+class ScoringTrials:
+    """One subject's test trials."""
+
+    image_row: Int[np.ndarray, " image"]
+    """Rows of the prepared images that were shown, ascending."""
+    trial_image: Int[np.ndarray, " trial"]
+    """Position in `image_row` of the image of each trial."""
+    response: Float[np.ndarray, "trial voxel"]
+
+
+def scoring_trials(
+    betas: Mapping[str, Any], trials: pd.DataFrame, subject: str, column: Int[np.ndarray, " voxel"]
+) -> ScoringTrials:
+    """The test trials of one subject with the responses of some columns of its betas."""
+    tests = trials[(trials["subject"] == subject) & (trials["part_images"] == "test")]
+    image_row, trial_image = np.unique(tests["image_row"], return_inverse=True)
+    response = betas[subject]["betas"].columns(column)[tests["trial"].to_numpy()]
+    return ScoringTrials(image_row, trial_image, response)
+
+
+def model_voxels(model: FittedModel, voxels: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """`voxels_of` a fitted model; `area` is one that the model was fitted to, also of a voxel in several."""
+    table = voxels_of(model.voxel_index[subject], voxels, subject)
+    return table.assign(area=table["area"].where(table["area"].isin(model.areas), model.areas[0]))
+
+
+def voxels_of(voxel_index: Int[np.ndarray, " voxel"], voxels: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """Rows of the voxel table for a model's voxels, in the model's order, with their `column` in the betas.
+
+    Raises
+    ------
+    ModelFileError
+        where the release that was prepared does not have all of them.
+    """
+    table = voxels[voxels["subject"] == subject]
+    known = table["voxel_index"].to_numpy()
+    column = np.searchsorted(known, voxel_index).clip(max=max(0, len(known) - 1))
+    missing = int((known[column] != voxel_index).sum()) if len(known) else len(voxel_index)
+    if missing:
+        raise ModelFileError(
+            f"{subject}: expected the model's {len(voxel_index):,} voxels in the voxel table, found all but "
+            f"{missing:,} of them. Was the model fitted to another release, or to areas that are not "
+            "configured any more? Add them to `areas`, or fit it again."
+        )
+    return table.iloc[column].assign(column=column).reset_index(drop=True)
+
+
+def positions(among: Int[np.ndarray, " item"], wanted: Int[np.ndarray, " want"]) -> Int[np.ndarray, " want"]:
+    """Where each wanted number stands among others, which may be in any order and include all of them.
+
+    >>> positions(np.array([7, 3, 5]), np.array([5, 7]))
+    array([2, 0])
+    """
+    order = np.argsort(among, kind="stable")
+    return order[np.searchsorted(among, wanted, sorter=order)]

@@ -1,0 +1,122 @@
+"""Nodes of prediction. Torch is imported where it is used: listing pipelines must not cost seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gnet.analysis.noise_model import noise_model
+from gnet.nsd.stimuli import read_pictures
+from gnet.parameters import Fitting, Images, Prediction
+from gnet.pipelines.measured import model_voxels, positions, scoring_trials, voxels_of
+
+
+def predict_images(
+    images: np.ndarray,
+    image_ids: np.ndarray,
+    subject_images: pd.DataFrame,
+    voxels: pd.DataFrame,
+    prediction: Prediction,
+    fitting: Fitting,
+    *models: Mapping[str, Any],
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """For each subject: responses to every image, and whose they are.
+
+    `prediction.images` says which images: those planned for the subject, or all of the release. With several
+    models (one per area) their voxels stand side by side.
+    """
+    ids = np.asarray(image_ids)
+
+    def rows(subject: str) -> np.ndarray:
+        if prediction.images == "release":
+            return np.arange(len(images))
+        return subject_images.loc[subject_images["subject"] == subject, "image_row"].to_numpy()
+
+    def identity(chosen: np.ndarray) -> dict[str, np.ndarray]:
+        return {"image_row": chosen, "image_id": ids[chosen]}
+
+    return _predictions(images, rows, identity, voxels, prediction, fitting, models)
+
+
+def predict_pictures(
+    voxels: pd.DataFrame,
+    preparation: Images,
+    prediction: Prediction,
+    fitting: Fitting,
+    *models: Mapping[str, Any],
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """For each subject: responses to the pictures in the folder `prediction.folder`, by file name."""
+    pictures, names = read_pictures(prediction.folder, preparation.pixels, preparation.resampling)
+    return _predictions(
+        pictures,
+        lambda subject: np.arange(len(pictures)),
+        lambda chosen: {"name": names[chosen]},
+        voxels,
+        prediction,
+        fitting,
+        models,
+    )
+
+
+def _predictions(
+    images: np.ndarray,
+    rows: Callable[[str], np.ndarray],
+    identity: Callable[[np.ndarray], dict[str, np.ndarray]],
+    voxels: pd.DataFrame,
+    prediction: Prediction,
+    fitting: Fitting,
+    models: tuple[Mapping[str, Any], ...],
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """Each subject's predictions, made when their turn to be stored comes."""
+    from gnet.evaluation.stream import PredictionStream
+    from gnet.models.checkpoints import from_arrays
+    from gnet.models.device import resolve_device
+
+    fitted = [from_arrays(model) for model in models]
+    device = resolve_device(fitting.device)
+    for model in fitted:
+        model.network.to(device)
+
+    def one_subject(subject: str) -> dict[str, Any]:
+        chosen = rows(subject)
+        tables = [model_voxels(model, voxels, subject) for model in fitted]
+        return {
+            **identity(chosen),
+            "voxel_index": np.concatenate([table["voxel_index"] for table in tables]),
+            "area": np.concatenate([table["area"].to_numpy(str) for table in tables]),
+            "predictions": PredictionStream(
+                [model.network for model in fitted],
+                subject,
+                images,
+                chosen,
+                batch_size=prediction.batch_size,
+            ),
+        }
+
+    return {subject: partial(one_subject, subject) for subject in fitted[0].voxel_index}
+
+
+def fit_noise_model(
+    predictions: Mapping[str, Any], betas: Mapping[str, Any], voxels: pd.DataFrame, trials: pd.DataFrame
+) -> dict[str, Callable[[], dict[str, Any]]]:
+    """For each subject: gain, covariance and factor of the noise in its test trials."""
+
+    def one_subject(subject: str) -> dict[str, Any]:
+        index = np.asarray(predictions[subject]["voxel_index"])
+        tests = scoring_trials(betas, trials, subject, voxels_of(index, voxels, subject)["column"].to_numpy())
+        row = positions(np.asarray(predictions[subject]["image_row"]), tests.image_row)
+        predicted = np.asarray(predictions[subject]["predictions"])[row]
+        varies = (predicted.std(0) > 0) & (tests.response.std(0) > 0)
+        model = noise_model(tests.response[:, varies], predicted[tests.trial_image][:, varies])
+        return {
+            "voxel_index": index[varies],
+            "gain": model.gain,
+            "covariance": model.covariance,
+            "factor": model.factor,
+        }
+
+    return {subject: partial(one_subject, subject) for subject in predictions}

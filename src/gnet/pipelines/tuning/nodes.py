@@ -1,0 +1,108 @@
+"""Nodes of tuning. Torch is imported where it is used: listing pipelines must not cost seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gnet.analysis.receptive_fields import FIELD_OF_VIEW, fit_ellipses, size_eccentricity
+from gnet.analysis.tuning import average_table, tuning_scores, tuning_table
+from gnet.evaluation.resampling import draw_images, draw_trials
+from gnet.parameters import Fitting, Tuning
+from gnet.pipelines.measured import model_voxels, scoring_trials
+
+
+def measure_tuning(
+    images: np.ndarray,
+    betas: Mapping[str, Any],
+    voxels: pd.DataFrame,
+    trials: pd.DataFrame,
+    tuning: Tuning,
+    fitting: Fitting,
+    *models: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Specific and unique share of every part of the features, for every voxel and partition."""
+    from gnet.analysis.partitions import PARTITIONS
+    from gnet.evaluation.contributions import partition_contributions
+    from gnet.evaluation.prediction import PrefilteredImages
+    from gnet.models.checkpoints import from_arrays
+    from gnet.models.device import resolve_device
+
+    draw = {"trials": draw_trials, "images": draw_images}[tuning.resample]
+    tables = []
+    for stored in models:
+        model = from_arrays(stored)
+        network = model.network.to(resolve_device(fitting.device))
+        for subject in model.voxel_index:
+            table = model_voxels(model, voxels, subject)
+            tests = scoring_trials(betas, trials, subject, table["column"].to_numpy())
+            draws = draw(tests.trial_image, tuning.resamples, tuning.seed)
+            layers = PARTITIONS["layerwise"](network.trunk.width)
+            by_layer = partition_contributions(
+                network,
+                subject,
+                PrefilteredImages(network, images, tests.image_row),
+                tests.image_row,
+                list(layers.values()),
+                batch_size=tuning.batch_size,
+            )
+            bias = network.readout(subject).bias.detach().cpu().numpy()
+            for name, partition in PARTITIONS.items():
+                parts = partition(network.trunk.width)
+                # every partition is coarser than the layers: its contributions are sums of theirs
+                member = [[(part & layer).any() for layer in layers.values()] for part in parts.values()]
+                contributions = np.einsum("pl,liv->piv", np.array(member, by_layer.dtype), by_layer)
+                scores = tuning_scores(contributions, bias, tests.response, tests.trial_image, draws)
+                shares = tuning_table(scores, list(parts))
+                identity = table[["subject", "voxel_index", "area"]].iloc[shares.pop("voxel")]
+                tables.append(pd.concat([identity.reset_index(drop=True), shares], axis=1))
+                tables[-1].insert(3, "partition", name)
+    return pd.concat(tables, ignore_index=True)
+
+
+def average_tuning(**tuning: pd.DataFrame) -> pd.DataFrame:
+    """Shares of each area and subject, and of the group of subjects, for every model."""
+    return pd.concat(
+        [average_table(table).assign(model=model.removesuffix("_tuning")) for model, table in tuning.items()],
+        ignore_index=True,
+    )
+
+
+def fit_receptive_fields(voxels: pd.DataFrame, *models: Mapping[str, Any]) -> pd.DataFrame:
+    """Centre, size and shape of every voxel's pooling field on the fine grid, in degrees of visual angle."""
+    from gnet.models.checkpoints import from_arrays
+    from gnet.models.trunk import grid_positions
+
+    tables = []
+    for stored in models:
+        model = from_arrays(stored)
+        fine, _ = grid_positions(model.network.architecture.pixels)
+        for subject in model.voxel_index:
+            table = model_voxels(model, voxels, subject)[["subject", "voxel_index", "area"]]
+            fields = model.network.readout(subject).pooling_fields()[0].detach().numpy()
+            ellipses = fit_ellipses(fields, FIELD_OF_VIEW * fine, -FIELD_OF_VIEW * fine)
+            tables.append(table.join(ellipses.table()))
+    return pd.concat(tables, ignore_index=True)
+
+
+def fit_size_eccentricity(**fields: pd.DataFrame) -> pd.DataFrame:
+    """Growth of field size with eccentricity in each area of each subject, for every model."""
+    rows = []
+    for model, table in fields.items():
+        for (area, subject), voxels in table[table["determined"]].groupby(["area", "subject"]):
+            slope, foveal = size_eccentricity(voxels["eccentricity"].to_numpy(), voxels["size"].to_numpy())
+            rows.append(
+                {
+                    "model": model.removesuffix("_receptive_fields"),
+                    "area": area,
+                    "subject": subject,
+                    "voxels": len(voxels),
+                    "slope": slope,
+                    "size_at_centre": foveal,
+                    "median_size": voxels["size"].median(),
+                }
+            )
+    return pd.DataFrame(rows)
