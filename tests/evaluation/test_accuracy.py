@@ -167,7 +167,7 @@ def test_summary_counts_and_averages():
 
 
 def test_fev_of_an_area_is_the_mean_of_fractions():
-    """And not the fraction of the means, which would be 2 (10 + 10) / (50 + 10) here."""
+    """And neither the fraction of the means, which would be 27 % here, nor the median, 20 %."""
     accuracy = pd.DataFrame(
         {
             "area": "V1",
@@ -175,10 +175,10 @@ def test_fev_of_an_area_is_the_mean_of_fractions():
             "excluded": "",
             "r": np.sqrt(0.1),
             "variance_explained": 10.0,
-            "ceiling": [50.0, 10.0],
-            "fev": explained_fraction(np.array([10.0, 10.0]), np.array([50.0, 10.0])),
+            "ceiling": [50.0, 50.0, 10.0],
+            "fev": explained_fraction(np.full(3, 10.0), np.array([50.0, 50.0, 10.0])),
             "trials": 9,
             "images": 3,
         }
     )
-    assert summary_table(accuracy)["fev"][0] == pytest.approx((20 + 100) / 2)
+    assert summary_table(accuracy)["fev"][0] == pytest.approx((20 + 20 + 100) / 3)

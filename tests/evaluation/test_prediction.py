@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gnet.errors import ParameterError
-from gnet.evaluation.prediction import PrefilteredImages, predict
+from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import gabor_weights
 
@@ -157,6 +157,54 @@ def test_a_row_that_was_not_announced_is_no_other_image(network, images):
     prefiltered = PrefilteredImages(network, images, ROWS, cache_bytes=CACHE)
     with pytest.raises(AssertionError, match="rows that were not announced"):
         prefiltered(np.array([7, 3]))
+
+
+@pytest.mark.parametrize("cache_bytes", [0, CACHE])
+def test_frozen_maps_are_the_evaluated_trunks(network, images, cache_bytes):
+    network.eval()
+    frozen = FrozenMaps(network, images, ROWS, cache_bytes=cache_bytes)
+    assert (frozen.cache is None) == (cache_bytes == 0)
+    with torch.no_grad():
+        expected = network.trunk(network.prefiltered(torch.from_numpy(images[ROWS])))
+    for found, grid in zip(frozen(ROWS), expected, strict=True):
+        assert not found.requires_grad
+        torch.testing.assert_close(found, grid, rtol=1e-4, atol=1e-5)
+    found = predict(network, "subj01", frozen, ROWS, batch_size=4)
+    direct = predict(network, "subj01", PrefilteredImages(network, images, ROWS), ROWS)
+    np.testing.assert_allclose(found, direct, rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_maps_once_cached_never_run_the_network(network, images):
+    network.eval()
+    counted = Counted.of(images)
+    frozen = FrozenMaps(network, counted, ROWS, cache_bytes=CACHE)
+    before, reads = frozen(ROWS), counted.reads.copy()
+    with torch.no_grad():
+        network.trunk.conv6b.conv.bias += 1
+    for found, grid in zip(frozen(ROWS), before, strict=True):
+        assert torch.equal(found, grid)
+    assert (counted.reads == reads).all()
+    assert reads[[1, 3, 4, 5, 6, 8, 9, 10]].max() == 0
+
+
+def test_frozen_maps_only_within_their_budget(network, images):
+    network.eval()
+    rows = np.arange(12)
+    needed = sum(grid.nbytes for grid in FrozenMaps(network, images, rows, cache_bytes=CACHE).cache)
+    assert FrozenMaps(network, images, rows, cache_bytes=needed).cache is not None
+    assert FrozenMaps(network, images, rows, cache_bytes=needed - 1).cache is None
+
+
+def test_maps_of_a_trunk_in_training_are_not_frozen(network, images):
+    network.train()
+    with pytest.raises(AssertionError, match="a frozen trunk is evaluated"):
+        FrozenMaps(network, images, ROWS, cache_bytes=CACHE)
+
+
+def test_frozen_maps_of_a_row_that_was_not_announced_are_no_other_images(network, images):
+    frozen = FrozenMaps(network.eval(), images, ROWS, cache_bytes=CACHE)
+    with pytest.raises(AssertionError, match="rows that were not announced"):
+        frozen(np.array([7, 3]))
 
 
 @pytest.mark.gpu

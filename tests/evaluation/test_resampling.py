@@ -9,7 +9,7 @@ from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.resampling import bootstrap_correlation
 
 
-@pytest.mark.parametrize("offset", [0, 1e4], ids=["centred", "far from nought"])
+@pytest.mark.parametrize("offset", [0, 1e6], ids=["centred", "far from nought"])
 def test_against_a_loop_over_resamples_and_voxels(offset):
     random = np.random.default_rng(0)
     measured = random.normal(size=(40, 3)) + offset
@@ -37,6 +37,14 @@ def test_constant_sides_are_nan_without_a_warning():
         warnings.simplefilter("error")
         found = bootstrap_correlation(measured, predicted, draws)
     assert np.isnan(found).tolist() == [[True, False], [True, True]]
+
+
+def test_resamples_of_a_single_trial_are_nan():
+    """What rounding leaves of their variance is no variance."""
+    random = np.random.default_rng(4)
+    measured, predicted = random.normal(size=(2, 30, 50))
+    draws = np.arange(30)[:, None].repeat(30, axis=1)
+    assert np.isnan(bootstrap_correlation(measured, predicted, draws)).all()
 
 
 def test_a_voxel_with_nan_does_not_touch_the_others():

@@ -302,11 +302,13 @@ def test_random_state_is_restored_after_an_error():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("update", UPDATES)
-def test_the_cache_changes_nothing(few, update):
+@pytest.mark.parametrize(
+    ("update", "trunk"), [("alternating", "trained"), ("simultaneous", "trained"), ("alternating", "frozen")]
+)
+def test_the_cache_changes_nothing(few, update, trunk):
     networks = [few.network() for _ in range(2)]
     histories = [
-        few.fit(network, cache_bytes=size, update=update, trunk_rate=1e-4, readout_rate=1e-3)
+        few.fit(network, cache_bytes=size, update=update, trunk=trunk, trunk_rate=1e-4, readout_rate=1e-3)
         for network, size in zip(networks, (0, 2**30), strict=True)
     ]
     for column in ("loss", "training_error", "holdout_median_r"):

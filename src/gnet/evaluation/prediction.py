@@ -95,7 +95,9 @@ class FrozenMaps:
         if self.cache is None:
             assert not self.source.network.trunk.training, "a frozen trunk is evaluated"
             return self.source.maps(rows)
-        position = torch.as_tensor(self.position[rows], device=self.source.device)
+        position = self.position[rows]
+        assert (position >= 0).all(), "rows that were not announced"
+        position = torch.as_tensor(position, device=self.source.device)
         return tuple(grid[position] for grid in self.cache)
 
     __call__ = maps
