@@ -39,12 +39,14 @@ def test_constant_sides_are_nan_without_a_warning():
     assert np.isnan(found).tolist() == [[True, False], [True, True]]
 
 
-def test_resamples_of_a_single_trial_are_nan():
-    """What rounding leaves of their variance is no variance."""
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_rounding_leaves_of_a_variance_is_no_variance(side):
+    """Both sides vary over all trials; in the resamples, which draw from half of them, one does not."""
     random = np.random.default_rng(4)
-    measured, predicted = random.normal(size=(2, 30, 50))
-    draws = np.arange(30)[:, None].repeat(30, axis=1)
-    assert np.isnan(bootstrap_correlation(measured, predicted, draws)).all()
+    pair = random.normal(size=(2, 58, 50))
+    pair[side, :29] = pair[side, 0]
+    draws = random.integers(29, size=(10, 58))
+    assert np.isnan(bootstrap_correlation(*pair, draws)).all()
 
 
 def test_a_voxel_with_nan_does_not_touch_the_others():
