@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import gnet.models.readout as readout_module
-from gnet.models.readout import PooledSum, Readout, compress, compress_slope, overlap, resample_mass
+from gnet.models.readout import PooledSum, Readout, compress, compress_with_slope, overlap, resample_mass
 
 FORMS = ("layerwise", "single_field")
 
@@ -116,7 +116,7 @@ def test_block_size_changes_nothing(monkeypatch, form, voxels_a_block):
 
     whole = output_and_gradients()
     elements = images * features[0] * (voxels_a_block + 1) - 1  # one short of a further voxel
-    monkeypatch.setattr(readout_module, "BLOCK_ELEMENTS", elements)
+    monkeypatch.setitem(readout_module.BLOCK_ELEMENTS, "cpu", elements)
     blocks = readout_module.voxel_blocks(torch.empty(images, features[0], 2), 7)
     assert max(block.stop - block.start for block in blocks) == voxels_a_block
     for found, expected in zip(output_and_gradients(), whole, strict=True):
@@ -124,20 +124,22 @@ def test_block_size_changes_nothing(monkeypatch, form, voxels_a_block):
 
 
 def test_a_block_holds_at_least_one_voxel(monkeypatch):
-    monkeypatch.setattr(readout_module, "BLOCK_ELEMENTS", 1)
+    monkeypatch.setitem(readout_module.BLOCK_ELEMENTS, "cpu", 1)
     assert readout_module.voxel_blocks(torch.empty(10, 10, 2), 2) == [slice(0, 1), slice(1, 2)]
 
 
 def test_slope_of_the_nonlinearity():
     x = torch.linspace(-5, 5, 101, dtype=torch.float64, requires_grad=True)  # nought among them
     compress(x).sum().backward()
-    torch.testing.assert_close(compress_slope(x.detach()), x.grad)
+    torch.testing.assert_close(compress_with_slope(x.detach())[1], x.grad)
     torch.testing.assert_close(compress(-x), -compress(x))
 
 
 @pytest.mark.parametrize("wanted", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)])
 def test_gradient_of_the_pooled_sum(monkeypatch, wanted):
-    monkeypatch.setattr(readout_module, "BLOCK_ELEMENTS", 2 * 3 * 2)  # blocks of two voxels, the last of one
+    monkeypatch.setitem(
+        readout_module.BLOCK_ELEMENTS, "cpu", 2 * 3 * 2
+    )  # blocks of two voxels, the last of one
     random = torch.Generator().manual_seed(0)
     arguments = [
         torch.randn(*shape, generator=random, dtype=torch.float64, requires_grad=bool(needed))

@@ -18,8 +18,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-BLOCK_ELEMENTS = 2**22
-"""Elements of (image, feature, voxel) held at a time: 16 MB in float32, a few times that with temporaries."""
+BLOCK_ELEMENTS = {"cpu": 2**18, "cuda": 2**25, "mps": 2**22}
+"""Elements of (image, feature, voxel) held at a time: on a CPU as many as stay in its cache (1 MB in float32,
+several times that with temporaries), elsewhere as many as keep the device busy."""
 
 
 def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -31,10 +32,21 @@ def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     return torch.tanh(x) * torch.log1p(torch.abs(x))
 
 
-def compress_slope(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """Derivative of `compress`."""
-    tanh, size = torch.tanh(x), torch.abs(x)
-    return (1 - tanh * tanh) * torch.log1p(size) + tanh * torch.sign(x) / (1 + size)
+def compress_with_slope(
+    x: Float[Tensor, "*any"],
+) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any"]]:
+    """`compress` and its derivative, from one evaluation of either transcendental function.
+
+    >>> value, slope = compress_with_slope(torch.tensor([1.0]))
+    >>> value, slope
+    (tensor([0.5279]), tensor([0.6719]))
+    """
+    size, tanh = torch.abs(x), torch.tanh(x)
+    log = torch.log1p(size)
+    value = tanh * log
+    # (1 - tanh^2) log(1 + |x|) + |tanh| / (1 + |x|)
+    slope = log.addcmul_(tanh * tanh, log, value=-1).add_(tanh.abs_().div_(size.add_(1)))
+    return value, slope
 
 
 class PooledSum(torch.autograd.Function):
@@ -63,13 +75,13 @@ class PooledSum(torch.autograd.Function):
         fields_slope = torch.empty_like(fields) if for_fields else None
         weights_slope = torch.empty_like(weights) if for_weights else None
         for block in voxel_blocks(maps, len(fields)):
-            pooled = maps @ fields[block].T
+            value, upstream = compress_with_slope(maps @ fields[block].T)
             if weights_slope is not None:
-                weights_slope[block] = compress(pooled).mul_(slope[:, None, block]).sum(0).T
+                weights_slope[block] = value.mul_(slope[:, None, block]).sum(0).T
             if maps_slope is None and fields_slope is None:
                 continue
             # d loss / d pooled, through the non-linearity and the feature weights
-            upstream = compress_slope(pooled).mul_(slope[:, None, block]).mul_(weights[block].T)
+            upstream.mul_(slope[:, None, block]).mul_(weights[block].T)
             if maps_slope is not None:
                 maps_slope += upstream @ fields[block]
             if fields_slope is not None:
@@ -79,7 +91,7 @@ class PooledSum(torch.autograd.Function):
 
 def voxel_blocks(maps: Float[Tensor, "image k pixel"], voxels: int) -> list[slice]:
     """Consecutive slices of voxels, each of at most BLOCK_ELEMENTS (image, feature, voxel) elements."""
-    size = max(1, BLOCK_ELEMENTS // (maps.shape[0] * maps.shape[1]))
+    size = max(1, BLOCK_ELEMENTS[maps.device.type] // (maps.shape[0] * maps.shape[1]))
     return [slice(start, min(start + size, voxels)) for start in range(0, voxels, size)]
 
 
