@@ -137,9 +137,7 @@ def test_slope_of_the_nonlinearity():
 
 @pytest.mark.parametrize("wanted", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)])
 def test_gradient_of_the_pooled_sum(monkeypatch, wanted):
-    monkeypatch.setitem(
-        readout_module.BLOCK_ELEMENTS, "cpu", 2 * 3 * 2
-    )  # blocks of two voxels, the last of one
+    monkeypatch.setitem(readout_module.BLOCK_ELEMENTS, "cpu", 2 * 3 * 2)  # blocks of two voxels and of one
     random = torch.Generator().manual_seed(0)
     arguments = [
         torch.randn(*shape, generator=random, dtype=torch.float64, requires_grad=bool(needed))
