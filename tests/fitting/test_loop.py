@@ -139,6 +139,22 @@ def test_a_batch_of_one_subject_leaves_the_others_readout(few, update):
     assert "trunk.conv3.conv.weight" in changed
 
 
+@pytest.mark.parametrize("update", UPDATES)
+def test_no_gradient_is_left_over_from_the_batch_before(few, update):
+    """With rates of nought the same batch gives the same gradients twice."""
+    network = few.network(["subj01"])
+    stepper = Stepper(network, Procedure(update=update, trunk_rate=0.0, readout_rate=0.0))
+    trials = few.training["subj01"]
+    prefiltered = PrefilteredImages(network, few.images, trials.image_row)(trials.image_row)
+    gradients = []
+    network.train()
+    for _ in range(2):
+        stepper.step("subj01", prefiltered, torch.from_numpy(trials.response))
+        gradients.append([p.grad.clone() for p in network.parameters() if p.requires_grad])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second)
+
+
 def test_an_alternating_step_passes_twice_and_a_simultaneous_one_once(few):
     """The running statistics of the trunk count the passes (facts of the published code)."""
     passes = {}
