@@ -50,7 +50,7 @@ class Release(Strict):
 class Images(Strict):
     """How images are prepared."""
 
-    pixels: Annotated[int, Field(ge=39)]
+    pixels: Annotated[int, Field(ge=31)]
     resampling: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 

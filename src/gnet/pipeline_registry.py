@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from kedro.pipeline import Pipeline
 
 from gnet.pipelines import (
@@ -37,6 +39,14 @@ def register_pipelines() -> dict[str, Pipeline]:
     Not part of the default: `simulation`, which runs when there is no release, and `pictures`, which needs a
     folder of them.
     """
+    with warnings.catch_warnings():
+        # Kedro warns of dots in names outside of their namespace. These are meant: a prediction reads the
+        # models that the areas' namespaces made.
+        warnings.filterwarnings("ignore", "One or more dataset names contain", UserWarning)
+        return _pipelines()
+
+
+def _pipelines() -> dict[str, Pipeline]:
     pipelines = {
         "data_engineering": data_engineering.create_pipeline(),
         "masks": masks.create_pipeline(),

@@ -83,7 +83,7 @@ class Project:
             session.run(pipeline_names=list(pipelines), to_outputs=only)
         return _run(listener)
 
-    def refused(self, *pipelines: str, **parameters: Any) -> tuple[str, Run]:
+    def refused(self, *pipelines: str, nodes: list[str] | None = None, **parameters: Any) -> tuple[str, Run]:
         """The message that a user sees when the run stops, having checked that it cost nothing."""
         before = self.files()
         with (
@@ -91,7 +91,7 @@ class Project:
             pytest.raises(Exception) as caught,  # noqa: PT011 - the text is asserted
             self.session(**parameters) as session,
         ):
-            session.run(pipeline_names=list(pipelines))
+            session.run(pipeline_names=list(pipelines), node_names=nodes)
         run = _run(listener)
         assert not EXPENSIVE & set(run.nodes)
         made = self.files() - before
@@ -165,6 +165,14 @@ def finished(tmp_path_factory) -> tuple[Project, dict[str, Run]]:
     project = Project(tmp_path_factory.mktemp("finished") / "data")
     runs = {name: project.run(name) for name in ("encoding_roi", "encoding_joint")}
     return project, runs
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Project:
+    """Both encodings at demo size, with the parameters of a newcomer."""
+    project = Project(tmp_path_factory.mktemp("demo") / "data", env="base")
+    project.run("encoding_joint", "encoding_roi")
+    return project
 
 
 @pytest.fixture

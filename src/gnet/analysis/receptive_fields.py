@@ -69,10 +69,11 @@ class Ellipses:
     def determined(self) -> Bool[np.ndarray, " voxel"]:
         """Whether the fit converged on a Gaussian in the image and no larger than it, in degrees.
 
-        A field that is flat, as all are before a fit, has no such Gaussian.
+        A field that is flat to 0.1 %, as all are before they are trained, has no such Gaussian.
         """
         inside = (np.abs(self.centre) < FIELD_OF_VIEW / 2).all(1)
-        return self.converged & inside & (self.sigmas < FIELD_OF_VIEW).all(1)
+        rises = np.exp(self.parameters[:, 0]) > 1e-3 * np.abs(self.parameters[:, 6])
+        return self.converged & inside & rises & (self.sigmas < FIELD_OF_VIEW).all(1)
 
     def table(self) -> pd.DataFrame:
         """x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, determined."""
@@ -161,6 +162,17 @@ def _moments(
     )
 
 
+def _bounds(
+    x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
+) -> tuple[Float[np.ndarray, " 7"], Float[np.ndarray, " 7"]]:
+    """Far beyond what any field needs: they keep a fit to a flat field from overflowing."""
+    extent = max(np.ptp(x), np.ptp(y))
+    widest, narrowest = np.log(100 * extent), np.log(extent / 1000)
+    low = [-50, x.min() - 3 * extent, y.min() - 3 * extent, narrowest, narrowest, -np.inf, -np.inf]
+    high = [50, x.max() + 3 * extent, y.max() + 3 * extent, widest, widest, np.inf, np.inf]
+    return np.array(low), np.array(high)
+
+
 def _surface_and_slopes(
     parameters: Float[np.ndarray, "voxel 7"], x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
 ) -> tuple[Float[np.ndarray, "voxel pixel"], Float[np.ndarray, "voxel pixel 7"]]:
@@ -197,6 +209,7 @@ def _fit_block(
     error = ((target - value) ** 2).sum(1)
     damping = np.full(len(target), 1e-3)
     converged = np.zeros(len(target), bool)
+    bounds = _bounds(across, down)
     for _ in range(iterations):
         active = np.flatnonzero(~converged)
         if not len(active):
@@ -207,6 +220,7 @@ def _fit_block(
         scale = np.einsum("vkk->vk", normal).clip(min=1e-12)
         damped = normal + (damping[active, None] * scale)[:, :, None] * np.eye(normal.shape[1])
         trial = found[active] + np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
+        trial = trial.clip(*bounds)
         trial_value, trial_slopes = _surface_and_slopes(trial, across, down)
         trial_error = ((target[active] - trial_value) ** 2).sum(1)
         better = trial_error <= error[active]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from gnet.evaluation.prediction import PrefilteredImages
+from gnet.evaluation.prediction import PrefilteredImages, evaluated
 from gnet.models.gnet import GNet
 
 
@@ -26,9 +26,10 @@ def partition_contributions(
 
     If every feature is in just one part, the contributions and the readout's bias sum to the prediction.
     """
-    readout = network.eval().readout(subject)
-    batches = [
-        readout.partition_contributions(images.maps(rows[start : start + batch_size]), parts).cpu()
-        for start in range(0, len(rows), batch_size)
-    ]
+    readout = network.readout(subject)
+    with evaluated(network):
+        batches = [
+            readout.partition_contributions(images.maps(rows[start : start + batch_size]), parts).cpu()
+            for start in range(0, len(rows), batch_size)
+        ]
     return torch.cat(batches, dim=1).numpy()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -124,13 +127,20 @@ def predict(
     """
     readout = network.readout(subject)
     predicted = np.empty((len(rows), len(readout.bias)), np.float32)
-    training = {part: part.training for part in network.modules()}
-    network.eval()
-    try:
+    with evaluated(network):
         for start in range(0, len(rows), batch_size):
             batch = slice(start, start + batch_size)
             predicted[batch] = readout(images.maps(rows[batch])).cpu().numpy()
+    return predicted
+
+
+@contextmanager
+def evaluated(network: GNet) -> Iterator[None]:
+    """Inside, the network is in evaluation mode; outside, every part of it is in the mode that it was in."""
+    training = {part: part.training for part in network.modules()}
+    network.eval()
+    try:
+        yield
     finally:
         for part, mode in training.items():
             part.training = mode
-    return predicted
