@@ -7,6 +7,17 @@ import pandas as pd
 from scipy.stats import false_discovery_control, wilcoxon
 
 
+def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """The voxels whose accuracy both tables have: subject, voxel_index, area, r_first, r_second, difference.
+
+    The difference is first less second. `first` and `second` are accuracy tables.
+    """
+    keys = ["subject", "voxel_index", "area"]
+    both = first[[*keys, "r"]].merge(second[[*keys, "r"]], on=keys, suffixes=("_first", "_second"))
+    both["difference"] = both["r_first"] - both["r_second"]
+    return both[np.isfinite(both["difference"])]
+
+
 def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Difference of accuracy (first less second) over the voxels of each area and subject.
 
@@ -22,10 +33,7 @@ def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFram
     (p adjusted for the false discovery rate over all rows, Benjamini and Hochberg 1995). Voxels are not
     independent of each other, so p says how consistent a difference is, not how surprising.
     """
-    keys = ["subject", "voxel_index", "area"]
-    both = first[[*keys, "r"]].merge(second[[*keys, "r"]], on=keys, suffixes=("_first", "_second"))
-    both["difference"] = both["r_first"] - both["r_second"]
-    both = both[np.isfinite(both["difference"])]
+    both = paired_accuracies(first, second)
     rows = []
     for (area, subject), voxels in both.groupby(["area", "subject"]):
         difference = voxels["difference"].to_numpy(float)

@@ -65,7 +65,9 @@ def tuning_scores(
         return resampled.mean(0), resampled.std(0)
 
     inclusive = [score(part + bias) for part in contributions]
-    exclusive = [score(whole - part) for part in contributions]
+    # not the whole less a part: where nothing else varies, that would leave rounding to be scored
+    others = (np.delete(contributions, part, axis=0).sum(0) for part in range(len(contributions)))
+    exclusive = [score(rest + bias) for rest in others]
     return TuningScores(
         Scores(*score(whole)),
         Scores(*(np.stack(values) for values in zip(*inclusive, strict=True))),
