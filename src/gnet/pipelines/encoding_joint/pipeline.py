@@ -1,10 +1,14 @@
-"""Fit and score the joint model."""
+"""Fit and score the joint model, and draw how well it does."""
 
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
+from gnet.figures.accuracy import accuracy_figure
 from gnet.pipelines.fit_and_score import joint_model
 
 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """One model of all areas."""
-    return joint_model(areas)
+    figure = Node(
+        accuracy_figure, inputs="gnet8j_accuracy", outputs="gnet8j_figure", name="draw_gnet8j_accuracy"
+    )
+    return joint_model(areas) + Pipeline([figure])

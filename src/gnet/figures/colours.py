@@ -1,0 +1,43 @@
+"""One colour for each area and one marker for each subject, the same in every figure."""
+
+from collections.abc import Iterable
+
+PALETTE = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
+"""Colours that people with any colour vision tell apart (Okabe and Ito 2008), without black and yellow."""
+
+AREAS = dict(zip(("V1", "V2", "V3", "hV4"), PALETTE, strict=False))
+"""The paper's areas, from cold to warm along the visual hierarchy."""
+
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
+"""Marker of NSD's subjects 1 to 8."""
+
+INK = "#333333"
+"""Axes and text."""
+
+GUIDE = "#8C8C8C"
+"""Lines that are no data."""
+
+
+def area_colours(areas: Iterable[str]) -> dict[str, str]:
+    """The colour of each area: fixed for those of the paper, the next free ones for others, in their order.
+
+    More than six areas share colours; titles tell them apart.
+
+    >>> area_colours(["FFA", "hV4"])
+    {'FFA': '#CC79A7', 'hV4': '#D55E00'}
+    """
+    areas = list(dict.fromkeys(areas))
+    free = PALETTE[len(AREAS) :]
+    others = [area for area in areas if area not in AREAS]
+    further = {area: free[order % len(free)] for order, area in enumerate(others)}
+    return {area: AREAS.get(area) or further[area] for area in areas}
+
+
+def subject_marker(subject: str) -> str:
+    """The marker of a subject, by the number in its name.
+
+    >>> subject_marker("subj01"), subject_marker("subj02")
+    ('o', '^')
+    """
+    number = int("".join(filter(str.isdigit, subject)) or 1)
+    return MARKERS[(number - 1) % len(MARKERS)]
