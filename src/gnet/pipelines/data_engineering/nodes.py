@@ -60,9 +60,10 @@ def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> Prepar
 
 
 def prepare_responses(
-    nsd: Layout, voxels: pd.DataFrame, release: Release
+    nsd: Layout, inventory: pd.DataFrame, voxels: pd.DataFrame, release: Release
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """For each subject, made when its turn to be stored comes: betas, their validity, and whose they are."""
+    refuse_incomplete(inventory)
     count = read_design(nsd).trials_per_session
 
     def one_subject(subject: str, sessions: int) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 prepare_responses,
-                inputs=["nsd", "voxels", "params:release"],
+                inputs=["nsd", "inventory", "voxels", "params:release"],
                 outputs="betas",
                 name="prepare_responses",
             ),
