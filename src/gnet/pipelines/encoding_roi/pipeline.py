@@ -2,13 +2,13 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.figures.accuracy import accuracy_figure
+from gnet.pipelines.drawing import draw_accuracy
 from gnet.pipelines.fit_and_score import area_models
 
 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """An instance of the template for each area, and what they come to together."""
     figure = Node(
-        accuracy_figure, inputs="gnet8r_accuracy", outputs="gnet8r_figure", name="draw_gnet8r_accuracy"
+        draw_accuracy, inputs="gnet8r_accuracy", outputs="gnet8r_figure", name="draw_gnet8r_accuracy"
     )
     return area_models(areas) + Pipeline([figure])
