@@ -51,7 +51,7 @@ class PrefilteredImages:
             blocks = np.split(rows, range(64, len(rows), 64))
             self.cache = torch.cat([self.compute(block) for block in blocks])
 
-    def __call__(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
+    def __call__(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row _ v u"]:
         if self.cache is None:
             return self.compute(rows)
         position = self.position[rows]
@@ -62,7 +62,7 @@ class PrefilteredImages:
         """The feature maps that readouts see, with the trunk in the mode that it is in."""
         return self.network.trunk(self(rows))
 
-    def compute(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row 192 v u"]:
+    def compute(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row _ v u"]:
         unique, inverse = np.unique(rows, return_inverse=True)  # ordered reads; a repeated image once
         pixels = torch.from_numpy(np.ascontiguousarray(self.images[unique])).to(self.device)
         return self.network.prefiltered(pixels)[torch.as_tensor(inverse, device=self.device)]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gnet.errors import ParameterError
 from gnet.models.prefilter import Prefilter, Weights
 from gnet.models.readout import Readout
-from gnet.models.trunk import COARSE, FINE, Trunk, grid_sizes, layer_features
+from gnet.models.trunk import COARSE, FINE, PREFILTER, Trunk, grid_sizes, layer_features
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,17 @@ class Architecture:
     pixels: int = 227
     """Side of the square input images."""
     trunk_width: int = 64
+    """Maps of each layer of the trunk but the first that the readout sees."""
+    pass_through: int | None = None
+    """Maps more that the trunk's wide layers compute for those above only; `trunk_width` where it is None."""
     readout: str = "layerwise"
     """`layerwise`: a pooling field per resolution. `single_field`: one, resampled."""
     dropout: float = 0.5
     momentum: float = 0.25
     """Of the batch normalisation's running statistics."""
     trainable_prefilter: bool = False
+    prefilter_readout: bool = False
+    """Whether the readout sees the maps of the prefilter too, on a third and finest grid."""
 
     def __post_init__(self) -> None:
         grid_sizes(self.pixels)
@@ -36,15 +41,17 @@ class Architecture:
             raise ParameterError(f"readout: expected layerwise or single_field, got {self.readout!r}.")
 
     @property
-    def grids(self) -> tuple[int, int]:
-        """Side of the fine and the coarse feature maps."""
-        return grid_sizes(self.pixels)
+    def grids(self) -> tuple[int, ...]:
+        """Side of the feature maps that the readout sees: (the prefilter's,) the fine and the coarse."""
+        fine, coarse = grid_sizes(self.pixels)
+        return (fine + 2, fine, coarse) if self.prefilter_readout else (fine, coarse)
 
     @property
-    def features(self) -> tuple[int, int]:
-        """Number of feature maps that the readout sees on the fine and on the coarse grid."""
-        maps = layer_features(self.trunk_width)
-        return sum(maps[name] for name in FINE), sum(maps[name] for name in COARSE)
+    def features(self) -> tuple[int, ...]:
+        """Number of feature maps that the readout sees on each grid."""
+        maps = layer_features(self.trunk_width, prefilter=self.prefilter_readout)
+        groups = (PREFILTER, FINE, COARSE) if self.prefilter_readout else (FINE, COARSE)
+        return tuple(sum(maps[name] for name in group) for group in groups)
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -77,14 +84,18 @@ class GNet(nn.Module):
         self.architecture = architecture
         mean = np.zeros(3) if input_mean is None else input_mean
         self.register_buffer("input_mean", torch.as_tensor(mean, dtype=torch.float32).reshape(3))
-        self.prefilter = Prefilter()
+        self.prefilter = Prefilter(exposed=architecture.prefilter_readout)
         if prefilter is not None:
             self.prefilter.load_state_dict(
                 {name: torch.as_tensor(array) for name, array in prefilter.items()}
             )
         self.prefilter.requires_grad_(architecture.trainable_prefilter)
         self.trunk = Trunk(
-            architecture.trunk_width, dropout=architecture.dropout, momentum=architecture.momentum
+            architecture.trunk_width,
+            pass_through=architecture.pass_through,
+            prefilter_readout=architecture.prefilter_readout,
+            dropout=architecture.dropout,
+            momentum=architecture.momentum,
         )
         self.readouts = nn.ModuleDict(
             {
@@ -109,8 +120,8 @@ class GNet(nn.Module):
             raise ParameterError(f"{subject}: this model has readouts for {', '.join(self.readouts)}.")
         return self.readouts[subject]
 
-    def prefiltered(self, images: UInt8[Tensor, "image 3 y x"]) -> Float[Tensor, "image 192 v u"]:
-        """What the trunk reads: scaled to [0, 1], centred, through the prefilter.
+    def prefiltered(self, images: UInt8[Tensor, "image 3 y x"]) -> Float[Tensor, "image _ v u"]:
+        """What the trunk is given: scaled to [0, 1], centred, through the prefilter.
 
         Without a gradient graph unless the prefilter is trained.
         """

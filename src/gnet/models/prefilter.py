@@ -36,18 +36,26 @@ Weights = dict[str, Float[np.ndarray, "..."]]
 class Prefilter(nn.Module):
     """conv 11x11 stride 4, ReLU, max-pool 3 stride 2, conv 5x5, ReLU: 192 maps an eighth of the size.
 
+    Where the readout sees the prefilter too (`exposed`), the 64 pooled maps of conv1 come before those of
+    conv2, which have the same size.
+
     >>> Prefilter()(torch.zeros(1, 3, 75, 75)).shape
     torch.Size([1, 192, 8, 8])
+    >>> Prefilter(exposed=True)(torch.zeros(1, 3, 75, 75)).shape
+    torch.Size([1, 256, 8, 8])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, exposed: bool = False) -> None:
         super().__init__()
+        self.exposed = exposed
         self.conv1 = nn.Conv2d(3, MAPS[0], 11, stride=4, padding=2)
         self.conv2 = nn.Conv2d(MAPS[0], MAPS[1], 5, padding=2)
 
-    def forward(self, images: Float[Tensor, "image 3 y x"]) -> Float[Tensor, "image 192 v u"]:
+    def forward(self, images: Float[Tensor, "image 3 y x"]) -> Float[Tensor, "image _ v u"]:
         """Maps of images in [0, 1] from which the input mean has been subtracted."""
-        return relu(self.conv2(max_pool2d(relu(self.conv1(images)), 3, stride=2)))
+        first = max_pool2d(relu(self.conv1(images)), 3, stride=2)
+        second = relu(self.conv2(first))
+        return torch.cat([first, second], dim=1) if self.exposed else second
 
 
 def prefilter_weights(

@@ -2,6 +2,7 @@
 
 A voxel may sample any layer, so whatever depth it uses is learned, not imposed. Layers are named as in the
 published code: conv3 (L1), 4a, 4b (L2, L3) on the fine grid; 5a, 5b, 6a, 6b (L4 to L7) on the coarse one.
+In a later variant (BERG's) the readout sees the two layers of the prefilter as well, on a grid of their own.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from gnet.models.prefilter import MAPS
 FIRST_MAPS = 128
 """Feature maps of L1, whatever the trunk's width."""
 
+PREFILTER = ("conv1", "conv2")
 FINE = ("conv3", "conv4a", "conv4b")
 COARSE = ("conv5a", "conv5b", "conv6a", "conv6b")
 
 
-def layer_features(width: int) -> dict[str, int]:
+def layer_features(width: int, *, prefilter: bool = False) -> dict[str, int]:
     """How many feature maps of each layer the readout sees, in the order in which it sees them.
 
     >>> layer_features(64)
     {'conv3': 128, 'conv4a': 64, 'conv4b': 64, 'conv5a': 64, 'conv5b': 64, 'conv6a': 64, 'conv6b': 64}
+    >>> list(layer_features(64, prefilter=True).items())[:3]
+    [('conv1', 64), ('conv2', 192), ('conv3', 128)]
     """
-    return {name: FIRST_MAPS if name == "conv3" else width for name in FINE + COARSE}
+    before = dict(zip(PREFILTER, MAPS, strict=True)) if prefilter else {}
+    return before | {name: FIRST_MAPS if name == "conv3" else width for name in FINE + COARSE}
 
 
 def grid_sizes(pixels: int) -> tuple[int, int]:
@@ -81,34 +86,49 @@ class Layer(nn.Module):
 class Trunk(nn.Module):
     """Prefiltered images to the feature maps that readouts see: `width` maps a layer, 128 for the first.
 
-    Layers other than the first and the last compute twice as many maps as the readout sees; the second half
-    serves only the layers above (facts of the published code). At width 64, 1,034,944 trainable parameters.
+    Layers other than the first and the last compute more maps than the readout sees: `pass_through` of them
+    serve only the layers above (facts of the published code). There they are as many as `width`, the default,
+    and the trunk has 1,034,944 trainable parameters at width 64; a variant in use elsewhere has 192 at width
+    64. With `prefilter_readout` the trunk is given the maps of an exposed prefilter, reads conv2's and hands
+    all of them on as a first group.
 
     >>> fine, coarse = Trunk(8)(torch.zeros(2, 192, 8, 8))
     >>> fine.shape, coarse.shape
     (torch.Size([2, 144, 6, 6]), torch.Size([2, 32, 3, 3]))
+    >>> Trunk(8, pass_through=24).conv4a.conv.out_channels
+    32
     """
 
-    def __init__(self, width: int = 64, *, dropout: float = 0.5, momentum: float = 0.25) -> None:
+    def __init__(
+        self,
+        width: int = 64,
+        *,
+        pass_through: int | None = None,
+        prefilter_readout: bool = False,
+        dropout: float = 0.5,
+        momentum: float = 0.25,
+    ) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.prefilter_readout = width, prefilter_readout
+        maps = width + (width if pass_through is None else pass_through)
 
         def layer(maps_in: int, maps_out: int, padding: int = 1) -> Layer:
             return Layer(maps_in, maps_out, padding=padding, dropout=dropout, momentum=momentum)
 
         self.conv3 = layer(MAPS[1], FIRST_MAPS, padding=0)
-        self.conv4a = layer(FIRST_MAPS, 2 * width)
-        self.conv4b = layer(2 * width, 2 * width)
-        self.conv5a = layer(2 * width, 2 * width)
-        self.conv5b = layer(2 * width, 2 * width)
-        self.conv6a = layer(2 * width, 2 * width)
-        self.conv6b = layer(2 * width, width)
+        self.conv4a = layer(FIRST_MAPS, maps)
+        self.conv4b = layer(maps, maps)
+        self.conv5a = layer(maps, maps)
+        self.conv5b = layer(maps, maps)
+        self.conv6a = layer(maps, maps)
+        self.conv6b = layer(maps, width)
 
     def forward(
-        self, prefiltered: Float[Tensor, "image 192 v u"]
-    ) -> tuple[Float[Tensor, "image fine y x"], Float[Tensor, "image coarse t s"]]:
+        self, prefiltered: Float[Tensor, "image _ v u"]
+    ) -> tuple[Float[Tensor, "image _ _ _"], ...]:
+        """The groups of maps that the readout sees, from the finest grid to the coarsest."""
         seen = slice(self.width)
-        l1 = self.conv3(prefiltered)
+        l1 = self.conv3(prefiltered[:, -MAPS[1] :])
         l2 = self.conv4a(l1)
         l3 = self.conv4b(l2)
         l4 = self.conv5a(max_pool2d(l3, 3, stride=2, padding=1))
@@ -117,4 +137,4 @@ class Trunk(nn.Module):
         l7 = self.conv6b(l6)
         fine = torch.cat([l1, l2[:, seen], l3[:, seen]], dim=1)
         coarse = torch.cat([l4[:, seen], l5[:, seen], l6[:, seen], l7], dim=1)
-        return fine, coarse
+        return (prefiltered, fine, coarse) if self.prefilter_readout else (fine, coarse)
