@@ -12,11 +12,16 @@ from gnet.pipelines import (
     encoding_roi,
     masks,
     prediction,
+    reporting,
     simulation,
     synthetic,
     transfer,
     tuning,
 )
+
+BOXES = {"data_engineering": "data", "masks": "data"}
+"""Namespace of the nodes of a pipeline where it is not the pipeline's name. These two need each other: masks
+are drawn from the inventory, responses prepared for the voxels in masks."""
 
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
 """The paper's areas, until a session's configuration says otherwise (see `gnet.hooks.Areas`)."""
@@ -46,6 +51,16 @@ def register_pipelines() -> dict[str, Pipeline]:
         return _pipelines()
 
 
+def boxed(pipeline: Pipeline, box: str) -> Pipeline:
+    """The pipeline with every node in a namespace: its own, or `box` where it has none.
+
+    Kedro-Viz draws a namespace as a box that opens. Names of datasets stay as they are.
+    """
+    loose = [node for node in pipeline.nodes if not node.namespace]
+    others = [node for node in pipeline.nodes if node.namespace]
+    return Pipeline(loose, namespace=box, prefix_datasets_with_namespace=False) + Pipeline(others)
+
+
 def _pipelines() -> dict[str, Pipeline]:
     pipelines = {
         "data_engineering": data_engineering.create_pipeline(),
@@ -56,10 +71,11 @@ def _pipelines() -> dict[str, Pipeline]:
         "transfer": transfer.create_pipeline(_areas),
         "tuning": tuning.create_pipeline(_areas),
         "synthetic": synthetic.create_pipeline(_areas),
+        "reporting": reporting.create_pipeline(_areas),
     }
-    return {
-        **pipelines,
+    others = {
         "simulation": simulation.create_pipeline(),
         "pictures": prediction.create_pictures_pipeline(_areas),
-        "__default__": sum(pipelines.values()),
     }
+    named = {name: boxed(pipeline, BOXES.get(name, name)) for name, pipeline in (pipelines | others).items()}
+    return {**named, "__default__": sum(named[name] for name in pipelines)}

@@ -45,7 +45,7 @@ class HDF5Dataset(LocalDataset):
     ```yaml
     betas:
       type: gnet.io.hdf5.HDF5Dataset
-      filepath: ${globals:data_root}/02_intermediate/betas.h5
+      filepath: ${globals:data_root}/03_primary/betas.h5
     ```
 
     Examples

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial, update_wrapper
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
+from kedro.pipeline.preview_contract import MermaidPreview
+from kedro.utils import KedroExperimentalWarning
 
 from gnet.analysis.comparison import compare_accuracies
 from gnet.evaluation.accuracy import summary_table
@@ -32,11 +35,12 @@ def fit_and_score(model: str, areas: tuple[str, ...], input_mean: str) -> Pipeli
         Which of the protocol's two input means it uses: `input_mean_joint` or `input_mean_area`.
     """
     chosen = f"{model}_voxels"
-    fitting = Node(
+    fitting = sketched(
         given(fit_gnet, areas=areas, input_mean=input_mean),
         inputs=["images", "betas", chosen, "trials", "prefilter", *FIT_PARAMETERS],
-        outputs=model,
-        name=f"fit_{model}",
+        model=model,
+        areas=areas,
+        trunk=f"fitted to {', '.join(areas)}",
     )
     return Pipeline([choosing(model, areas), fitting, scoring(model)])
 
@@ -44,11 +48,12 @@ def fit_and_score(model: str, areas: tuple[str, ...], input_mean: str) -> Pipeli
 def transfer_and_score(model: str, areas: tuple[str, ...], source: str) -> Pipeline:
     """Nodes that fit fresh readouts of all areas to the fixed trunk of another model, and score them."""
     chosen = f"{model}_voxels"
-    fitting = Node(
+    fitting = sketched(
         given(fit_transfer, areas=areas),
         inputs=["images", "betas", chosen, "trials", source, *FIT_PARAMETERS],
-        outputs=model,
-        name=f"fit_{model}",
+        model=model,
+        areas=areas,
+        trunk=f"that of {source}, not fitted again",
     )
     return Pipeline([choosing(model, areas), fitting, scoring(model)])
 
@@ -56,6 +61,20 @@ def transfer_and_score(model: str, areas: tuple[str, ...], source: str) -> Pipel
 def given(function: Any, **arguments: Any) -> Any:
     """The function with some arguments set, under its own name."""
     return update_wrapper(partial(function, **arguments), function)
+
+
+def sketched(function: Any, *, inputs: list[str], model: str, areas: tuple[str, ...], trunk: str) -> Node:
+    """The node that fits a model, with a sketch of its network, which Kedro-Viz shows beside it."""
+
+    def sketch() -> MermaidPreview:
+        from gnet.figures.network_sketch import network_sketch  # imports torch
+
+        return MermaidPreview(content=network_sketch(areas, trunk))
+
+    with warnings.catch_warnings():
+        # Kedro says that previews of nodes may change in later versions; ours is pinned to 1.7
+        warnings.simplefilter("ignore", KedroExperimentalWarning)
+        return Node(function, inputs=inputs, outputs=model, name=f"fit_{model}", preview_fn=sketch)
 
 
 def choosing(model: str, areas: tuple[str, ...]) -> Node:
