@@ -103,6 +103,7 @@ def intact(tmp_path_factory) -> TinyRelease:
         ncsnr[0, 0, 0] = np.nan
         release.write_nifti(layout.ncsnr(subject), ncsnr)
         release.write_nifti(layout.aseg(subject), rng.integers(0, 3, shape).astype(np.int16))
+        release.write_nifti(layout.brainmask(subject), np.ones(shape, np.uint8))
         for family, labels in {
             "prf-visualrois": 7,
             "Kastner2015": 25,

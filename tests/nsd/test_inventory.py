@@ -31,7 +31,8 @@ def test_an_intact_release_has_no_problems(release, file_format):
     refuse_incomplete(files)
     kinds = files["kind"].value_counts()
     assert kinds.to_dict() == {
-        "design": 1, "stimuli": 1, "betas": 7, "valid_session": 7, "ncsnr": 2, "aseg": 2, "roi": 8, "ctab": 8
+        "design": 1, "stimuli": 1, "betas": 7, "valid_session": 7, "ncsnr": 2, "aseg": 2, "brainmask": 2,
+        "roi": 8, "ctab": 8,
     }  # fmt: skip
 
 
@@ -175,7 +176,7 @@ def test_volume_of_another_shape(release):
     assert problem(release, path) == "expected axes x, y, z, found shape 5 x 6 x 4 x 2"
 
 
-@pytest.mark.parametrize("kind", ["ncsnr", "aseg"])
+@pytest.mark.parametrize("kind", ["ncsnr", "aseg", "brainmask"])
 def test_truncated_volume(release, cut, kind):
     path = getattr(release.layout, kind)("subj01")
     cut(path, 0.9)
@@ -213,14 +214,14 @@ def test_many_problems_are_counted_and_all_commands_given(release):
         path.unlink()
     files = take(release)
     wrong = files[files["problem"] != ""]
-    assert len(wrong) == 12
-    with pytest.raises(ReleaseError, match="expected 36 files that are there and whole, found 12") as caught:
+    assert len(wrong) == 14
+    with pytest.raises(ReleaseError, match="expected 38 files that are there and whole, found 14") as caught:
         refuse_incomplete(files)
     lines = str(caught.value).splitlines()
     assert lines[1].startswith(
         "- nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR/ncsnr.nii.gz: missing"
     )
-    assert lines[11] == "- and 2 more"
+    assert lines[11] == "- and 4 more"
     assert "Data Access Agreement" in lines[12]
     assert lines[13] == "Then fetch them:"
     assert lines[14:] == wrong["command"].tolist()

@@ -67,8 +67,8 @@ def inventory(
     Returns
     -------
     Columns: subject ("" for files of all subjects); session, from 1, missing for other files; kind: design,
-    stimuli, betas, valid_session, ncsnr, aseg, roi or ctab; path below the root; expected and found, in
-    words; size_bytes; shape, in the file's own order of axes; problem; command.
+    stimuli, betas, valid_session, ncsnr, aseg, brainmask, roi or ctab; path below the root; expected and
+    found, in words; size_bytes; shape, in the file's own order of axes; problem; command.
 
     Raises
     ------
@@ -187,6 +187,7 @@ def _subject_rows(
     files = [(layout.betas(subject, n, file_format), "betas", n) for n in range(1, sessions + 1)]
     files += [(layout.valid_session(subject, n), "valid_session", n) for n in range(1, sessions + 1)]
     files += [(layout.ncsnr(subject), "ncsnr", None), (layout.aseg(subject), "aseg", None)]
+    files += [(layout.brainmask(subject), "brainmask", None)]
     files += [(layout.roi(subject, family), "roi", None) for family in families]
     headers = {path: _probe(path) for path, _, _ in files}
     shapes = [header.shape[:3] for header in headers.values() if isinstance(header, _Header)]
