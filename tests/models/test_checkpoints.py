@@ -10,7 +10,7 @@ import torch
 import gnet
 from gnet.errors import ModelFileError
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.models.checkpoints import FittedModel, from_arrays, from_published_encoder, to_arrays
+from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
 from gnet.models.gnet import Architecture, GNet
 
 
@@ -177,8 +177,3 @@ def test_what_is_stored_says_who_wrote_it(stored):
         gnet.__version__,
     )
     assert stored["readouts"]["subj01"]["voxel_index"].dtype == np.int64
-
-
-def test_unknown_published_tensor():
-    with pytest.raises(ModelFileError, match=r"no tensor named 'enc\.conv9\.weight'"):
-        from_published_encoder({"enc.conv9.weight": torch.zeros(1)})

@@ -8,7 +8,7 @@ from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.evaluation.resampling import bootstrap_correlation
 from gnet.fitting.loop import Procedure, Stepper
 from gnet.fitting.objective import voxel_loss
-from gnet.models.checkpoints import from_published_encoder, from_published_readout
+from gnet.models.published import from_published_encoder, from_published_readout
 from recorded import assert_close, published_network, tensors
 
 

@@ -1,4 +1,4 @@
-"""Fitted models as plain arrays: what is stored, and the names that the published code gave the same tensors.
+"""Fitted models as plain arrays: what is stored.
 
 No pickle anywhere: a model is a nested mapping of arrays, numbers and text that any HDF5 viewer can open.
 """
@@ -6,7 +6,6 @@ No pickle anywhere: a model is a nested mapping of arrays, numbers and text that
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 
 import gnet
 from gnet.errors import GNetError, ModelFileError
@@ -38,6 +37,10 @@ class FittedModel:
     """Protocol, settings and seed of the fit, as given."""
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     """One row an epoch."""
+    area: Mapping[str, Shaped[np.ndarray, " voxel"]] = field(default_factory=dict)
+    """Per subject, the area of each voxel, "" where it has none; without subjects of whom it is unknown."""
+    volume_shape: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Per subject, the shape (x, y, z) of the volume that `voxel_index` counts through, where it is known."""
 
 
 def to_arrays(model: FittedModel) -> dict[str, Any]:
@@ -59,6 +62,12 @@ def to_arrays(model: FittedModel) -> dict[str, Any]:
         "history": {str(name): column.to_numpy() for name, column in model.history.items()},
         "readouts": {
             subject: {"voxel_index": np.asarray(index, np.int64)}
+            | ({"area": np.asarray(model.area[subject], str)} if subject in model.area else {})
+            | (
+                {"volume_shape": np.asarray(model.volume_shape[subject], np.int64)}
+                if subject in model.volume_shape
+                else {}
+            )
             for subject, index in model.voxel_index.items()
         },
         "weights": weights,
@@ -88,9 +97,14 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model") -> FittedModel
             f"{stored.get('gnet_version', 'unknown')}. Fit it again, or read it with that version of gnet."
         )
     try:
-        index = {
-            subject: np.asarray(readout["voxel_index"]) for subject, readout in stored["readouts"].items()
-        }
+        readouts = dict(stored["readouts"].items())
+        index = {subject: np.asarray(readout["voxel_index"]) for subject, readout in readouts.items()}
+        area = {s: np.asarray(readout["area"], str) for s, readout in readouts.items() if "area" in readout}
+        for subject, areas in area.items():
+            if len(areas) != len(index[subject]):
+                raise ModelFileError(
+                    f"{subject} has {len(index[subject]):,} voxels and areas of {len(areas):,}"
+                )
         architecture = Architecture(**json.loads(stored["architecture"]))
         network = GNet(architecture, {subject: len(voxels) for subject, voxels in index.items()})
         state = {name: torch.from_numpy(np.array(array)) for name, array in stored["weights"].items()}
@@ -101,44 +115,12 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model") -> FittedModel
             tuple(json.loads(stored["areas"])),
             json.loads(stored["configuration"]),
             pd.DataFrame({name: np.asarray(column) for name, column in stored["history"].items()}),
+            area,
+            {
+                subject: tuple(np.asarray(readout["volume_shape"]).tolist())
+                for subject, readout in readouts.items()
+                if "volume_shape" in readout
+            },
         )
     except (GNetError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{origin}: its parts do not fit together: {error}. Fit it again.") from error
-
-
-def from_published_encoder(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The published class's encoder tensors under our names.
-
-    `pre.conv1.0.weight` -> `prefilter.conv1.weight`, `enc.conv3.weight` -> `trunk.conv3.conv.weight`,
-    `enc.bn1.*` -> `trunk.conv3.norm.*`, `enc.conv4a.conv1.*` -> `trunk.conv4a.conv.*`,
-    `enc.conv4a.bn1.*` -> `trunk.conv4a.norm.*`, `mu` -> `input_mean`.
-
-    Raises
-    ------
-    ModelFileError
-        for a name that the published class does not have.
-    """
-    patterns = (
-        (r"pre\.(conv[12])\.0\.(\w+)", r"prefilter.\1.\2"),
-        (r"enc\.conv3\.(\w+)", r"trunk.conv3.conv.\1"),
-        (r"enc\.bn1\.(\w+)", r"trunk.conv3.norm.\1"),
-        (r"enc\.(conv\d[ab])\.conv1\.(\w+)", r"trunk.\1.conv.\2"),
-        (r"enc\.(conv\d[ab])\.bn1\.(\w+)", r"trunk.\1.norm.\2"),
-        (r"mu", r"input_mean"),
-    )
-    renamed = {}
-    for name, tensor in state.items():
-        for pattern, replacement in patterns:
-            match = re.fullmatch(pattern, name)
-            if match:
-                renamed[match.expand(replacement)] = tensor.flatten() if name == "mu" else tensor
-                break
-        else:
-            raise ModelFileError(f"encoder state: the published class has no tensor named {name!r}.")
-    return renamed
-
-
-def from_published_readout(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The published readout's `rf0, rf1, ..., w, b` as our `fields.0, fields.1, ..., weight, bias`."""
-    names = {"w": "weight", "b": "bias"}
-    return {names.get(name, re.sub(r"^rf(\d)$", r"fields.\1", name)): array for name, array in state.items()}

@@ -123,9 +123,7 @@ class Trunk(nn.Module):
         self.conv6a = layer(maps, maps)
         self.conv6b = layer(maps, width)
 
-    def forward(
-        self, prefiltered: Float[Tensor, "image _ v u"]
-    ) -> tuple[Float[Tensor, "image _ _ _"], ...]:
+    def forward(self, prefiltered: Float[Tensor, "image _ v u"]) -> tuple[Float[Tensor, "image _ _ _"], ...]:
         """The groups of maps that the readout sees, from the finest grid to the coarsest."""
         seen = slice(self.width)
         l1 = self.conv3(prefiltered[:, -MAPS[1] :])
