@@ -171,11 +171,12 @@ def _fitted(
         procedure=procedure,
         seed=seed,
         description=f"fit {'+'.join(areas)}",
+        state=fitting.state,
     )
     configuration = {
         "protocol": fitting.protocol,
         **choices.model_dump(),
-        **fitting.model_dump(exclude_none=True, exclude=set(type(choices).model_fields)),
+        **fitting.model_dump(exclude_none=True, exclude={"state", *type(choices).model_fields}),
         "trunk": trunk,
         "seed": seed,
         "torch": torch.__version__,
@@ -199,7 +200,8 @@ def score_gnet(
     from gnet.models.checkpoints import from_arrays
     from gnet.models.device import resolve_device
 
-    network = from_arrays(stored_model).network.to(resolve_device(fitting.device))
+    origin = str(getattr(stored_model, "path", "model"))
+    network = from_arrays(stored_model, origin).network.to(resolve_device(fitting.device))
     tables = []
     for subject, table in voxels.groupby("subject", sort=False):
         fitted = table[table["excluded"] == ""]
