@@ -17,6 +17,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from gnet.hooks import explain
+from gnet.settings import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPENSIVE = {"prepare_images", "prepare_responses", "fit_gnet8j", "fit_gnet8r"}
@@ -101,7 +102,9 @@ class Project:
     def load(self, dataset: str) -> Any:
         """A stored dataset, of its latest version."""
         with self.session() as session:
-            return session.load_context().catalog.load(dataset)
+            # not the context's own catalog, which checks the parameters of all pipelines
+            configured = session.load_context().config_loader["catalog"]
+            return Catalog.from_config(configured).load(dataset)
 
     def files(self) -> set[str]:
         """Everything below the data folder except the release."""
@@ -139,7 +142,7 @@ def explained(error: BaseException) -> str:
 
     with mock.patch("sys.stderr") as stderr:
         explain(otherwise, type(error), error, error.__traceback__)
-    return "".join(call.args[0] for call in stderr.write.call_args_list)
+    return "".join(call.args[0] for call in stderr.write.call_args_list).rstrip("\n")
 
 
 def copy_stored(data: Path, target: Path, *layers: str) -> None:
@@ -151,6 +154,12 @@ def copy_stored(data: Path, target: Path, *layers: str) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _bootstrapped():
     bootstrap_project(ROOT)
+
+
+@pytest.fixture(scope="session")
+def project_at() -> type[Project]:
+    """Make a project: project_at(data folder)."""
+    return Project
 
 
 @pytest.fixture

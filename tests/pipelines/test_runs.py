@@ -76,14 +76,13 @@ class TestPrerequisites:
         run = finished[1]["encoding_roi"]
         assert run.nodes.count("simulate_release") == 1
         assert run.nodes.count("fit_gnet8r") == run.nodes.count("score_gnet8r") == len(AREAS)
-        assert run.nodes[-2:] == ["gather_gnet8r_accuracy", "summarise_gnet8r"]
+        assert run.nodes[-3:] == ["gather_gnet8r_accuracy", "draw_gnet8r_accuracy", "summarise_gnet8r"]
         assert (
             "encoding_roi needs betas, images, prefilter, trials, voxels, not there yet: making it first."
             in run.log
         )
         assert "Made betas, images, prefilter, trials, voxels. Now encoding_roi." in run.log
         assert run.log.index("Running node: prepare_images") < run.log.index("Now encoding_roi.")
-        assert "gnet8r_summary: accuracy of every voxel is in the dataset gnet8r_accuracy." in run.log
 
     def test_encoding_joint_makes_only_what_it_lacks(self, prepared):
         (prepared.data / "03_primary" / "trials.parquet").unlink()
@@ -91,7 +90,8 @@ class TestPrerequisites:
         run = prepared.run("encoding_joint", fitting={"epochs": 1})
         assert "encoding_joint needs trials, not there yet: making it first." in run.log
         assert run.nodes == [
-            "tabulate_trials", "choose_voxels_gnet8j", "fit_gnet8j", "score_gnet8j", "summarise_gnet8j"
+            "tabulate_trials", "choose_voxels_gnet8j", "fit_gnet8j", "score_gnet8j",
+            "draw_gnet8j_accuracy", "summarise_gnet8j",
         ]  # fmt: skip
         assert layers(prepared.data, "01", "02") == before
 
@@ -104,7 +104,9 @@ class TestPrerequisites:
     def test_second_run_makes_only_the_models(self, finished):
         first, second = finished[1]["encoding_roi"], finished[1]["encoding_joint"]
         assert PREPARED & set(first.nodes) == set()
-        assert second.nodes == ["choose_voxels_gnet8j", "fit_gnet8j", "score_gnet8j", "summarise_gnet8j"]
+        assert second.nodes == [
+            "choose_voxels_gnet8j", "fit_gnet8j", "score_gnet8j", "draw_gnet8j_accuracy", "summarise_gnet8j"
+        ]  # fmt: skip
         assert "needs" not in second.log
 
     def test_second_run_leaves_all_but_new_versions_as_it_was(self, prepared):
@@ -221,7 +223,7 @@ class TestPrepared:
         hdf5 = prepared.load("betas").read()
         prepared.run("data_engineering", "masks", only=["betas"], release={"betas_format": "nifti"})
         nifti = prepared.load("betas").read()
-        record = json.loads((prepared.data / "02_intermediate" / "betas.h5.parameters.json").read_text())
+        record = json.loads((prepared.data / "03_primary" / "betas.h5.parameters.json").read_text())
         assert record["parameters"]["release"]["betas_format"] == "nifti"
         for subject in SESSIONS:
             for name in ("betas", "valid"):

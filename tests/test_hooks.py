@@ -1,0 +1,128 @@
+"""What a user sees when a run ends badly, and what hooks are made of; runs are in tests/pipelines."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.io import MemoryDataset
+from kedro.io.core import DatasetError, Version
+from kedro.validation.exceptions import ParameterValidationError
+
+from gnet.errors import DeviceError, ReleaseError
+from gnet.hooks import changes, explain, read_record, record_path
+from gnet.io.nsd import NSDDataset
+from gnet.io.numpy import NumpyDataset
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def caught(function):
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("expected an error")
+
+
+class Otherwise:
+    def __init__(self):
+        self.errors = []
+
+    def __call__(self, kind, error, traceback):
+        self.errors.append(error)
+
+
+def wrapped():
+    try:
+        raise ReleaseError("subj01: expected 3 sessions, found 2.")
+    except ReleaseError as error:
+        raise DatasetError("Failed while loading") from error
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (wrapped, "\nReleaseError: subj01: expected 3 sessions, found 2.\n"),
+        (lambda: (_ for _ in ()).throw(DeviceError("no cuda")), "\nDeviceError: no cuda\n"),
+        (
+            lambda: (_ for _ in ()).throw(ParameterValidationError(["images: 3 is too small"])),
+            "\nParameterValidationError: ",
+        ),
+    ],
+)
+def test_what_a_user_can_mend_is_one_message(function, expected, capsys, monkeypatch):
+    monkeypatch.delenv("GNET_TRACEBACK", raising=False)
+    error, otherwise = caught(function), Otherwise()
+    explain(otherwise, type(error), error, error.__traceback__)
+    assert capsys.readouterr().err.startswith(expected)
+    assert otherwise.errors == []
+
+
+@pytest.mark.parametrize("error", [KeyError("betas"), DatasetError("disk full"), KeyboardInterrupt()])
+def test_a_bug_keeps_its_traceback(error, capsys):
+    otherwise = Otherwise()
+    explain(otherwise, type(error), error, None)
+    assert otherwise.errors == [error]
+    assert capsys.readouterr().err == ""
+
+
+def test_everything_keeps_its_traceback_on_demand(capsys, monkeypatch):
+    monkeypatch.setenv("GNET_TRACEBACK", "1")
+    error, otherwise = caught(wrapped), Otherwise()
+    explain(otherwise, type(error), error, error.__traceback__)
+    assert otherwise.errors == [error]
+    assert capsys.readouterr().err == ""
+
+
+def kedro(*arguments, **variables):
+    return subprocess.run(
+        [sys.executable, "-m", "kedro", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "NSD_ROOT": "", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_line_prints_the_message_and_fails(tmp_path):
+    done = kedro("run", "--env", "nsd", "--pipelines", "encoding_roi", GNET_DATA=str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "ReleaseError: the folder of the NSD release is not set. Set the environment variable NSD_ROOT to "
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_command_line_shows_where_a_bug_is(tmp_path):
+    """A file that another program has damaged is not among what we foresee."""
+    path = tmp_path / "data" / "02_intermediate" / "inventory.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("subject,session\nsubj01,1\n")
+    done = kedro("run", "--env", "tiny", "--pipelines", "masks", GNET_DATA=str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'problem'" in done.stderr
+
+
+def test_only_unversioned_data_that_we_write_have_records(tmp_path):
+    path = tmp_path / "images.npy"
+    assert record_path(NumpyDataset(filepath=path)) == tmp_path / "images.npy.parameters.json"
+    assert record_path(NumpyDataset(filepath=path, version=Version(None, "now"))) is None
+    assert record_path(NSDDataset(filepath=tmp_path / "nsd")) == tmp_path / "nsd.parameters.json"
+    assert record_path(NSDDataset(filepath=tmp_path / "nsd", read_only=True)) is None
+    assert record_path(MemoryDataset()) is None
+    assert record_path(None) is None
+    assert read_record(None) == read_record(tmp_path / "none.json") == {}
+
+
+def test_changes_of_nested_parameters():
+    then = {"areas": {"V1": {"labels": ["V1v"]}}, "split": {"seed": 1}, "prefilter": {"path": "/a"}}
+    now = {"areas": {"V1": {"labels": ["V1v", "V1d"]}, "V2": {"labels": []}}, "split": {"seed": 1}}
+    assert changes(then, now) == {
+        "areas.V1.labels": ('["V1v"]', '["V1v", "V1d"]'),
+        "areas.V2.labels": ("not set", "[]"),
+    }
