@@ -1,0 +1,88 @@
+"""The command `gnet`: what is done to files, outside the pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import gnet
+from gnet.errors import GNetError
+
+EXISTING = click.Path(exists=True, path_type=Path)
+NEW = click.Path(dir_okay=False, path_type=Path)
+
+
+class Commands(click.Group):
+    """Shows a user's mistakes as one line, without a traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(context)
+        except GNetError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands)
+@click.version_option(gnet.__version__, prog_name="gnet")
+def main() -> None:
+    """Brain-optimised encoding models of the visual cortex. Pipelines are run with `kedro run`."""
+
+
+@main.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=EXISTING)
+@click.option("--to", "target", metavar="MODEL.h5", required=True, type=NEW, help="The model file to write.")
+@click.option("--pixels", type=click.IntRange(min=1), help="Side of the images it was fitted to.")
+@click.option("--overwrite", is_flag=True, help="Replace the model file if there is one.")
+def import_checkpoint(files: tuple[Path, ...], target: Path, pixels: int | None, overwrite: bool) -> None:
+    """Make a model file of checkpoints of the published code or of BERG.
+
+    The files are those that belong together: one, or one an area, or the parts of a split area. No code in
+    them is run.
+    """
+    from gnet.models.files import save_models
+    from gnet.models.published import import_checkpoints
+    from gnet.trained import TrainedModel
+
+    _refuse_existing(target, overwrite)
+    models = import_checkpoints(files, pixels=pixels)
+    save_models(models, target)
+    click.echo(
+        f"{target}: {TrainedModel(models)!r}, images of {models[0].network.architecture.pixels} pixels"
+    )
+
+
+@main.command()
+@click.argument("model", metavar="MODEL.h5", type=EXISTING)
+@click.option("--to", "target", metavar="FILE.pt", required=True, type=NEW, help="The checkpoint to write.")
+@click.option("--overwrite", is_flag=True, help="Replace the checkpoint if there is one.")
+def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
+    """Write a model file as a checkpoint in the published format.
+
+    A file of several networks, as of one an area, becomes as many checkpoints: FILE-1.pt, FILE-2.pt, ...
+    """
+    from gnet.models.files import read_models
+    from gnet.models.published import export_checkpoint
+
+    models = read_models(model)
+    targets = [target]
+    if len(models) > 1:
+        targets = [target.with_stem(f"{target.stem}-{number}") for number in range(1, len(models) + 1)]
+    for path in targets:
+        _refuse_existing(path, overwrite)
+    for part, path in zip(models, targets, strict=True):
+        export_checkpoint(part, path)
+        click.echo(f"{path}: {', '.join(part.areas) or 'areas unknown'}; {', '.join(part.voxel_index)}")
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise click.ClickException(
+            f"{path}: expected a new file, found one. Choose another or add --overwrite."
+        )
+
+
+if __name__ == "__main__":
+    main()
