@@ -59,13 +59,21 @@ def explain(
         print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
 
 
+def written_parameters(context: KedroContext) -> dict[str, Any]:
+    """The parameters as they are configured, read from the files once: Kedro would read them each time."""
+    loader = context.config_loader
+    if "parameters" not in loader.data:
+        loader["parameters"] = loader["parameters"]
+    return loader["parameters"]
+
+
 class Areas:
     """One model per configured area: pipelines are built from the names under `areas` in the parameters."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Hand the names to the registry; build the pipelines anew where they differ."""
-        names = tuple(context.config_loader["parameters"].get("areas", ()))
+        names = tuple(written_parameters(context).get("areas", ()))
         if pipeline_registry.use_areas(names):
             pipelines.configure(f"{PACKAGE_NAME or 'gnet'}.pipeline_registry")
 
@@ -132,7 +140,7 @@ class Records:
     def after_context_created(self, context: KedroContext) -> None:
         """Remember today's parameters, as they are written."""
         self.context = context
-        self.parameters = json.loads(json.dumps(context.config_loader["parameters"], default=str))
+        self.parameters = json.loads(json.dumps(written_parameters(context), default=str))
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
