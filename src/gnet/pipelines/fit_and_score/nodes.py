@@ -182,7 +182,8 @@ def _fitted(
         "torch": torch.__version__,
     }
     index = {s: table["voxel_index"].to_numpy() for s, table in voxels.groupby("subject", sort=False)}
-    return to_arrays(FittedModel(network.cpu(), index, areas, configuration, history))
+    area = {s: table["area"].to_numpy(str) for s, table in voxels.groupby("subject", sort=False)}
+    return to_arrays(FittedModel(network.cpu(), index, areas, configuration, history, area))
 
 
 def score_gnet(
