@@ -69,12 +69,21 @@ def sketched(function: Any, *, inputs: list[str], model: str, areas: tuple[str, 
     def sketch() -> MermaidPreview:
         from gnet.figures.network_sketch import network_sketch  # imports torch
 
-        return MermaidPreview(content=network_sketch(areas, trunk))
+        return MermaidPreview(
+            content=network_sketch(areas, trunk),
+            # Kedro-Viz breaks labels after it has measured them, so that they leave their boxes: no breaks
+            meta={
+                "flowchart": {"wrappingWidth": 600},
+                "textStyle": {"whiteSpace": "nowrap", "padding": "0"},
+            },
+        )
 
     with warnings.catch_warnings():
         # Kedro says that previews of nodes may change in later versions; ours is pinned to 1.7
         warnings.simplefilter("ignore", KedroExperimentalWarning)
-        return Node(function, inputs=inputs, outputs=model, name=f"fit_{model}", preview_fn=sketch)
+        return Node(
+            function, inputs=inputs, outputs=model, name=f"fit_{model}", tags="fit", preview_fn=sketch
+        )
 
 
 def choosing(model: str, areas: tuple[str, ...]) -> Node:
