@@ -1,0 +1,50 @@
+"""What is not in the averages, and why."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from gnet.evaluation.accuracy import FEV_CEILING
+
+
+def exclusions(accuracy: pd.DataFrame, receptive_fields: pd.DataFrame) -> pd.DataFrame:
+    """Voxels that a quantity leaves out, counted by subject and reason: `subject`, `reason`, `voxels`, `of`.
+
+    `accuracy` is an accuracy table with its `excluded` voxels, `receptive_fields` has `determined`. `of` is
+    how many there were before. Reasons with no voxel are listed too: that is good news.
+
+    >>> accuracy = pd.DataFrame({"excluded": ["", "no data"], "r": 0.1, "fev": [1.0, None]})
+    >>> accuracy["subject"] = "subj01"
+    >>> exclusions(accuracy, accuracy.assign(determined=True))["voxels"].tolist()
+    [1, 0, 0, 0]
+    """
+    rows = []
+    for subject, voxels in accuracy.groupby("subject"):
+        fitted = voxels[voxels["excluded"] == ""]
+        reasons = voxels.loc[voxels["excluded"] != "", "excluded"].value_counts()
+        rows += [(subject, f"not fitted: {reason}", n, len(voxels)) for reason, n in reasons.items()]
+        if reasons.empty:
+            rows.append((subject, "not fitted", 0, len(voxels)))
+        fields = receptive_fields[receptive_fields["subject"] == subject]
+        rows += [
+            (
+                subject,
+                "no accuracy: prediction or response never varies",
+                fitted["r"].isna().sum(),
+                len(fitted),
+            ),
+            (
+                subject,
+                f"no FEV: noise ceiling below {FEV_CEILING:.0f} % or unknown",
+                fitted["fev"].isna().sum(),
+                len(fitted),
+            ),
+            (
+                subject,
+                "no receptive field: its ellipse is not determined",
+                (~fields["determined"]).sum(),
+                len(fields),
+            ),
+        ]
+    table = pd.DataFrame(rows, columns=["subject", "reason", "voxels", "of"])
+    return table.astype({"voxels": int, "of": int})

@@ -1,0 +1,91 @@
+"""Our numbers beside those of the paper, in the layout of its source data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gnet.analysis.transfer_matrix import POOLED
+from gnet.nsd.layout import subject_number
+from gnet.published import POOLED as PUBLISHED_POOLED
+
+SOURCES = ("published", "ours", "difference")
+
+
+def beside_published(published: pd.DataFrame, ours: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Three rows for each row of either table: `published`, `ours`, and ours less published.
+
+    Columns: the keys; `source`, which of the three; the published columns, then those that only we have.
+    Rows in the order of the published table, then those that only we have. What either side lacks is NaN.
+
+    >>> published = pd.DataFrame({"subj": [1, 2], "V1": [20.0, 30.0]})
+    >>> beside_published(published, pd.DataFrame({"subj": [2], "V1": [29.0]}), ["subj"])
+       subj      source    V1
+    0     1   published  20.0
+    1     1        ours   NaN
+    2     1  difference   NaN
+    3     2   published  30.0
+    4     2        ours  29.0
+    5     2  difference  -1.0
+    """
+    keys = list(keys)
+    columns = list(dict.fromkeys([*published.columns, *ours.columns]))
+    columns = [column for column in columns if column not in keys]
+    rows = pd.concat([published[keys], ours[keys]]).drop_duplicates()
+    sides = [rows.merge(table, on=keys, how="left").reindex(columns=columns) for table in (published, ours)]
+    blocks = [*sides, sides[1] - sides[0]]
+    tables = [
+        pd.concat([rows.reset_index(drop=True), block], axis=1).assign(source=source)
+        for source, block in zip(SOURCES, blocks, strict=True)
+    ]
+    stacked = pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+    return stacked[[*keys, "source", *columns]]
+
+
+def accuracy_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
+    """Summaries of both models (`summary_table`) as the paper lays out its accuracies."""
+    both = _both(gnet8j, gnet8r, "variance_explained")
+    ceiling = gnet8j.set_index(["subject", "area"])["ceiling"].rename("noise ceiling")
+    return _numbered(both.join(ceiling))[["subj", "ROI", "noise ceiling", "GNet8j-fpf", "GNet8r-fpf"]]
+
+
+def fev_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
+    """Summaries of both models as the paper lays out its fractions of explainable variance.
+
+    The paper gives those of a fine-tuned model only, which we do not have, and not those of our two: columns
+    stand beside each other, not in the place of each other.
+    """
+    return _numbered(_both(gnet8j, gnet8r, "fev"))[["subj", "ROI", "GNet8j-fpf", "GNet8r-fpf"]]
+
+
+def hierarchy_index_layout(**index: pd.DataFrame) -> pd.DataFrame:
+    """Tables of the hierarchy index, by the paper's name of their set, as it lays them out."""
+    tables = [
+        pd.DataFrame(
+            {
+                "set": name,
+                "subj": [
+                    PUBLISHED_POOLED if subject == POOLED else subject_number(subject)
+                    for subject in table["subject"]
+                ],
+                "mean": table["index"].to_numpy(),
+                "std": table["fit_error"].to_numpy(),
+            }
+        )
+        for name, table in index.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _both(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame, column: str) -> pd.DataFrame:
+    sides = {"GNet8j-fpf": gnet8j, "GNet8r-fpf": gnet8r}
+    keys = ["subject", "area"]
+    return pd.concat({name: table.set_index(keys)[column] for name, table in sides.items()}, axis=1)
+
+
+def _numbered(table: pd.DataFrame) -> pd.DataFrame:
+    """Subject and area as the paper names them; subjects in order, areas as they come."""
+    table = table.reset_index().rename(columns={"area": "ROI"})
+    table.insert(0, "subj", table["subject"].map(subject_number))
+    return table.sort_values("subj", kind="stable")

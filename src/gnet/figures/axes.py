@@ -1,0 +1,137 @@
+"""What all figures have in common: quiet axes, a notice where there is nothing to draw, readable sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from gnet.figures.colours import INK, subject_marker
+
+QUIET = "#999999"
+"""Lines that are there to compare with."""
+DPI = 160
+SMALL, MEDIUM, LARGE = 8, 9.5, 11.5
+"""Font sizes in points: ticks and notes, labels, titles."""
+
+
+def grid(
+    rows: int,
+    columns: int,
+    *,
+    panel: tuple[float, float],
+    share: tuple[bool | str, bool | str] = (False, False),
+) -> tuple[Figure, np.ndarray]:
+    """A figure without window or pyplot state, and its axes (row, column); `panel` is one's size in inches.
+
+    `share`: whether the panels share their x and their y axes, as Matplotlib's `sharex` and `sharey`.
+    """
+    width, height = panel
+    figure = Figure(figsize=(0.9 + width * columns, 0.7 + height * rows), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=share[0], sharey=share[1])
+    for one in axes.flat:
+        quieten(one)
+    return figure, axes
+
+
+def quieten(axes: Axes) -> None:
+    """Two thin spines, small ticks."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(INK)
+    axes.tick_params(colors=INK, labelsize=SMALL, length=3, width=0.6)
+
+
+def entitle(axes: Axes, text: str, colour: str = INK) -> None:
+    """A title above the left edge."""
+    axes.set_title(text, loc="left", color=colour, fontsize=LARGE, fontweight="bold", pad=5)
+
+
+def label(axes: Axes, x: str = "", y: str = "") -> None:
+    """What the axes show, with units."""
+    if x:
+        axes.set_xlabel(x, color=INK, fontsize=MEDIUM)
+    if y:
+        axes.set_ylabel(y, color=INK, fontsize=MEDIUM)
+
+
+def note(axes: Axes, text: str, *, x: float = 0.03, y: float = 0.97) -> None:
+    """A few words in a corner, at a position in fractions of the panel."""
+    axes.text(
+        x,
+        y,
+        text,
+        transform=axes.transAxes,
+        va="top" if y > 0.5 else "bottom",
+        ha="left" if x < 0.5 else "right",
+        fontsize=SMALL,
+        color=INK,
+        linespacing=1.35,
+        zorder=5,
+    )
+
+
+def nothing(text: str) -> Figure:
+    """A figure that says why there is nothing to see."""
+    figure = Figure(figsize=(6, 1.2), dpi=DPI)
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=LARGE, color=INK)
+    return figure
+
+
+def legend(figure: Figure, entries: Sequence[Line2D], *, columns: int | None = None) -> None:
+    """A legend above the panels, on the right."""
+    figure.legend(
+        handles=entries,
+        loc="outside upper right",
+        ncols=columns or len(entries),
+        frameon=False,
+        fontsize=SMALL + 0.5,
+        labelcolor=INK,
+        handletextpad=0.4,
+        columnspacing=1.2,
+        borderpad=0.1,
+    )
+
+
+def marker_entry(name: str, marker: str, *, colour: str = "#666666", hollow: bool = False) -> Line2D:
+    """A legend's line for a marker."""
+    return Line2D(
+        [],
+        [],
+        marker=marker,
+        linestyle="",
+        color=colour,
+        markerfacecolor="white" if hollow else colour,
+        markersize=5,
+        label=name,
+    )
+
+
+def line_entry(name: str, style: str = "-", *, colour: str = QUIET, width: float = 1.2) -> Line2D:
+    """A legend's line for a line."""
+    return Line2D([], [], linestyle=style, color=colour, linewidth=width, label=name)
+
+
+def subject_entries(subjects: Iterable[str]) -> list[Line2D]:
+    """A legend's lines for the subjects' markers."""
+    return [marker_entry(subject, subject_marker(subject)) for subject in subjects]
+
+
+def ordered(values: Iterable[str]) -> list[str]:
+    """Each value once, in the order in which it comes.
+
+    >>> ordered(["V1", "V2", "V1"])
+    ['V1', 'V2']
+    """
+    return list(dict.fromkeys(values))
+
+
+def dot_size(count: int) -> float:
+    """Area of a dot in square points: smaller, the more there are.
+
+    >>> dot_size(10), dot_size(100_000)
+    (14.0, 1.5)
+    """
+    return float(np.clip(2600 / max(count, 1), 1.5, 14))

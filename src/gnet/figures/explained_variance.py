@@ -1,0 +1,63 @@
+"""Variance explained beside the noise ceiling, and the fraction of explainable variance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gnet.figures.axes import entitle, grid, label, legend, line_entry, marker_entry, nothing
+from gnet.figures.colours import area_colours
+
+LEVEL = "#555555"
+
+
+def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas: Sequence[str]) -> Figure:
+    """One column an area, subjects side by side; above, mean variance explained, below, mean FEV, in percent.
+
+    Filled: the joint model, hollow: the area-wise one. The bar above a subject is the mean noise ceiling of
+    single trials. FEV is a mean over the voxels with a ceiling of 5 % or more, of which there may be fewer.
+
+    Parameters
+    ----------
+    joint, by_area
+        Summaries (`gnet.evaluation.accuracy.summary_table`) of the two kinds of models.
+    areas
+        Their names, in the order in which they are drawn.
+    """
+    subjects = sorted({*joint["subject"], *by_area["subject"]})
+    if not subjects:
+        return nothing("no area has been scored")
+    colours = area_colours(areas)
+    width = float(np.clip(0.42 * len(subjects), 1.7, 3.2))
+    figure, axes = grid(2, len(areas), panel=(width, 2.2), share=(True, "row"))
+    position = np.arange(len(subjects))
+    for column, area in enumerate(areas):
+        first, second = (
+            table[table["area"] == area].set_index("subject").reindex(subjects) for table in (joint, by_area)
+        )
+        above, below = axes[:, column]
+        entitle(above, area, colours[area])
+        above.hlines(first["ceiling"], position - 0.33, position + 0.33, color=LEVEL, linewidth=2)
+        for axis, quantity in ((above, "variance_explained"), (below, "fev")):
+            style = {"linestyle": "", "color": colours[area], "markersize": 6.5}
+            axis.plot(position - 0.13, first[quantity], "o", **style)
+            axis.plot(position + 0.13, second[quantity], "o", markerfacecolor="white", **style)
+            axis.set(xlim=(-0.7, len(subjects) - 0.3), ylim=(0, None))
+            axis.grid(axis="y", color="#E4E4E4", linewidth=0.6)
+            axis.set_axisbelow(True)
+        below.set_xticks(position, subjects, rotation=90 if len(subjects) > 3 else 0)
+    label(axes[0, 0], y="variance explained,\n$100\\,r^2$ (%)")
+    label(axes[1, 0], y="fraction of explainable\nvariance, FEV (%)")
+    for row in axes:
+        highest = row[0].get_ylim()[1]
+        row[0].set_ylim(0, max(highest, 10))
+    entries = [
+        line_entry("noise ceiling", colour=LEVEL, width=2),
+        marker_entry("joint model", "o"),
+        marker_entry("area-wise models", "o", hollow=True),
+    ]
+    legend(figure, entries)
+    return figure

@@ -1,0 +1,87 @@
+"""The hierarchy index: one number for what a transfer matrix says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gnet.figures.axes import QUIET, SMALL, grid, label, legend, line_entry, marker_entry, nothing, ordered
+from gnet.figures.colours import INK
+
+STYLES = (
+    {"color": "#333333", "marker": "o", "markerfacecolor": "#333333"},
+    {"color": "#0072B2", "marker": "s", "markerfacecolor": "white"},
+    {"color": "#D55E00", "marker": "D", "markerfacecolor": "white"},
+    {"color": "#009E73", "marker": "^", "markerfacecolor": "white"},
+)
+REACH = 1.6
+"""Where the axis ends on either side; error bars beyond it are cut."""
+
+
+def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
+    """The index of each subject and of the voxels of all, on a line from none (0) to entailment (1).
+
+    Thick bars are the error of the fit, thin ones the spread over bootstrap resamples of the voxels, where
+    that is known. An index between two slopes that are both nearly zero has an error larger than its range:
+    such bars leave the picture, and say how long they are. The index varies between fits by more than its fit
+    error.
+
+    Parameters
+    ----------
+    indices
+        By what they were measured on: `subject`, `index`, `fit_error` and perhaps `voxel_sd`.
+    """
+    subjects = ordered(subject for table in indices.values() for subject in table["subject"])
+    if not subjects:
+        return nothing("no hierarchy index")
+    width = float(np.clip(0.5 + 0.32 * len(subjects) * len(indices), 4.5, 9.0))
+    figure, axes = grid(1, 1, panel=(width, 2.8))
+    panel = axes[0, 0]
+    for level, style in ((0, "-"), (1, "--")):
+        panel.axhline(level, linestyle=style, color=QUIET, linewidth=0.9, zorder=0)
+    entries = []
+    for order, ((name, table), style) in enumerate(zip(indices.items(), STYLES, strict=False)):
+        aside = (order - (len(indices) - 1) / 2) * 0.6 / len(indices)
+        table = table.set_index("subject").reindex(subjects)
+        position = np.arange(len(subjects)) + aside
+        for column, thickness in (("voxel_sd", 0.9), ("fit_error", 2.6)):
+            if column in table:
+                panel.errorbar(
+                    position,
+                    table["index"],
+                    table[column],
+                    fmt="none",
+                    ecolor=style["color"],
+                    elinewidth=thickness,
+                )
+        panel.plot(position, table["index"], linestyle="", markersize=6.5, **style)
+        for x, error, index in zip(position, table["fit_error"], table["index"], strict=True):
+            if abs(index) + error > REACH:
+                panel.text(
+                    x,
+                    -REACH,
+                    f"±{error:.1f}",
+                    ha="center",
+                    va="bottom",
+                    fontsize=SMALL,
+                    color=style["color"],
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                )
+        entries.append(
+            marker_entry(
+                name, style["marker"], colour=style["color"], hollow=style["markerfacecolor"] == "white"
+            )
+        )
+    panel.set(ylim=(-REACH, REACH), xlim=(-0.6, len(subjects) - 0.4), yticks=(-1, -0.5, 0, 0.5, 1))
+    panel.set_xticks(range(len(subjects)), subjects)
+    if len(subjects) > 1:
+        panel.axvline(len(subjects) - 1.5, color="#DDDDDD", linewidth=0.8, zorder=0)
+    label(panel, y="hierarchy index")
+    legend(
+        figure,
+        [*entries, line_entry("± fit", colour=INK, width=2.6), line_entry("± voxels", colour=INK, width=0.9)],
+    )
+    return figure

@@ -1,0 +1,97 @@
+"""The joint model against the area-wise ones, voxel by voxel, and how large its advantage is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gnet.analysis.comparison import paired_accuracies
+from gnet.figures.axes import (
+    QUIET,
+    dot_size,
+    entitle,
+    grid,
+    label,
+    legend,
+    note,
+    nothing,
+    subject_entries,
+)
+from gnet.figures.colours import area_colours, subject_marker
+
+BINS = 31
+
+
+def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas: Sequence[str]) -> Figure:
+    """One column an area: above, accuracy of the joint against the area-wise model; below, the differences.
+
+    Above, a dot is a voxel; on the line both models are equally good, above it the joint one is better.
+    Below, the distribution of joint less area-wise accuracy over the voxels of all subjects; the outermost
+    bars hold what lies beyond. Voxels without an accuracy in either model are not drawn.
+
+    Parameters
+    ----------
+    joint, by_area
+        Accuracy tables with subject, voxel_index, area and r.
+    areas
+        Their names, in the order in which they are drawn.
+    """
+    voxels = paired_accuracies(joint, by_area)
+    if voxels.empty:
+        return nothing("no voxel has an accuracy in both models")
+    colours = area_colours(areas)
+    figure, axes = grid(2, len(areas), panel=(2.35, 2.35), share=("row", "row"))
+    accuracies = voxels[["r_first", "r_second"]].to_numpy()
+    low, high = min(0.0, accuracies.min()) - 0.03, max(0.3, accuracies.max()) + 0.03
+    widest = max(0.01, float(np.quantile(np.abs(voxels["difference"]), 0.99)))
+    edges = np.linspace(-widest, widest, BINS + 1)
+    for (above, below), area in zip(axes.T, areas, strict=True):
+        of_area = voxels[voxels["area"] == area]
+        entitle(above, area, colours[area])
+        above.plot([low, high], [low, high], color=QUIET, linewidth=0.9, zorder=1)
+        above.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+        below.axvline(0, color=QUIET, linewidth=0.9)
+        below.set(xlim=(-widest, widest))
+        if len(of_area):
+            _scatter(above, of_area, colours[area])
+            _differences(below, of_area["difference"].to_numpy(float), edges, colours[area])
+        label(above, x="area-wise model, r")
+        label(below, x="joint less area-wise, r")
+    label(axes[0, 0], y="joint model, r")
+    label(axes[1, 0], y="share of voxels (%)")
+    legend(figure, subject_entries(sorted(set(voxels["subject"]))))
+    return figure
+
+
+def _scatter(axes: Axes, voxels: pd.DataFrame, colour: str) -> None:
+    for subject, table in voxels.groupby("subject"):
+        axes.scatter(
+            table["r_second"],
+            table["r_first"],
+            s=dot_size(len(voxels)),
+            marker=subject_marker(subject),
+            color=colour,
+            edgecolors="white",
+            linewidths=0.25,
+            alpha=0.8,
+            rasterized=True,
+            zorder=2,
+        )
+    won = 100 * (voxels["difference"] > 0).mean()
+    note(axes, f"joint better: {won:.0f} %\nof {len(voxels):,} voxels")
+
+
+def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: str) -> None:
+    axes.hist(
+        difference.clip(edges[0], edges[-1]),
+        edges,
+        weights=np.full(len(difference), 100 / len(difference)),
+        color=colour,
+        alpha=0.85,
+    )
+    axes.axvline(difference.mean(), color="black", linewidth=1.2, linestyle="--")
+    note(axes, f"mean\n{difference.mean():+.4f}")

@@ -1,0 +1,63 @@
+"""Do two kinds of models say the same? Correlation of their predictions, voxel by voxel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gnet.figures.axes import dot_size, entitle, grid, label, note, nothing
+from gnet.figures.colours import INK, area_colours
+
+
+def output_correlation_figure(correlation: pd.DataFrame, areas: Sequence[str]) -> Figure:
+    """One panel an area, subjects side by side: each voxel's correlation between the two models' predictions.
+
+    The bar is the median, the box goes from the lower to the upper quartile; dots are voxels, spread sideways
+    at random. Voxels for which a model predicts the same for all images have none and are not drawn.
+
+    Parameters
+    ----------
+    correlation
+        `subject`, `area`, `correlation`; one row a voxel.
+    areas
+        Their names, in the order in which they are drawn.
+    """
+    known = correlation.dropna(subset=["correlation"])
+    subjects = sorted(set(correlation["subject"]))
+    if known.empty:
+        return nothing("no voxel has predictions that vary in both models")
+    colours = area_colours(areas)
+    width = float(np.clip(0.5 * len(subjects), 1.7, 3.4))
+    figure, axes = grid(1, len(areas), panel=(width, 2.9), share=(True, True))
+    random = np.random.default_rng(1)
+    lowest = float(known["correlation"].min())
+    for panel, area in zip(axes[0], areas, strict=True):
+        entitle(panel, area, colours[area])
+        for position, subject in enumerate(subjects):
+            voxels = known[(known["subject"] == subject) & (known["area"] == area)]["correlation"].to_numpy()
+            if not len(voxels):
+                continue
+            panel.scatter(
+                position + random.uniform(-0.28, 0.28, len(voxels)),
+                voxels,
+                s=dot_size(len(voxels)) / 2,
+                color=colours[area],
+                alpha=0.45,
+                linewidths=0,
+                rasterized=True,
+            )
+            low, middle, high = np.quantile(voxels, [0.25, 0.5, 0.75])
+            panel.bar(
+                position, high - low, 0.62, low, facecolor="none", edgecolor=INK, linewidth=0.9, zorder=3
+            )
+            panel.hlines(middle, position - 0.31, position + 0.31, color=INK, linewidth=2, zorder=4)
+        of_area = known[known["area"] == area]["correlation"]
+        note(panel, f"median {of_area.median():.3f}\n{len(of_area):,} voxels", y=0.03)
+        panel.set_xticks(range(len(subjects)), subjects, rotation=90 if len(subjects) > 3 else 0)
+        panel.set(xlim=(-0.6, len(subjects) - 0.4))
+    axes[0, 0].set_ylim(min(0.0, lowest) - 0.12 * (1.02 - min(0.0, lowest)), 1.02)
+    label(axes[0, 0], y="correlation of the predictions of\nthe joint and the area-wise model")
+    return figure

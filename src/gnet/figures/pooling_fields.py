@@ -1,0 +1,102 @@
+"""Where voxels look: pooling fields as they were fitted, and the ellipses that describe them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from gnet.analysis.receptive_fields import FIELD_OF_VIEW
+from gnet.figures.axes import SMALL, grid, label, nothing
+from gnet.figures.colours import INK, area_colours
+
+EXAMPLES = 6
+"""Fields drawn for each area."""
+HALF = FIELD_OF_VIEW / 2
+
+
+def example_voxels(
+    receptive_fields: pd.DataFrame, accuracy: pd.DataFrame, count: int = EXAMPLES
+) -> pd.DataFrame:
+    """The voxels of each area whose fields are worth a look: determined ones, the best predicted first.
+
+    Rows of `receptive_fields`, with `r`; at most `count` an area, fewer where there are no more.
+    """
+    keys = ["subject", "voxel_index", "area"]
+    known = receptive_fields[receptive_fields["determined"]].merge(accuracy[[*keys, "r"]], on=keys)
+    best = known.dropna(subset=["r"]).sort_values("r", ascending=False, kind="stable")
+    return best.groupby("area", sort=False).head(count).reset_index(drop=True)
+
+
+def pooling_fields_figure(
+    fields: Float[np.ndarray, "voxel y x"],
+    positions: Float[np.ndarray, " x"],
+    examples: pd.DataFrame,
+    areas: Sequence[str],
+) -> Figure:
+    """One row an area, one panel a voxel: its field on the fine grid and the 1-sigma ellipse fitted to it.
+
+    Each panel has a scale of its own, from nothing (dark) to the field's maximum (light). Axes span the image
+    in degrees of visual angle; the network does not see its very edge. The cross is the centre of gaze.
+
+    Parameters
+    ----------
+    fields
+        One for each row of `examples`; row 0 is the top of the image.
+    positions
+        Of the columns, in degrees from the centre; of the rows too, from the top with the opposite sign.
+    examples
+        As `example_voxels` gives them.
+    areas
+        Their names, in the order in which they are drawn.
+    """
+    if examples.empty:
+        return nothing("no pooling field has an ellipse that is determined")
+    colours = area_colours(areas)
+    columns = int(examples.groupby("area").size().max())
+    figure, axes = grid(len(areas), columns, panel=(1.55, 1.75), share=(True, True))
+    step = (positions[-1] - positions[0]) / max(len(positions) - 1, 1) or FIELD_OF_VIEW
+    left, right = positions[0] - step / 2, positions[-1] + step / 2
+    for row, area in zip(axes, areas, strict=True):
+        chosen = examples[examples["area"] == area]
+        for panel in row[len(chosen) :]:
+            panel.set_axis_off()
+        for panel, (number, voxel) in zip(row, chosen.iterrows(), strict=False):
+            # the first row's position is -positions[0]: the grid is not quite centred in the image
+            panel.imshow(
+                fields[number], cmap="cividis", extent=(left, right, -right, -left), interpolation="nearest"
+            )
+            _ellipse(panel, voxel)
+            panel.set_title(f"{voxel['subject']}  r {voxel['r']:.2f}", fontsize=SMALL, color=INK, pad=3)
+        row[0].set_ylabel(area, color=colours[area], fontsize=12, fontweight="bold")
+        if chosen.empty:
+            row[0].set_axis_on()
+            row[0].set(xticks=[], yticks=[])
+            row[0].text(0, 0, "none\ndetermined", ha="center", va="center", fontsize=SMALL, color=INK)
+    axes[0, 0].set(xlim=(-HALF, HALF), ylim=(-HALF, HALF), xticks=(-4, 0, 4), yticks=(-4, 0, 4))
+    figure.supxlabel("degrees of visual angle from the centre of gaze", color=INK, fontsize=9.5)
+    return figure
+
+
+def _ellipse(panel: Axes, voxel: pd.Series) -> None:
+    """The ellipse, dark on light and light on dark; its long axis turns by `radial_angle` from the radius."""
+    turn = voxel["radial_angle"] + np.arctan2(voxel["y"], voxel["x"])
+    for colour, width in (("black", 2.6), ("white", 1.3)):
+        panel.add_patch(
+            Ellipse(
+                (voxel["x"], voxel["y"]),
+                2 * voxel["sigma_long"],
+                2 * voxel["sigma_short"],
+                angle=np.degrees(turn),
+                fill=False,
+                edgecolor=colour,
+                linewidth=width,
+            )
+        )
+    panel.plot(0, 0, "+", color="white", markersize=5, markeredgewidth=0.9)
+    label(panel)

@@ -1,0 +1,82 @@
+"""Receptive fields grow with their distance from the centre of gaze, and from area to area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gnet.analysis.receptive_fields import FIELD_OF_VIEW
+from gnet.figures.axes import dot_size, entitle, grid, label, legend, note, subject_entries
+from gnet.figures.colours import INK, area_colours, subject_marker
+
+
+def size_eccentricity_figure(
+    receptive_fields: Mapping[str, pd.DataFrame], lines: pd.DataFrame, areas: Sequence[str]
+) -> Figure:
+    """One row a model, one column an area: size of each field against its eccentricity, in degrees.
+
+    Only fields whose ellipse is determined; each panel says how many of how many. Lines are least squares
+    fits for each subject, as far as its voxels reach; some fields are larger than the axis and are not seen.
+
+    Parameters
+    ----------
+    receptive_fields
+        For each model, by the name in `lines`: subject, area, eccentricity, size, determined.
+    lines
+        `model`, `area`, `subject`, `slope`, `size_at_centre`.
+    areas
+        Their names, in the order in which they are drawn.
+    """
+    colours = area_colours(areas)
+    figure, axes = grid(len(receptive_fields), len(areas), panel=(2.35, 2.2), share=(True, True))
+    known = pd.concat(receptive_fields.values())
+    known = known[known["determined"]]
+    subjects = sorted(set(known["subject"]))
+    largest = float(np.quantile(known["size"], 0.995)) if len(known) else FIELD_OF_VIEW / 2
+    for row, (model, table) in zip(axes, receptive_fields.items(), strict=True):
+        for panel, area in zip(row, areas, strict=True):
+            voxels = table[table["area"] == area]
+            fits = lines[(lines["model"] == model) & (lines["area"] == area)].set_index("subject")
+            _voxels_and_lines(panel, voxels, fits, colours[area])
+            if row is axes[0]:
+                entitle(panel, area, colours[area])
+            if row is axes[-1]:
+                label(panel, x="eccentricity (°)")
+        label(row[0], y=f"{model}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
+    axes[0, 0].set(xlim=(0, FIELD_OF_VIEW * 0.6), ylim=(0, 1.08 * largest))
+    if subjects:
+        legend(figure, subject_entries(subjects))
+    return figure
+
+
+def _voxels_and_lines(panel: Axes, voxels: pd.DataFrame, fits: pd.DataFrame, colour: str) -> None:
+    known = voxels[voxels["determined"]]
+    for subject, table in known.groupby("subject"):
+        panel.scatter(
+            table["eccentricity"],
+            table["size"],
+            s=dot_size(len(known)),
+            marker=subject_marker(subject),
+            color=colour,
+            edgecolors="white",
+            linewidths=0.25,
+            alpha=0.6,
+            rasterized=True,
+        )
+        if subject in fits.index and np.isfinite(fits.loc[subject, "slope"]):
+            reach = np.array([table["eccentricity"].min(), table["eccentricity"].max()])
+            line = fits.loc[subject, "size_at_centre"] + fits.loc[subject, "slope"] * reach
+            panel.plot(reach, line, color=INK, linewidth=1.3)
+            panel.plot(
+                reach[-1],
+                line[-1],
+                subject_marker(subject),
+                color=INK,
+                markersize=5.5,
+                markerfacecolor="white",
+            )
+    note(panel, f"{len(known):,} of {len(voxels):,}")

@@ -1,0 +1,95 @@
+"""Where the voxels are, and how well they are predicted: slices through each subject's volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Shaped
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from gnet.figures.axes import MEDIUM, SMALL, grid, label, legend, marker_entry, nothing
+from gnet.figures.colours import INK, area_colours
+
+PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
+"""Which axis of (x, y, z) a slice stands across."""
+
+
+@dataclass(frozen=True)
+class SubjectVolumes:
+    """What is drawn of a subject; all volumes on one grid."""
+
+    anatomy: Shaped[np.ndarray, "x y z"]
+    areas: Mapping[str, Bool[np.ndarray, "x y z"]]
+    accuracy: Float[np.ndarray, "x y z"]
+    """NaN where there is none."""
+    affine: Float[np.ndarray, "4 4"]
+    """Diagonal and translation are used, in millimetres; the release has no more."""
+
+
+def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence[str]) -> Figure:
+    """One row a subject: three slices with its areas, the same three with the accuracy of each voxel.
+
+    Each slice is the one with the most voxels of the areas across its axis; its position is above it. Beneath
+    lies the anatomy in grey. Axes are millimetres of the scanner's space: x grows to the right of the
+    subject, y to the front, z upwards.
+
+    Parameters
+    ----------
+    subjects
+        By name, in the order of the rows.
+    areas
+        Their names, in the order of the legend.
+    """
+    if not subjects:
+        return nothing("no subject")
+    colours = area_colours(areas)
+    figure, axes = grid(len(subjects), 6, panel=(1.72, 2.0))
+    values = [volumes.accuracy[np.isfinite(volumes.accuracy)] for volumes in subjects.values()]
+    known = np.concatenate(values)
+    highest = float(known.max()) if len(known) else 1.0
+    for row, (subject, volumes) in zip(axes, subjects.items(), strict=True):
+        labels = np.full(volumes.anatomy.shape, np.nan)
+        for number, area in enumerate(areas):
+            labels[np.isnan(labels) & volumes.areas[area]] = number
+        for column, (plane, axis) in enumerate(PLANES.items()):
+            others = tuple(other for other in range(3) if other != axis)
+            at = int(np.isfinite(labels).sum(axis=others).argmax())
+            where = volumes.affine[axis, axis] * at + volumes.affine[axis, 3]
+            painted = [
+                (labels, ListedColormap([colours[area] for area in areas]), (-0.5, len(areas) - 0.5)),
+                (volumes.accuracy, "viridis", (0, highest)),
+            ]
+            for block, (overlay, colour_map, limits) in enumerate(painted):
+                panel = row[column + 3 * block]
+                _slice(panel, volumes.anatomy, volumes.affine, axis, at, cmap="gray")
+                drawn = _slice(
+                    panel, overlay, volumes.affine, axis, at, cmap=colour_map, vmin=limits[0], vmax=limits[1]
+                )
+                panel.set_title(f"{plane}, {'xyz'[axis]} = {where:.0f} mm", fontsize=SMALL, color=INK, pad=3)
+                label(panel, x=f"{'xyz'[others[0]]} (mm)")
+                panel.xaxis.label.set_fontsize(SMALL)
+        label(row[0], y=f"{subject}\nz (mm)")
+    bar = figure.colorbar(
+        drawn, ax=axes[:, 3:], location="right", shrink=min(1.0, 1.8 / len(subjects)), aspect=12
+    )
+    bar.set_label("accuracy, r (dark: 0 and below)", color=INK, fontsize=MEDIUM)
+    bar.ax.tick_params(labelsize=SMALL, colors=INK)
+    bar.outline.set_visible(False)
+    legend(figure, [marker_entry(area, "s", colour=colours[area]) for area in areas])
+    return figure
+
+
+def _slice(panel: Axes, volume: np.ndarray, affine: np.ndarray, axis: int, at: int, **colours):
+    """One slice of a volume, its axes in millimetres whichever way the voxels are counted."""
+    plane = np.take(np.asarray(volume, float), at, axis=axis)
+    others = [other for other in range(3) if other != axis]
+    edges = []
+    for side, other in enumerate(others):
+        step, start = affine[other, other], affine[other, 3]
+        edges.append(step * (np.arange(plane.shape[side] + 1) - 0.5) + start)
+    panel.set_aspect("equal")
+    return panel.pcolormesh(edges[0], edges[1], plane.T, rasterized=True, **colours)
