@@ -1,0 +1,335 @@
+"""README and docs say what is so: their commands, names, trees and numbers are run or compared."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from gnet.evaluation.accuracy import FEV_CEILING
+from gnet.nsd.inventory import inventory
+from gnet.nsd.layout import BUCKET, Layout
+from gnet.nsd.rois import MASK_FAMILIES
+from gnet.pipeline_registry import register_pipelines
+from gnet.published import published_accuracy, published_fev
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in ROOT.glob("*.md")}
+PAGES |= {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT / "docs").glob("*.md")}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGE = ROOT / "src" / "gnet"
+FIRST_COMMANDS = (
+    "python -m venv .venv && . .venv/bin/activate && pip install -e . && kedro run --pipeline encoding_roi",
+    'pip install -e ".[dev]" && pytest',
+)
+COMPARED = {"aws", "export", "S=subj01", "for", "..."}
+"""First words of commands that are compared with the code elsewhere in this module, or set a variable."""
+TOOLS = {"python", "pip", "pytest", "kedro", "pre-commit", ".", "lint-imports", "ruff"}
+
+
+def code_blocks(page, language):
+    """Contents of the fenced blocks of one language; "" for those without."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
+    return [content for name, content in blocks if name == language]
+
+
+def commands():
+    """(page, command) of every line of a shell block, and of every code span that starts like a command."""
+    found = []
+    for page, text in PAGES.items():
+        lines = [line for block in code_blocks(page, "sh") for line in block.splitlines()]
+        spans = re.findall(r"`((?:NSD_ROOT=\S+ |GNET_DATA=\S+ )*(?:kedro|pip|pytest|aws) [^`]+)`", text)
+        for line in lines + spans:
+            command = line.split(" #")[0].strip()
+            found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
+    return list(dict.fromkeys(found))
+
+
+COMMANDS = commands()
+KEDRO = [(page, command) for page, command in COMMANDS if re.match(r"(\w+=\S+ )*kedro ", command)]
+
+
+def words(command):
+    """The words of a command after its variables, which come first."""
+    split = shlex.split(command)
+    variables = [word for word in split if re.match(r"[A-Z_]+=", word)]
+    return [word for word in split if word not in variables], dict(word.split("=", 1) for word in variables)
+
+
+def test_there_is_something_to_check():
+    assert len(COMMANDS) > 15
+    assert len(KEDRO) > 8
+
+
+def test_the_two_commands_are_on_the_first_screen_and_nothing_else():
+    first, second = code_blocks("README.md", "sh")[:2]
+    assert (first.strip(), second.strip()) == FIRST_COMMANDS
+    screen = "\n".join(PAGES["README.md"].splitlines()[:40])
+    assert all(command in screen for command in FIRST_COMMANDS)
+
+
+def test_the_gate_runs_them_as_they_stand_there():
+    gate = (ROOT / ".ci" / "run").read_text()
+    assert all(command in gate for command in FIRST_COMMANDS)
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands_are_of_known_tools(page, command):
+    plain, variables = words(command)
+    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "OMP_NUM_THREADS", "S"}
+    if plain:
+        assert plain[0] in TOOLS | COMPARED | {"do", "done"}, f"{page}: {command}"
+
+
+@pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if c[1].startswith("pip install -e")])
+def test_extras_exist(page, command):
+    extras = re.findall(r"\.\[(\w+)\]", command)
+    assert set(extras) <= set(PROJECT["project"]["optional-dependencies"]), page
+
+
+@pytest.mark.parametrize(("page", "command"), KEDRO)
+def test_kedro_commands_name_what_exists(page, command):
+    plain, _ = words(command)
+    assert plain[1] in {"run", "registry", "viz", "jupyter"}
+    options = dict(zip(plain[2::2], plain[3::2], strict=False)) if plain[1] == "run" else {}
+    assert set(options) <= {"--pipeline", "--pipelines", "--env", "--params", "--to-outputs"}
+    pipelines = register_pipelines()
+    named = [
+        name for key in ("--pipeline", "--pipelines") for name in options.get(key, "").split(",") if name
+    ]
+    assert set(named) <= set(pipelines)
+    assert (ROOT / "conf" / options.get("--env", "base")).is_dir()
+    outputs = set().union(*(pipelines[name].all_outputs() for name in named))
+    assert set(options.get("--to-outputs", "").split(",")) - {""} <= outputs
+    configuration = "".join(path.read_text() for path in (ROOT / "conf" / "base").glob("parameters*.yml"))
+    for setting in filter(None, options.get("--params", "").split(",")):
+        assert f"${{runtime_params:{setting.split('=')[0]}," in configuration
+
+
+def run(*command, **variables):
+    environment = {name: value for name, value in os.environ.items() if name not in ("NSD_ROOT", "GNET_DATA")}
+    return subprocess.run(
+        [Path(sys.executable).parent / command[0], *command[1:]],
+        cwd=ROOT,
+        env=environment | {"OMP_NUM_THREADS": "1", "COLUMNS": "120"} | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_the_main_job_prints_the_table_that_readme_shows_and_stores_the_picture(tmp_path):
+    done = run("kedro", "run", "--env", "tiny", "--pipeline", "encoding_roi", GNET_DATA=str(tmp_path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed = [line for line in done.stdout.splitlines() if line.startswith(("┏", "┃", "┡", "│", "└"))]
+    shown = code_blocks("README.md", "")[0].splitlines()
+    assert printed[1].split() == shown[1].split()
+    assert [line.split()[1:4:2] for line in printed[3:-1]] == [line.split()[1:4:2] for line in shown[3:-1]]
+    [picture] = (tmp_path / "08_reporting" / "gnet8r_figure.png").glob("*/gnet8r_figure.png")
+    assert picture.read_bytes()[1:4] == b"PNG"
+
+
+def test_checking_the_release_says_what_is_missing_and_reads_nothing_else(tmp_path):
+    [command] = {command for _, command in KEDRO if "--to-outputs trials" in command}
+    plain, _ = words(command)
+    (tmp_path / "nsd" / "nsddata").mkdir(parents=True)
+    done = run(*plain, NSD_ROOT=str(tmp_path / "nsd"), GNET_DATA=str(tmp_path / "made"))
+    assert done.returncode != 0
+    assert "Data Access Agreement" in done.stderr
+    assert f"aws s3 cp --no-sign-request {BUCKET}/nsddata_betas/" in done.stderr
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["02_intermediate"]
+
+
+def test_the_registry_can_be_listed():
+    done = run("kedro", "registry", "list")
+    assert set(yaml.safe_load(done.stdout)) == set(register_pipelines())
+
+
+def downloaded(path):
+    """Whether the data guide's commands for all subjects and for one fetch this path of the release."""
+    for line in "\n".join(code_blocks("docs/data.md", "sh")).splitlines():
+        if not line.startswith("aws s3"):
+            continue
+        plain = shlex.split(line.replace("$NSD_ROOT", "ROOT").replace("$NSD", BUCKET).replace("$S", "subj01"))
+        source, target = (word for word in plain if word.startswith((BUCKET, "ROOT")))
+        source, target = source.removeprefix(f"{BUCKET}/"), target.removeprefix("ROOT/")
+        assert source == target
+        included = [pattern for word, pattern in pairwise(plain) if word == "--include"]
+        if path == source:
+            return True
+        if path.startswith(f"{source}/"):
+            inner = path.removeprefix(f"{source}/")
+            return any(fnmatch(inner, pattern) for pattern in included)
+    return False
+
+
+def test_the_data_guide_fetches_what_the_inventory_asks_for_and_no_more(tmp_path):
+    layout = Layout(tmp_path)
+    asked = set(inventory(layout, {"subj01": 40}, MASK_FAMILIES, "hdf5")["path"])
+    assert {path for path in asked if not downloaded(path)} == set()
+    patterns = re.findall(r'--include "([^"]+)"', PAGES["docs/data.md"])
+    for pattern in patterns:
+        used = [path for path in asked if fnmatch(path, f"*/{pattern}")]
+        assert used or fnmatch(layout.anatomy("subj01").name, pattern), f"nobody reads {pattern}"
+
+
+def test_sizes_in_the_data_guide_follow_from_shapes():
+    sessions = np.array([40, 40, 32, 30, 40, 32, 40, 30])
+    volumes = np.array(
+        [[81, 104, 83], [82, 106, 84], [81, 106, 82], [85, 99, 80], [79, 97, 78], [85, 113, 83], [78, 95, 81],
+         [80, 103, 78]]
+    ).prod(axis=1)  # fmt: skip
+    voxels = np.array([4657, 3757, 3749, 3023, 3661, 3985, 3251, 3491])
+    released, made, image = 2 * 750 * sessions * volumes, 4 * 750 * sessions * voxels, 3 * 227 * 227
+    text = PAGES["docs/data.md"]
+    for name, one, total in (
+        ("betas, HDF5", f"{released[0] / 1e9:.0f}", f"{released.sum() / 1e9:.0f}"),
+        ("made by us: images at 227 px", f"{10_000 * image / 1e9:.1f}", f"{73_000 * image / 1e9:.1f}"),
+        ("made by us: betas of early visual cortex", f"{made[0] / 1e9:.1f}", f"{made.sum() / 1e9:.1f}"),
+    ):
+        assert f"| {name} | {one} GB | {total} GB |" in text
+    configured = yaml.safe_load((ROOT / "conf" / "nsd" / "parameters.yml").read_text())["release"]["sessions"]
+    assert list(configured.values()) == sessions.tolist()
+
+
+def test_published_numbers_are_those_of_the_source_data():
+    accuracy = published_accuracy().groupby("ROI").mean()
+    fev = published_fev().groupby("ROI").mean()
+    for area in ("V1", "V2", "V3", "hV4"):
+        numbers = [
+            f"{accuracy.loc[area, name]:.2f}" for name in ("noise ceiling", "GNet8j-fpf", "GNet8r-fpf")
+        ]
+        numbers.append(f"{fev.loc[area, 'GNet8jft-fpf']:.1f}")
+        assert f"| {area} | {' | '.join(numbers)} | once NSD is at hand |" in PAGES["README.md"]
+    assert f"ceiling of at least {FEV_CEILING:.0f} %" in PAGES["README.md"]
+
+
+def test_protocols_are_those_of_the_configuration():
+    bundles = yaml.safe_load(
+        re.search(
+            r"^protocols:\n(?:  .*\n)+",
+            (ROOT / "conf/base/parameters_encoding.yml").read_text(),
+            re.MULTILINE,
+        )[0]
+    )["protocols"]
+    rows = [
+        f"| `{name}` | `{value}` | `{bundles['revised'][name]}` |"
+        for name, value in bundles["published"].items()
+    ]
+    assert "\n".join(rows) + "\n\n" in PAGES["docs/protocol.md"]
+    described = re.findall(r"^\*\*(`.+?):", PAGES["docs/protocol.md"], re.MULTILINE)
+    named = {name.removeprefix("fitting.") for line in described for name in re.findall(r"`([\w.]+)`", line)}
+    assert named == set(bundles["published"]) | {"seed"}
+
+
+def kept(folder):
+    """What belongs into a tree of the folder: neither hidden nor made by tools."""
+    made = {"__pycache__", "build", "dist", "__init__.py"}
+    return {
+        path.name
+        for path in folder.iterdir()
+        if path.name not in made
+        and not path.name.startswith(".")
+        and not path.name.endswith(".egg-info")
+        and (path.is_file() or any(inner.is_file() for inner in path.rglob("*")))
+    }
+
+
+def test_the_tree_in_readme_is_the_real_one():
+    [tree] = [block for block in code_blocks("README.md", "") if "conf/ " in block]
+    listed, parent = {}, ""
+    for line in tree.splitlines():
+        name = line.split()[0].rstrip("/")
+        assert line.split()[0].endswith("/")
+        parent, path = (parent, f"{parent}/{name}") if line.startswith(" ") else (name, name)
+        listed.setdefault("" if not line.startswith(" ") else parent, set()).add(path)
+    folders = {path.split("/")[0] for path in listed.pop("")}
+    assert folders == {name for name in kept(ROOT) if (ROOT / name).is_dir()}
+    assert set(listed) == {"conf", "src/gnet"}
+    for parent, paths in listed.items():
+        real = {
+            f"{parent}/{p.name}" for p in (ROOT / parent).iterdir() if p.is_dir() and p.name != "__pycache__"
+        }
+        assert paths == real
+
+
+def test_the_packages_in_architecture_hold_the_modules_that_are_listed():
+    rows = re.findall(
+        r"^\| `(\w+)` \| [A-Z ’'-]+ \| .+? \| (.*) \|$", PAGES["docs/architecture.md"], re.MULTILINE
+    )
+    listed = {package: set(modules.split()) for package, modules in rows}
+    packages = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    real = {
+        path.name: {
+            member.stem
+            for member in path.iterdir()
+            if not member.name.startswith(("_", ".")) and (member.is_dir() or member.suffix == ".py")
+        }
+        for path in packages
+    }
+    for package, modules in real.items():
+        assert listed.get(package) == modules, f"write: {' '.join(sorted(modules))}"
+    assert set(listed) == set(real)
+    for module in PACKAGE.glob("[a-z]*.py"):
+        assert f"`{module.stem}`" in PAGES["docs/architecture.md"]
+
+
+def test_layers_are_those_of_the_contract():
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    assert f"    {' > '.join(layers)}\n" in PAGES["docs/architecture.md"]
+
+
+def test_datasets_in_architecture_are_in_the_catalog_under_their_layer():
+    catalog = {}
+    for path in (ROOT / "conf" / "base").glob("catalog*.yml"):
+        catalog |= yaml.safe_load(path.read_text())
+    table = PAGES["docs/architecture.md"].split("## Data that flow")[1].split("## Decisions")[0]
+    rows = re.findall(r"^\| (`.+?) \| (\d\d_\w+) \|", table, re.MULTILINE)
+    assert len(rows) > 10
+    for names, layer in rows:
+        for name in re.findall(r"`([\w.]+)`", names):
+            entry = catalog.get(name) or catalog[name.replace("V1", "{area}")]
+            assert entry["metadata"]["kedro-viz"]["layer"] == layer
+
+
+def names_of_files(page):
+    spans = re.findall(r"`([^`\s]+)`", PAGES[page])
+    looks_like_a_path = re.compile(r"(src|tests|conf|docs|benchmarks|notebooks)/[\w./*]+$|\.ci/run$")
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", PAGES[page])
+    return [ROOT / span for span in spans if looks_like_a_path.match(span)] + [
+        (ROOT / page).parent / link for link in links
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_and_links_exist(page):
+    for path in names_of_files(page):
+        assert list(path.parent.glob(path.name)), path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_dotted_names_of_the_package_can_be_imported(page):
+    import pydoc
+
+    for name in re.findall(r"`(gnet(?:\.\w+)+)`", PAGES[page]):
+        assert pydoc.locate(name) is not None, name
+
+
+def test_versions_agree():
+    from gnet import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert f"What will be {__version__}" in PAGES["CHANGELOG.md"]
+    assert citation["license"] == PROJECT["project"]["license"]
+    for reference in citation["references"]:
+        assert reference["doi"] in PAGES["README.md"]
