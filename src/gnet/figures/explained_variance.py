@@ -45,15 +45,15 @@ def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
             style = {"linestyle": "", "color": colours[area], "markersize": 6.5}
             axis.plot(position - 0.13, first[quantity], "o", **style)
             axis.plot(position + 0.13, second[quantity], "o", markerfacecolor="white", **style)
-            axis.set(xlim=(-0.7, len(subjects) - 0.3), ylim=(0, None))
+            axis.set_xlim(-0.7, len(subjects) - 0.3)
             axis.grid(axis="y", color="#E4E4E4", linewidth=0.6)
             axis.set_axisbelow(True)
         below.set_xticks(position, subjects, rotation=90 if len(subjects) > 3 else 0)
     label(axes[0, 0], y="variance explained,\n$100\\,r^2$ (%)")
     label(axes[1, 0], y="fraction of explainable\nvariance, FEV (%)")
-    for row in axes:
-        highest = row[0].get_ylim()[1]
-        row[0].set_ylim(0, max(highest, 10))
+    for row, columns in zip(axes, (["variance_explained", "ceiling"], ["fev"]), strict=True):
+        highest = np.nanmax([10.0, *joint[columns].to_numpy().flat, *by_area[columns].to_numpy().flat])
+        row[0].set_ylim(0, 1.08 * highest)
     entries = [
         line_entry("noise ceiling", colour=LEVEL, width=2),
         marker_entry("joint model", "o"),

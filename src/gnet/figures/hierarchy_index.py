@@ -40,6 +40,9 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
     width = float(np.clip(0.5 + 0.32 * len(subjects) * len(indices), 4.5, 9.0))
     figure, axes = grid(1, 1, panel=(width, 2.8))
     panel = axes[0, 0]
+    lowest = pd.concat([table["index"] - table["fit_error"] for table in indices.values()])
+    deepest = float(lowest.fillna(0).min())
+    low = max(-REACH, min(-0.25, deepest) - 0.1)
     for level, style in ((0, "-"), (1, "--")):
         panel.axhline(level, linestyle=style, color=QUIET, linewidth=0.9, zorder=0)
     entries = []
@@ -47,7 +50,7 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
         aside = (order - (len(indices) - 1) / 2) * 0.6 / len(indices)
         table = table.set_index("subject").reindex(subjects)
         position = np.arange(len(subjects)) + aside
-        for column, thickness in (("voxel_sd", 0.9), ("fit_error", 2.6)):
+        for column, thickness in (("voxel_sd", 0.9), ("fit_error", 2.8)):
             if column in table:
                 panel.errorbar(
                     position,
@@ -56,13 +59,14 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
                     fmt="none",
                     ecolor=style["color"],
                     elinewidth=thickness,
+                    capsize=4 if column == "voxel_sd" else 0,
                 )
-        panel.plot(position, table["index"], linestyle="", markersize=6.5, **style)
+        panel.plot(position, table["index"], linestyle="", markersize=5, **style)
         for x, error, index in zip(position, table["fit_error"], table["index"], strict=True):
-            if abs(index) + error > REACH:
+            if index + error > REACH or index - error < low:
                 panel.text(
                     x,
-                    -REACH,
+                    low,
                     f"±{error:.1f}",
                     ha="center",
                     va="bottom",
@@ -75,7 +79,8 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
                 name, style["marker"], colour=style["color"], hollow=style["markerfacecolor"] == "white"
             )
         )
-    panel.set(ylim=(-REACH, REACH), xlim=(-0.6, len(subjects) - 0.4), yticks=(-1, -0.5, 0, 0.5, 1))
+    panel.set(yticks=[tick for tick in (-1, -0.5, 0, 0.5, 1) if tick > low])
+    panel.set(ylim=(low, REACH), xlim=(-0.6, len(subjects) - 0.4))
     panel.set_xticks(range(len(subjects)), subjects)
     if len(subjects) > 1:
         panel.axvline(len(subjects) - 1.5, color="#DDDDDD", linewidth=0.8, zorder=0)

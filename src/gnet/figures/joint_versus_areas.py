@@ -46,7 +46,7 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
     colours = area_colours(areas)
     figure, axes = grid(2, len(areas), panel=(2.35, 2.35), share=("row", "row"))
     accuracies = voxels[["r_first", "r_second"]].to_numpy()
-    low, high = min(0.0, accuracies.min()) - 0.03, max(0.3, accuracies.max()) + 0.03
+    low, high = accuracies.min() - 0.03, accuracies.max() + 0.03
     widest = max(0.01, float(np.quantile(np.abs(voxels["difference"]), 0.99)))
     edges = np.linspace(-widest, widest, BINS + 1)
     for (above, below), area in zip(axes.T, areas, strict=True):
@@ -55,7 +55,7 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
         above.plot([low, high], [low, high], color=QUIET, linewidth=0.9, zorder=1)
         above.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
         below.axvline(0, color=QUIET, linewidth=0.9)
-        below.set(xlim=(-widest, widest))
+        below.set(xlim=(-widest, widest), box_aspect=1)
         if len(of_area):
             _scatter(above, of_area, colours[area])
             _differences(below, of_area["difference"].to_numpy(float), edges, colours[area])
@@ -94,4 +94,4 @@ def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: 
         alpha=0.85,
     )
     axes.axvline(difference.mean(), color="black", linewidth=1.2, linestyle="--")
-    note(axes, f"mean\n{difference.mean():+.4f}")
+    note(axes, f"mean\n{difference.mean():+.4f}".replace("-", "−"))

@@ -58,6 +58,7 @@ def output_correlation_figure(correlation: pd.DataFrame, areas: Sequence[str]) -
         note(panel, f"median {of_area.median():.3f}\n{len(of_area):,} voxels", y=0.03)
         panel.set_xticks(range(len(subjects)), subjects, rotation=90 if len(subjects) > 3 else 0)
         panel.set(xlim=(-0.6, len(subjects) - 0.4))
-    axes[0, 0].set_ylim(min(0.0, lowest) - 0.12 * (1.02 - min(0.0, lowest)), 1.02)
+    span = max(1 - lowest, 0.02)
+    axes[0, 0].set_ylim(1 - 1.25 * span, 1 + 0.05 * span)
     label(axes[0, 0], y="correlation of the predictions of\nthe joint and the area-wise model")
     return figure

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import SMALL, grid, label, nothing
+from gnet.figures.axes import SMALL, grid, nothing
 from gnet.figures.colours import INK, area_colours
 
 EXAMPLES = 6
@@ -42,7 +42,7 @@ def pooling_fields_figure(
     """One row an area, one panel a voxel: its field on the fine grid and the 1-sigma ellipse fitted to it.
 
     Each panel has a scale of its own, from nothing (dark) to the field's maximum (light). Axes span the image
-    in degrees of visual angle; the network does not see its very edge. The cross is the centre of gaze.
+    in degrees of visual angle; the light border is not on the grid. The cross is the centre of gaze.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def pooling_fields_figure(
     figure, axes = grid(len(areas), columns, panel=(1.55, 1.75), share=(True, True))
     step = (positions[-1] - positions[0]) / max(len(positions) - 1, 1) or FIELD_OF_VIEW
     left, right = positions[0] - step / 2, positions[-1] + step / 2
+    for panel in axes.flat:
+        panel.set_facecolor("#E3E3E3")
     for row, area in zip(axes, areas, strict=True):
         chosen = examples[examples["area"] == area]
         for panel in row[len(chosen) :]:
@@ -99,4 +101,3 @@ def _ellipse(panel: Axes, voxel: pd.Series) -> None:
             )
         )
     panel.plot(0, 0, "+", color="white", markersize=5, markeredgewidth=0.9)
-    label(panel)

@@ -37,16 +37,16 @@ def size_eccentricity_figure(
     known = known[known["determined"]]
     subjects = sorted(set(known["subject"]))
     largest = float(np.quantile(known["size"], 0.995)) if len(known) else FIELD_OF_VIEW / 2
-    for row, (model, table) in zip(axes, receptive_fields.items(), strict=True):
-        for panel, area in zip(row, areas, strict=True):
+    for order, (model, table) in enumerate(receptive_fields.items()):
+        for panel, area in zip(axes[order], areas, strict=True):
             voxels = table[table["area"] == area]
             fits = lines[(lines["model"] == model) & (lines["area"] == area)].set_index("subject")
             _voxels_and_lines(panel, voxels, fits, colours[area])
-            if row is axes[0]:
+            if order == 0:
                 entitle(panel, area, colours[area])
-            if row is axes[-1]:
+            if order == len(axes) - 1:
                 label(panel, x="eccentricity (°)")
-        label(row[0], y=f"{model}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
+        label(axes[order, 0], y=f"{model}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
     axes[0, 0].set(xlim=(0, FIELD_OF_VIEW * 0.6), ylim=(0, 1.08 * largest))
     if subjects:
         legend(figure, subject_entries(subjects))

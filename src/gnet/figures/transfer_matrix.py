@@ -104,6 +104,15 @@ def transfer_matrix_figure(matrices: Mapping[str, pd.DataFrame], areas: Sequence
     return figure
 
 
+def spell_shift(shift: float) -> str:
+    """Thousandths, a dash for NaN, and no sign before nothing.
+
+    >>> spell_shift(-0.0123), spell_shift(-0.0004), spell_shift(float("nan"))
+    ('−12', '0', '–')
+    """
+    return f"{round(1000 * shift)}".replace("-", "−") if np.isfinite(shift) else "–"
+
+
 def _matrix(
     panel: Axes, cells: Float[np.ndarray, "trunk tested"], areas: Sequence[str], scale: Normalize
 ) -> None:
@@ -113,7 +122,7 @@ def _matrix(
         panel.text(
             tested,
             trunk,
-            f"{1000 * shift:.0f}" if np.isfinite(shift) else "–",
+            spell_shift(shift),
             ha="center",
             va="center",
             fontsize=SMALL,

@@ -47,7 +47,7 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
     if not subjects:
         return nothing("no subject")
     colours = area_colours(areas)
-    figure, axes = grid(len(subjects), 6, panel=(1.72, 2.0))
+    figure, axes = grid(len(subjects), 6, panel=(1.85, 2.0))
     values = [volumes.accuracy[np.isfinite(volumes.accuracy)] for volumes in subjects.values()]
     known = np.concatenate(values)
     highest = float(known.max()) if len(known) else 1.0
@@ -71,7 +71,9 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
                 )
                 panel.set_title(f"{plane}, {'xyz'[axis]} = {where:.0f} mm", fontsize=SMALL, color=INK, pad=3)
                 label(panel, x=f"{'xyz'[others[0]]} (mm)")
+                label(panel, y=f"{'xyz'[others[1]]} (mm)")
                 panel.xaxis.label.set_fontsize(SMALL)
+                panel.yaxis.label.set_fontsize(SMALL)
         label(row[0], y=f"{subject}\nz (mm)")
     bar = figure.colorbar(
         drawn, ax=axes[:, 3:], location="right", shrink=min(1.0, 1.8 / len(subjects)), aspect=12

@@ -28,7 +28,7 @@ from gnet.published import published_accuracy, published_fev, published_hierarch
 from gnet.summaries import SUMMARIES
 
 Figure = Any
-"""Of Matplotlib, which is not imported here. Kedro reads the annotations of nodes, so there must be a name."""
+"""Of Matplotlib, not imported here. Kedro reads the annotations of nodes: there must be such a name."""
 PUBLISHED_SETS = {"gnet8j": "GNet8j", "gnet8r": "GNet8r"}
 """Names of the models in the paper's table of hierarchy indices."""
 
