@@ -140,7 +140,11 @@ class TrainedModel:
         return Predictions(responses, voxels)
 
     def contributions(
-        self, images: Any, subject: str, partition: str | Partition = "layerwise", area: str | None = None
+        self,
+        images: Any,
+        subject: str,
+        partition: str | Mapping[str, Any] = "layerwise",
+        area: str | None = None,
     ) -> Contributions:
         """What each part of a partition of the features adds to the responses to images.
 
@@ -205,7 +209,9 @@ class TrainedModel:
         joined = (np.concatenate(grids)[chosen] for grids in zip(*fields, strict=True))
         return PoolingFields(dict(zip(names, joined, strict=True)), voxels)
 
-    def gradient(self, image: Any, subject: str, voxel: int) -> Float[np.ndarray, "3 pixels pixels"]:
+    def gradient(
+        self, image: Any, subject: str, voxel: int | np.integer
+    ) -> Float[np.ndarray, "3 pixels pixels"]:
         """How the response of one voxel changes with each pixel of one image.
 
         Parameters

@@ -14,9 +14,9 @@ from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
 from gnet.models.gnet import Architecture, GNet
 
 
-def make_model(readout="layerwise"):
+def make_model(**form):
     torch.manual_seed(0)
-    architecture = Architecture(47, trunk_width=4, readout=readout, dropout=0.2, momentum=0.1)
+    architecture = Architecture(47, trunk_width=4, dropout=0.2, momentum=0.1, **form)
     network = GNet(architecture, {"subj01": 3, "subj02": 2}, input_mean=np.array([0.4, 0.5, 0.6]))
     with torch.no_grad():
         for tensor in network.state_dict().values():  # running statistics and fields too
@@ -33,6 +33,8 @@ def make_model(readout="layerwise"):
         ("V1", "größer"),
         {"protocol": "published", "seed": 3, "rate": 1e-3, "none": None},
         history,
+        {"subj01": np.array(["V1", "", "größer"])},
+        {"subj01": (9, 8, 7)},
     )
 
 
@@ -42,6 +44,10 @@ def assert_same_model(found, expected):
     for subject, index in expected.voxel_index.items():
         assert torch.equal(found.network(images, subject), expected.network(images, subject))
         np.testing.assert_array_equal(found.voxel_index[subject], index)
+    assert {s: area.tolist() for s, area in found.area.items()} == {
+        s: area.tolist() for s, area in expected.area.items()
+    }
+    assert found.volume_shape == expected.volume_shape
     state = found.network.state_dict()
     for name, tensor in expected.network.state_dict().items():
         assert state[name].dtype == tensor.dtype
@@ -53,15 +59,18 @@ def assert_same_model(found, expected):
     pd.testing.assert_frame_equal(found.history, expected.history)
 
 
-@pytest.mark.parametrize("readout", ["layerwise", "single_field"])
-def test_round_trip_as_arrays(readout):
-    model = make_model(readout)
+FORMS = [{}, {"readout": "single_field"}, {"pass_through": 12, "prefilter_readout": True}]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_round_trip_as_arrays(form):
+    model = make_model(**form)
     assert_same_model(from_arrays(to_arrays(model)), model)
 
 
-@pytest.mark.parametrize("readout", ["layerwise", "single_field"])
-def test_round_trip_through_hdf5(tmp_path, readout):
-    model = make_model(readout)
+@pytest.mark.parametrize("form", FORMS)
+def test_round_trip_through_hdf5(tmp_path, form):
+    model = make_model(**form)
     dataset = HDF5Dataset(filepath=tmp_path / "model.h5")
     dataset.save(to_arrays(model))
     assert_same_model(from_arrays(dataset.load()), model)
@@ -111,6 +120,24 @@ def test_another_version(stored):
     )
 
 
+def test_files_without_the_area_of_each_voxel_are_read(stored):
+    """As written before the area was stored."""
+    del stored["readouts"]["subj01"]["area"], stored["readouts"]["subj01"]["volume_shape"]
+    model = from_arrays(stored)
+    assert (model.area, model.volume_shape) == ({}, {})
+
+
+def test_files_without_the_newer_choices_of_architecture_are_read(stored):
+    architecture = json.loads(stored["architecture"])
+    del architecture["pass_through"], architecture["prefilter_readout"]
+    stored["architecture"] = json.dumps(architecture)
+    assert from_arrays(stored).network.architecture == make_model().network.architecture
+
+
+def shorten_area(stored):
+    stored["readouts"]["subj01"]["area"] = np.array(["V1"])
+
+
 def remove_weight(stored):
     del stored["weights"]["trunk.conv4a.conv.weight"]
 
@@ -154,6 +181,7 @@ def garble_text(stored):
         (add_weight, "Unexpected key.*trunk.conv9.conv.weight"),
         (widen_trunk, "size mismatch for trunk.conv4a.conv.weight"),
         (lengthen_index, "size mismatch for readouts.subj02"),
+        (shorten_area, "subj01 has 3 voxels and areas of 1"),
         (remove_group, "'readouts'"),
         (replace_group, "items"),
         (invent_option, "depth"),

@@ -274,6 +274,16 @@ def recognise(
         ]
     if lacking:
         raise ModelFileError(f"{origin}: expected a whole checkpoint, but {', '.join(lacking)} is missing.")
+    dimensions = {name: (encoder[name], 4) for name in needed}
+    for subject, readout in readouts.items():
+        for name, count in (("fields.0", 3), ("weight", 2), ("bias", 1)):
+            dimensions[f"readouts.{subject}.{name}"] = readout[name], count
+    for name, (tensor, count) in dimensions.items():
+        if tensor.ndim != count:
+            raise ModelFileError(
+                f"{origin}: expected {published_name(name)} to have {count} dimensions, got shape "
+                f"{tuple(tensor.shape)}."
+            )
     width = len(encoder["trunk.conv6b.conv.weight"])
     pass_through = len(encoder["trunk.conv4a.conv.weight"]) - width
     subject, readout = next(iter(readouts.items()))
