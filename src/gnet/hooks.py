@@ -25,7 +25,7 @@ from gnet import pipeline_registry
 from gnet.errors import GNetError, OutdatedError
 from gnet.io.atomic import atomic_path
 from gnet.io.nsd import InventoryDataset
-from gnet.summaries import SUMMARIES, print_summary
+from gnet.summaries import SUMMARIES, print_place, print_summary
 
 log = logging.getLogger(__name__)
 
@@ -282,7 +282,9 @@ class Summaries:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print them."""
-        for name in sorted(pipeline.outputs()):
+        """Print them, also those that a later node went on with, and where the report lies."""
+        for name in sorted(pipeline.all_outputs()):
             if name.rpartition(".")[2] in SUMMARIES:
                 print_summary(name, catalog.load(name))
+        if "report" in pipeline.all_outputs():
+            print_place("report", catalog.get("report"))

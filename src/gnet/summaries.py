@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import rich
@@ -88,3 +90,9 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
         grid.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
     console = rich.get_console()
     Console(file=console.file, width=max(console.width, 120)).print(grid)
+
+
+def print_place(name: str, dataset: Any) -> None:
+    """Print where a stored dataset's file lies, on a line of its own that no width breaks."""
+    path = Path(dataset._get_load_path())
+    rich.get_console().print(f"{name}: {path}", soft_wrap=True, markup=False, highlight=False)
