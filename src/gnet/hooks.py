@@ -128,6 +128,39 @@ def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         resolve_device(catalog.load("params:fitting").device)
 
 
+class UnfinishedFits:
+    """A run that was killed goes on where it was when the same command is given again.
+
+    The state of each fit lies beside its model's folder, in `unfinished/<model>.pt`, until the whole run has
+    ended: models that the killed run had finished are not fitted a second time.
+    """
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Tell a node that fits a model where the state of that fit lies."""
+        state = state_path(node, catalog)
+        if state is None:
+            return {}
+        return {"params:fitting": inputs["params:fitting"].model_copy(update={"state": state})}
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Remove the states of all fits of the run."""
+        for node in pipeline.nodes:
+            state = state_path(node, catalog)
+            if state is not None:
+                state.unlink(missing_ok=True)
+
+
+def state_path(node: Node, catalog: CatalogProtocol) -> Path | None:
+    """Where the state of the fit that a node makes lies; None for nodes that fit nothing that is stored."""
+    if "fit" not in node.tags:
+        return None
+    [model] = node.outputs
+    path = getattr(catalog.get(model), "_filepath", None)
+    return None if path is None else Path(path).parent / "unfinished" / f"{model}.pt"
+
+
 class Records:
     """Stored data say what they were made with; a run with other parameters does not take them unseen.
 

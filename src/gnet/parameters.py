@@ -128,6 +128,8 @@ class Fitting(Strict):
     protocol: Literal["published", "revised"]
     device: str
     seed: int | None
+    state: Path | None = None
+    """File for the state of an unfinished fit; set for each fit by `gnet.hooks.UnfinishedFits`."""
     epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     trunk_rate: Positive

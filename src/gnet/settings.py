@@ -6,7 +6,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
-from gnet.hooks import Areas, Errors, Prerequisites, Records, Summaries
+from gnet.hooks import Areas, Errors, Prerequisites, Records, Summaries, UnfinishedFits
 
 
 def environment(name: str, default: str = "") -> str:
@@ -24,7 +24,7 @@ class Catalog(DataCatalog, CatalogCommandsMixin):
     default_runtime_patterns = {"{default}": {"type": "kedro.io.MemoryDataset", "copy_mode": "assign"}}  # noqa: RUF012 - overrides Kedro's
 
 
-HOOKS = (Errors(), Areas(), Prerequisites(), Records(), Summaries())
+HOOKS = (Errors(), Areas(), Prerequisites(), Records(), UnfinishedFits(), Summaries())
 DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -46,7 +46,7 @@ class Problem:
             network.trunk.load_state_dict(self.trunk)
         return network.to(device)
 
-    def fit(self, network, *, seed=3, images=None, **options):
+    def fit(self, network, *, seed=3, images=None, state=None, **options):
         """Fit it to the subjects that it has, with rates that learn fast."""
         rates = {"trunk_rate": 3e-3, "readout_rate": 3e-2, "sparsity": 0.0}
         return fit(
@@ -56,6 +56,7 @@ class Problem:
             self.images if images is None else images,
             procedure=Procedure(**{"epochs": 1, "batch_size": 30, **rates, **options}),
             seed=seed,
+            state=state,
         )
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from torch import Tensor
 from gnet.errors import GNetError, ParameterError
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict
+from gnet.fitting import resume
 from gnet.fitting.batches import Trials, epoch_batches
 from gnet.fitting.objective import voxel_loss
 from gnet.models.gnet import GNet
@@ -89,6 +91,11 @@ class Stepper:
             for subject, readout in network.readouts.items()
         }
 
+    @property
+    def optimisers(self) -> dict[str, torch.optim.Adam]:
+        """All of them by name."""
+        return {"trunk": self.trunk_optimiser, **self.readout_optimisers}
+
     def step(
         self, subject: str, trunk_input: Tensor | tuple[Tensor, ...], target: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -132,6 +139,7 @@ def fit(
     procedure: Procedure,
     seed: int,
     description: str = "fit",
+    state: Path | None = None,
 ) -> pd.DataFrame:
     """Fit the network in place, on the device it is on, and leave it in its best state.
 
@@ -150,6 +158,9 @@ def fit(
         Of dropout and of the order of batches. On the CPU the same seed gives the same bits.
     description
         What the progress bar says.
+    state
+        File for the state after each epoch. If it holds one of this very fit, that is where it goes on, and
+        ends with the same numbers as if it had never stopped (`seconds` apart). See `gnet.fitting.resume`.
 
     Returns
     -------
@@ -171,12 +182,14 @@ def fit(
     random = np.random.default_rng(seed)
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
-    history: list[dict[str, float]] = []
-    best_score, best_state = -np.inf, None
+    mark = "" if state is None else resume.fingerprint(network, training, holdout, procedure, seed)
 
     with seeded(seed), bar() as progress:
-        epochs = progress.add_task(description, total=procedure.epochs)
-        for epoch in range(1, procedure.epochs + 1):
+        standing = resume.Standing()
+        if state is not None:
+            standing = resume.restore(state, mark, network, stepper.optimisers, random)
+        epochs = progress.add_task(description, total=procedure.epochs, completed=standing.epochs)
+        for epoch in range(standing.epochs + 1, procedure.epochs + 1):
             started = time.perf_counter()
             network.train()
             if procedure.trunk == "frozen":
@@ -204,10 +217,12 @@ def fit(
                     "or every response is constant. Check the responses and lower the rates."
                 )
             score = float(np.nanmedian(correlation))
-            if score > best_score:
-                best_score = score
-                best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-            history.append(
+            if score > standing.best_score:
+                standing.best_score = score
+                standing.best_state = {
+                    name: value.detach().clone() for name, value in network.state_dict().items()
+                }
+            standing.history.append(
                 {
                     "epoch": epoch,
                     "loss": total_loss.item() / sum(counts.values()),
@@ -217,10 +232,12 @@ def fit(
                     "seconds": time.perf_counter() - started,
                 }
             )
-            progress.update(epochs, description=f"{description}, holdout r {best_score:.3f}")
-    network.load_state_dict(best_state)
+            progress.update(epochs, description=f"{description}, holdout r {standing.best_score:.3f}")
+            if state is not None:
+                resume.save(state, mark, standing, network, stepper.optimisers, random)
+    network.load_state_dict(standing.best_state)
     network.eval()
-    table = pd.DataFrame(history)
+    table = pd.DataFrame(standing.history)
     table["best"] = table.index == table["holdout_median_r"].idxmax()
     return table
 
