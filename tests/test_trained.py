@@ -1,11 +1,14 @@
 """A fitted model in the hands of someone with images: the numbers, and a clear word for every mistake."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import gnet
 from gnet.errors import ModelFileError, ParameterError
@@ -335,3 +338,31 @@ def test_a_model_that_does_not_know_the_areas_of_its_voxels(images):
     model = TrainedModel([make_model(area={})])
     with pytest.raises(ParameterError, match="area: this model does not say where its voxels are, got 'V1'"):
         model.predict(images, "subj01", area="V1")
+
+
+# the example
+
+
+EXAMPLE = """\
+import gnet, numpy, PIL.Image
+
+model = gnet.load_model("data/06_models/gnet8j.h5")  # the newest version of the joint model
+picture = numpy.asarray(PIL.Image.open("picture.png").convert("RGB"))  # any square picture
+responses, voxels = model.predict(picture[None], "subj01", area="V1")
+print(voxels.assign(response=responses[0]).nlargest(5, "response"))
+"""
+
+
+def test_the_example_in_the_readme(tmp_path, monkeypatch, capsys, fitted):
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    shown = [
+        block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "load_model" in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    save_models(fitted, Path("data/06_models/gnet8j.h5/2026-01-02T00.00.00.000Z/gnet8j.h5"))
+    Image.fromarray(np.full((60, 60, 3), 90, np.uint8)).save("picture.png")
+    for example in shown or [EXAMPLE]:
+        exec(compile(example, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["subject", "voxel_index", "x", "y", "z", "area", "response"]
+    assert {line.split()[2] for line in lines[1:3]} == {"30", "20"}
