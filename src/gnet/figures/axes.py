@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -80,7 +81,7 @@ def nothing(text: str) -> Figure:
     return figure
 
 
-def legend(figure: Figure, entries: Sequence[Line2D], *, columns: int | None = None) -> None:
+def legend(figure: Figure, entries: Sequence[Artist], *, columns: int | None = None) -> None:
     """A legend above the panels, on the right."""
     figure.legend(
         handles=entries,

@@ -55,7 +55,7 @@ def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
         highest = np.nanmax([10.0, *joint[columns].to_numpy().flat, *by_area[columns].to_numpy().flat])
         row[0].set_ylim(0, 1.08 * highest)
     entries = [
-        line_entry("noise ceiling", colour=LEVEL, width=2),
+        line_entry("noise ceiling", colour=LEVEL, width=2.0),
         marker_entry("joint model", "o"),
         marker_entry("area-wise models", "o", hollow=True),
     ]

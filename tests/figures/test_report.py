@@ -1,0 +1,115 @@
+"""The report: one page that needs nothing but itself and says what it is of."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from gnet.figures.report import SECTIONS, readable, report_page
+
+PICTURE = b"\x89PNG picture"
+EXCLUDED = pd.DataFrame(
+    {"subject": ["subj01"], "reason": ["not fitted: <no data>"], "voxels": [3], "of": [40]}
+)
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page(**changes):
+    arguments = {
+        "run": "2026-01-02T03.04.05",
+        "simulated": True,
+        "facts": {"Fits": {"protocol": "published", "seed": "7"}},
+        "excluded": EXCLUDED,
+        "figures": {name: PICTURE for section in SECTIONS for name in section.figures},
+        "tables": {"gnet8j_summary": pd.DataFrame({"area": ["V1"], "median r": [0.51234]})},
+    }
+    return report_page(**arguments | changes)
+
+
+def test_it_is_well_formed_and_whole():
+    parsed = Page(page())
+    assert parsed.open == []
+    pictures = parsed.all("img")
+    assert len(pictures) == sum(len(section.figures) for section in SECTIONS)
+    for picture in pictures:
+        kind, _, data = picture["src"].partition("base64,")
+        assert kind == "data:image/png;"
+        assert base64.b64decode(data) == PICTURE
+        assert picture["alt"]
+
+
+def test_nothing_is_asked_of_the_network():
+    text = page()
+    parsed = Page(text)
+    assert not {tag for tag, _ in parsed.tags} & {"script", "link", "iframe", "object"}
+    assert not re.search(r"url\(|@import|src=\"(?!data:)", text)
+
+
+def test_it_says_which_run_and_what_with():
+    text = page()
+    for words in ("2026-01-02T03.04.05", "protocol", "published", "<dd>7</dd>", "0.512"):
+        assert words in text
+
+
+def test_simulated_data_are_called_so_first_and_measured_data_are_cited():
+    assert "Simulated, not measured." in page()
+    assert "s41593-021-00962-x" not in page()
+    measured = page(simulated=False)
+    assert "Simulated" not in measured
+    assert "s41593-021-00962-x" in measured
+    assert "Data Access Agreement" in measured
+    assert "s41467-023-38674-4" in page()
+    assert "s41467-023-38674-4" in measured
+
+
+def test_text_of_the_data_is_no_markup():
+    assert "not fitted: &lt;no data&gt;" in page()
+
+
+def test_sections_without_content_are_left_out():
+    text = page(figures={"fit_history_figure": PICTURE}, tables={})
+    anchors = [attributes["id"] for attributes in Page(text).all("h2")]
+    assert anchors == ["fits", "excluded", "cite"]
+
+
+def test_every_link_inside_leads_somewhere():
+    parsed = Page(page())
+    targets = {attributes.get("id") for _, attributes in parsed.tags}
+    inside = [link["href"] for link in parsed.all("a") if link["href"].startswith("#")]
+    assert {link[1:] for link in inside} <= targets
+
+
+def test_light_and_dark():
+    assert "prefers-color-scheme: dark" in page()
+
+
+@pytest.mark.parametrize(
+    ("values", "cells"),
+    [
+        ([0.5, float("nan"), -0.25], ["0.500", "–", "−0.250"]),
+        ([40.0, 20.0], ["40.0", "20.0"]),
+        ([1200, 7], ["1,200", "7"]),
+        ([float("nan")], ["–"]),
+    ],
+)
+def test_numbers_are_readable(values, cells):
+    assert [row[0] for row in readable(pd.DataFrame({"value": values}))["rows"]] == cells
