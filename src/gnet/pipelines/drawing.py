@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+Figure = Any
+"""Of Matplotlib, not imported here. Kedro reads the annotations of nodes: there must be such a name."""
 
 
 def draw_accuracy(accuracy: pd.DataFrame) -> Figure:
