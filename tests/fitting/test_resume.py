@@ -1,18 +1,16 @@
 """A fit that was stopped ends with the numbers of one that never was."""
 
 import logging
+import multiprocessing
 import os
 import random as stdlib_random
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
+import killed_fit
 from gnet.fitting import loop
 from gnet.fitting.batches import Trials
 
@@ -149,65 +147,41 @@ def test_a_state_runs_no_code(problem, tmp_path, caplog):
     assert not (tmp_path / "ran").exists()
 
 
-KILLED = """
-import sys, numpy as np, torch
-torch.set_num_threads(1)
-from pathlib import Path
-from gnet.fitting.batches import Trials
-from gnet.fitting.loop import Procedure, fit, seeded
-from gnet.models.gnet import Architecture, GNet
-folder = Path(sys.argv[1])
-random = np.random.default_rng(0)
-images = random.integers(0, 256, (60, 3, 47, 47), dtype=np.uint8)
-part = lambda rows: {"subj01": Trials(rows, random.standard_normal((len(rows), 4)).astype(np.float32))}
-training, holdout = part(np.arange(50)), part(np.arange(50, 60))
-with seeded(1):
-    network = GNet(Architecture(47, 4), {"subj01": 4})
-print("ready", flush=True)
-history = fit(network, training, holdout, images, procedure=Procedure(epochs=12, batch_size=10), seed=2,
-              state=folder / "fit.pt")
-torch.save((network.state_dict(), history.drop(columns="seconds").to_dict("list")), folder / "result.pt")
-"""
-
-
 @pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
     """SIGKILL, ten times, whatever the fit is doing; each time the same command is given again."""
+    # children of a process that has imported torch already: they start in a moment
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["torch", "gnet.fitting.loop"])
 
     def start(folder):
         folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-c", KILLED, str(folder)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        ready = processes.Event()
+        process = processes.Process(target=killed_fit.main, args=(folder, ready))
+        process.start()
+        assert ready.wait(60)
+        return process
 
-    def result(folder):
-        with start(folder) as process:
-            process.wait()
-        assert process.returncode == 0
-        return torch.load(folder / "result.pt")
+    def finish(process):
+        started = time.monotonic()
+        process.join(120)
+        assert process.exitcode == 0
+        return time.monotonic() - started
 
-    whole = start(tmp_path / "whole")
-    whole.stdout.readline()
-    ready = time.monotonic()
-    whole.wait()
-    whole.stdout.close()
-    length = time.monotonic() - ready
+    length = finish(start(tmp_path / "whole"))
     expected = torch.load(tmp_path / "whole" / "result.pt")
-
     moments = stdlib_random.Random(4)
     killed = 0
     while killed < 10:
         process = start(tmp_path / "killed")
-        process.stdout.readline()
-        try:
-            process.wait(moments.uniform(0, length / 3))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+        process.join(moments.uniform(0, length / 3))
+        if process.is_alive():
+            process.kill()
+            process.join()
             killed += 1
         else:  # it had come to its end: once more from the start
             (tmp_path / "killed" / "fit.pt").unlink()
-        process.stdout.close()
-    found = result(tmp_path / "killed")
+    finish(start(tmp_path / "killed"))
+    found = torch.load(tmp_path / "killed" / "result.pt")
     assert_same(found[0], expected[0])
     assert found[1] == expected[1]
-    assert np.isfinite(expected[1]["loss"]).all()
