@@ -1,6 +1,9 @@
 """README and docs say what is so: their commands, names, trees and numbers are run or compared."""
 
+import ast
+import inspect
 import os
+import pydoc
 import re
 import shlex
 import subprocess
@@ -14,12 +17,14 @@ import numpy as np
 import pytest
 import yaml
 
+import gnet
 from gnet.evaluation.accuracy import FEV_CEILING
 from gnet.nsd.inventory import inventory
 from gnet.nsd.layout import BUCKET, Layout
 from gnet.nsd.rois import MASK_FAMILIES
 from gnet.pipeline_registry import register_pipelines
 from gnet.published import published_accuracy, published_fev
+from gnet.trained import TrainedModel
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in ROOT.glob("*.md")}
@@ -32,7 +37,7 @@ FIRST_COMMANDS = (
 )
 COMPARED = {"aws", "export", "S=subj01", "for", "..."}
 """First words of commands that are compared with the code elsewhere in this module, or set a variable."""
-TOOLS = {"python", "pip", "pytest", "kedro", "pre-commit", ".", "lint-imports", "ruff"}
+TOOLS = {"python", "pip", "pytest", "kedro", "gnet", "pre-commit", ".", "lint-imports", "ruff"}
 
 
 def code_blocks(page, language):
@@ -46,7 +51,7 @@ def commands():
     found = []
     for page, text in PAGES.items():
         lines = [line for block in code_blocks(page, "sh") for line in block.splitlines()]
-        spans = re.findall(r"`((?:NSD_ROOT=\S+ |GNET_DATA=\S+ )*(?:kedro|pip|pytest|aws) [^`]+)`", text)
+        spans = re.findall(r"`((?:NSD_ROOT=\S+ |GNET_DATA=\S+ )*(?:kedro|pip|pytest|aws|gnet) [^`]+)`", text)
         for line in lines + spans:
             command = line.split(" #")[0].strip()
             found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
@@ -146,6 +151,16 @@ def test_checking_the_release_says_what_is_missing_and_reads_nothing_else(tmp_pa
     assert "Data Access Agreement" in done.stderr
     assert f"aws s3 cp --no-sign-request {BUCKET}/nsddata_betas/" in done.stderr
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["02_intermediate"]
+
+
+def test_the_command_line_and_the_model_in_use_are_there():
+    assert set(PROJECT["project"]["scripts"]) == {"gnet"}
+    assert "checkpoint" in run("python", "-m", "gnet", "--help").stdout
+    [example] = [block for block in code_blocks("README.md", "python") if "load_model" in block]
+    call = ast.parse(example).body[-1].value
+    assert (call.func.attr, gnet.load_model.__name__) == ("predict", "load_model")
+    parameters = inspect.signature(TrainedModel.predict)
+    parameters.bind(None, *call.args, **{keyword.arg: keyword.value for keyword in call.keywords})
 
 
 def test_the_registry_can_be_listed():
@@ -318,18 +333,14 @@ def test_files_and_links_exist(page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_dotted_names_of_the_package_can_be_imported(page):
-    import pydoc
-
     for name in re.findall(r"`(gnet(?:\.\w+)+)`", PAGES[page]):
         assert pydoc.locate(name) is not None, name
 
 
 def test_versions_agree():
-    from gnet import __version__
-
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == __version__
-    assert f"What will be {__version__}" in PAGES["CHANGELOG.md"]
+    assert citation["version"] == gnet.__version__
+    assert f"What will be {gnet.__version__}" in PAGES["CHANGELOG.md"]
     assert citation["license"] == PROJECT["project"]["license"]
     for reference in citation["references"]:
         assert reference["doi"] in PAGES["README.md"]
