@@ -18,7 +18,11 @@ def recorded(reference, request):
     checkpoint, predictions = FORMS[request.param]
     images = tensors(reference / "encoder_eval.npz")["images_uint8"]
     predictions = tensors(reference / predictions, "prediction")
-    return reference / checkpoint, images, {key: value for key, value in predictions.items() if key.isdecimal()}
+    return (
+        reference / checkpoint,
+        images,
+        {key: value for key, value in predictions.items() if key.isdecimal()},
+    )
 
 
 @torch.no_grad()
@@ -47,6 +51,8 @@ def test_export_gives_the_same_tensors_voxels_and_mean(recorded, tmp_path):
         assert all(torch.equal(mine["fwrfs"][key][name], tensor) for name, tensor in state.items())
     for name in ("voxel_index", "brain_nii_shape"):
         for key, value in theirs.get(name, {}).items():
-            assert (ours[name][key] == value) if isinstance(value, tuple) else (ours[name][key] == value).all()
+            assert (
+                (ours[name][key] == value) if isinstance(value, tuple) else (ours[name][key] == value).all()
+            )
     if "input_mean" in theirs:
         assert (ours["input_mean"] == theirs["input_mean"]).all()

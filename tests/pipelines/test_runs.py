@@ -253,6 +253,8 @@ class TestModels:
             assert set(index) < set(of_areas["voxel_index"]) or area in ("V1", "V3", "hV4")
             assert set(index) <= set(of_areas["voxel_index"])
             assert len(index) == model["weights"][f"readouts.{subject}.bias"].shape[0]
+            table = of_areas.set_index("voxel_index").loc[index]
+            assert model["readouts"][subject]["area"].read().tolist() == table["area"].tolist()
 
     def test_no_pickle_in_any_file(self, project):
         files = list((project.data / "06_models").rglob("*.h5"))
