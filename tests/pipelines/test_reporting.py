@@ -21,6 +21,7 @@ MAPS = (
 )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:One or more dataset names contain")
 def test_what_it_asks_for_and_makes():
     pipeline = reporting.create_pipeline(("V1", "FFA"))
     assert {"synthetic.FFA.transfer", "FFA.gnet8r", "gnet8j", "maps", "report"} <= pipeline.datasets()
