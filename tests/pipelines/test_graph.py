@@ -23,7 +23,7 @@ UNGUARDED = {
     "prepare_images",  # of image_ids, which are listed from a complete release
 }
 ENCODING = {"images", "betas", "voxels", "trials", "prefilter"}
-FITTING = {"params:model", "params:fitting", "params:protocols", "params:scoring"}
+FITTING = {"params:model", "params:fitting", "params:protocols", "params:images", "params:scoring"}
 
 
 def without_figures(pipeline):

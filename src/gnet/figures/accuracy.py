@@ -35,7 +35,7 @@ def accuracy_figure(accuracy: pd.DataFrame) -> Figure:
     -------
     A figure that belongs to no window and no pyplot state.
     """
-    areas = list(dict.fromkeys(accuracy["area"]))
+    areas = sorted(accuracy["area"].unique())
     subjects = sorted(set(accuracy["subject"]))
     colours = area_colours(areas)
     columns = min(COLUMNS, max(len(areas), 1))

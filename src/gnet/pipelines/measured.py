@@ -49,7 +49,8 @@ def scoring_trials(
 def model_voxels(model: FittedModel, voxels: pd.DataFrame, subject: str) -> pd.DataFrame:
     """`voxels_of` a fitted model; `area` is one that the model was fitted to, also of a voxel in several."""
     table = voxels_of(model.voxel_index[subject], voxels, subject)
-    return table.assign(area=table["area"].where(table["area"].isin(model.areas), model.areas[0]))
+    known = table["area"].isin(model.areas) if model.areas else True  # an imported model may not say
+    return table.assign(area=table["area"].where(known, *model.areas[:1]))
 
 
 def voxels_of(voxel_index: Int[np.ndarray, " voxel"], voxels: pd.DataFrame, subject: str) -> pd.DataFrame:

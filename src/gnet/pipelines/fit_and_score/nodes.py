@@ -12,7 +12,7 @@ import pandas as pd
 
 from gnet.analysis.transfer_matrix import index_table, shift_table, transfer_matrix
 from gnet.errors import ReleaseError
-from gnet.parameters import Choices, Fitting, Model, Protocols, Scoring, Transfer
+from gnet.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
 from gnet.pipelines.measured import scoring_trials
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def fit_gnet(
     model: Model,
     fitting: Fitting,
     protocols: Protocols,
+    preparation: Images,
     *,
     areas: tuple[str, ...],
     input_mean: str,
@@ -81,7 +82,9 @@ def fit_gnet(
             prefilter={name: np.asarray(array) for name, array in prefilter.items()},
             input_mean=mean_colour(images, np.unique(averaged["image_row"])),
         )
-    return _fitted(network, "trained", images, betas, fitted, trials, fitting, choices, seed, areas)
+    return _fitted(
+        network, "trained", images, betas, fitted, trials, fitting, choices, preparation, seed, areas
+    )
 
 
 def fit_transfer(
@@ -93,6 +96,7 @@ def fit_transfer(
     model: Model,
     fitting: Fitting,
     protocols: Protocols,
+    preparation: Images,
     *,
     areas: tuple[str, ...],
 ) -> dict[str, Any]:
@@ -115,9 +119,8 @@ def fit_transfer(
         network = GNet(architecture, fitted.groupby("subject", sort=False).size().to_dict())
     fixed = {name: value for name, value in trained.state_dict().items() if not name.startswith("readouts.")}
     network.load_state_dict(fixed, strict=False)
-    return _fitted(
-        network, choices.frozen_trunk, images, betas, fitted, trials, fitting, choices, seed, areas
-    )
+    trunk = choices.frozen_trunk
+    return _fitted(network, trunk, images, betas, fitted, trials, fitting, choices, preparation, seed, areas)
 
 
 def chosen_seed(fitting: Fitting) -> int:
@@ -134,6 +137,7 @@ def _fitted(
     trials: pd.DataFrame,
     fitting: Fitting,
     choices: Choices,
+    preparation: Images,
     seed: int,
     areas: tuple[str, ...],
 ) -> dict[str, Any]:
@@ -178,6 +182,7 @@ def _fitted(
         **choices.model_dump(),
         **fitting.model_dump(exclude_none=True, exclude={"state", *type(choices).model_fields}),
         "trunk": trunk,
+        "resampling": preparation.resampling,
         "seed": seed,
         "torch": torch.__version__,
     }

@@ -15,8 +15,8 @@ from gnet.evaluation.accuracy import summary_table
 
 from .nodes import choose_voxels, fit_gnet, fit_transfer, gather, measure_transfer, score_gnet
 
-FIT_PARAMETERS = ("params:model", "params:fitting", "params:protocols")
-PARAMETERS = {"model", "fitting", "protocols", "scoring"}
+FIT_PARAMETERS = ("params:model", "params:fitting", "params:protocols", "params:images")
+PARAMETERS = {"model", "fitting", "protocols", "images", "scoring"}
 """Top-level parameters of the template: shared by all its instances."""
 INPUTS = {"images", "betas", "voxels", "trials", "prefilter"}
 """Datasets of the template that all its instances share."""
