@@ -1,6 +1,8 @@
 """Fixtures shared by every test."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,3 +14,17 @@ ROOT = Path(__file__).resolve().parents[1]
 def reference() -> Path:
     """Folder of recorded outputs of the published implementation (`GNET_REFERENCE`, or tests/golden)."""
     return Path(os.environ.get("GNET_REFERENCE", ROOT / "tests" / "golden"))
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory) -> Path:
+    """Data folder of a `kedro run` of everything on the tiny release. Not to be written to."""
+    data = tmp_path_factory.mktemp("whole") / "data"
+    subprocess.run(
+        [sys.executable, "-m", "kedro", "run", "--env", "tiny"],
+        cwd=ROOT,
+        env=os.environ | {"GNET_DATA": str(data), "NSD_ROOT": ""},
+        capture_output=True,
+        check=True,
+    )
+    return data

@@ -1,0 +1,115 @@
+"""What Kedro-Viz shows of the project, read from what `kedro viz build` writes for a browser."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+from gnet.models.trunk import COARSE, FINE
+
+LAYERS = [
+    "01_raw", "02_intermediate", "03_primary", "05_model_input", "06_models", "07_model_output",
+    "08_reporting",
+]  # fmt: skip
+AREAS = {"V1", "V2", "V3", "hV4"}
+BOXES = AREAS | {
+    "data", "encoding_joint", "encoding_roi", "prediction", "reporting", "synthetic", "transfer", "tuning",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def api(whole_run, tmp_path_factory):
+    """Folder of the JSON of `kedro viz build --include-previews` on a copy of the project, after a run."""
+    project = tmp_path_factory.mktemp("viz")
+    for name in ("conf", "src", ".viz"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, project / name)
+    subprocess.run(
+        [sys.executable, "-m", "kedro", "viz", "build", "--include-previews"],
+        cwd=project,
+        env=os.environ | {"GNET_DATA": str(whole_run), "KEDRO_ENV": "tiny", "NSD_ROOT": ""},
+        capture_output=True,
+        check=True,
+    )
+    return project / "build" / "api"
+
+
+@pytest.fixture(scope="module")
+def graph(api):
+    return json.loads((api / "main").read_text())
+
+
+def shown(api, graph, kind):
+    """What the panel beside the graph shows of each node of a kind, by its name."""
+    return {
+        node["name"]: json.loads((api / "nodes" / node["id"]).read_text())
+        for node in graph["nodes"]
+        if node["type"] == kind
+    }
+
+
+def test_the_graph_is_a_dozen_boxes(graph):
+    children = graph["modular_pipelines"]["__root__"]["children"]
+    assert {child["id"] for child in children if child["type"] == "modularPipeline"} == BOXES
+    assert not [child for child in children if child["type"] == "task"]
+
+
+def test_areas_are_boxes_in_the_synthetic_box(graph):
+    children = graph["modular_pipelines"]["synthetic"]["children"]
+    boxes = {child["id"] for child in children if child["type"] == "modularPipeline"}
+    assert boxes == {f"synthetic.{area}" for area in AREAS}
+
+
+def test_the_report_alone_leaves_the_last_box(graph):
+    names = {node["id"]: node["name"] for node in graph["nodes"]}
+    assert [names[dataset] for dataset in graph["modular_pipelines"]["reporting"]["outputs"]] == ["report"]
+
+
+def test_layers_follow_each_other(graph):
+    """Kedro-Viz draws none at all as soon as data of one layer are made from those of a later one."""
+    assert graph["layers"] == LAYERS
+
+
+def test_every_stored_dataset_has_a_layer(graph):
+    without = {node["name"] for node in graph["nodes"] if node["type"] == "data" and not node["layer"]}
+    assert {name.rpartition("_")[2] for name in without} == {"voxels"}
+    assert "voxels" not in without
+
+
+def test_every_stored_dataset_has_a_preview(api, graph):
+    data = shown(api, graph, "data")
+    without = {name for name, node in data.items() if not node.get("preview")}
+    in_memory = {node["name"] for node in graph["nodes"] if node["type"] == "data" and not node["layer"]}
+    assert without - in_memory == {"nsd", "report"}
+
+
+def test_figures_and_tables_are_previewed(api, graph):
+    data = shown(api, graph, "data")
+    figures = {name: node for name, node in data.items() if name.endswith("_figure")}
+    assert len(figures) > 10
+    assert {node["preview_type"] for node in figures.values()} == {"ImagePreview"}
+    assert data["gnet8r_summary"]["preview_type"] == "TablePreview"
+    assert "median_r" in data["gnet8r_summary"]["preview"]["columns"]
+
+
+def test_fits_show_a_sketch_of_the_network(api, graph):
+    tasks = shown(api, graph, "task")
+    fits = {"fit_gnet8j", "fit_gnet8r", "fit_transfer"}
+    assert {name for name, node in tasks.items() if node.get("preview")} == fits
+    for name in fits:
+        preview = tasks[name]["preview"]
+        assert preview["kind"] == "mermaid"
+        for layer in ("prefilter", *FINE, *COARSE, "subject1"):
+            assert layer in preview["content"]
+    assert "trunk of all subjects, fitted to V1, V2, V3, hV4" in tasks["fit_gnet8j"]["preview"]["content"]
+
+
+def test_fits_have_colours_for_light_and_dark(graph):
+    for node in graph["nodes"]:
+        if node["type"] == "task" and node["name"].startswith(("fit_gnet8", "fit_transfer")):
+            assert set(node["node_extras"]["styles"]["themes"]) == {"light", "dark"}
