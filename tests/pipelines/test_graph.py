@@ -157,6 +157,22 @@ def test_everything_that_a_pipeline_needs_is_made_by_another(catalog):
         assert stored(pipeline.inputs()) <= made
 
 
+def test_every_node_is_in_a_box_that_keeps_the_names_of_its_data(catalog):
+    default = registered["__default__"]
+    assert all(node.namespace for node in default.nodes)
+    assert {node.namespace for node in registered["masks"].nodes} == {"data"}
+    assert registered["masks"].inputs() == masks.create_pipeline().inputs()
+    assert registered["masks"].outputs() == masks.create_pipeline().outputs()
+
+
+def test_an_area_can_be_run_alone(catalog):
+    """`kedro run --namespaces V1`, for instance on a graphics card of its own."""
+    names = {node.name for node in registered["__default__"].filter(node_namespaces=["V1"]).nodes}
+    assert names == {
+        f"V1.{step}_{model}" for step in ("choose_voxels", "fit", "score") for model in ("gnet8r", "transfer")
+    }
+
+
 def test_every_node_has_a_name_and_a_docstring(catalog):
     for node in registered["__default__"].nodes:
         assert node._name
