@@ -113,6 +113,15 @@ def test_formats_that_disagree_in_shape(raw, layout):
     refused_by_inventory(raw, f"{BETAS}.hdf5", problem)
 
 
+def test_session_lost_since_the_masks_were_drawn(prepared):
+    layout = Layout(prepared.data / "01_raw" / "nsd")
+    layout.betas("subj01", 2, "hdf5").unlink()
+    message, run = prepared.refused("data_engineering")
+    assert f"- {BETAS}.hdf5: missing in the middle" in message
+    assert run.nodes[0] == "take_inventory"
+    assert len(run.nodes) == 2
+
+
 def test_design_without_a_field(raw, layout):
     rewrite_design(layout, lambda design: design.pop("subjectim"))
     path = layout.relative(layout.design)
