@@ -150,7 +150,7 @@ def test_what_is_missing_is_made_anew_without_its_record(prepared):
 
 def test_what_is_made_together_with_the_missing_is_not_held_against_the_run(prepared, tmp_path):
     project = prepared.with_parameters(tmp_path / "conf", masks={"tabulated": ["nsdgeneral"]})
-    (prepared.data / "02_intermediate" / "betas.h5").unlink()
+    (prepared.data / "03_primary" / "betas.h5").unlink()
     (prepared.data / "03_primary" / "voxels.parquet").unlink()  # the volumes of the same node stay
     run = project.run("encoding_joint", fitting={"epochs": 1}, scoring={"resamples": 2})
     assert run.nodes[:2] == ["draw_masks", "prepare_responses"]
