@@ -98,7 +98,7 @@ def transfer_matrix_figure(matrices: Mapping[str, pd.DataFrame], areas: Sequence
     bar = figure.colorbar(
         axes[0, 0].images[0], ax=axes, shrink=min(1.0, 2.2 / (side * len(rows))), aspect=14, pad=0.02
     )
-    bar.set_label("shift of accuracy, r", color=INK, fontsize=9.5)
+    bar.set_label("shift of accuracy, r (numbers: in thousandths)", color=INK, fontsize=9.5)
     bar.ax.tick_params(labelsize=SMALL, colors=INK)
     bar.outline.set_visible(False)
     return figure
