@@ -46,17 +46,14 @@ class PrefilteredImages:
         if network.architecture.trainable_prefilter or len(rows) == 0:
             return
         if len(rows) * self.compute(rows[:1]).nbytes <= cache_bytes:
-            self.position = np.full(rows[-1] + 1, -1)
-            self.position[rows] = np.arange(len(rows))
+            self.announced = rows
             blocks = np.split(rows, range(64, len(rows), 64))
             self.cache = torch.cat([self.compute(block) for block in blocks])
 
     def __call__(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row _ v u"]:
         if self.cache is None:
             return self.compute(rows)
-        position = self.position[rows]
-        assert (position >= 0).all(), "rows that were not announced"
-        return self.cache[torch.as_tensor(position, device=self.device)]
+        return self.cache[torch.as_tensor(places(rows, self.announced), device=self.device)]
 
     def maps(self, rows: Int[np.ndarray, " row"]) -> tuple[Tensor, ...]:
         """The feature maps that readouts see, with the trunk in the mode that it is in."""
@@ -87,8 +84,7 @@ class FrozenMaps:
         self.cache: tuple[Tensor, ...] | None = None
         rows = np.unique(rows)
         if len(rows) and len(rows) * sum(grid.nbytes for grid in self.maps(rows[:1])) <= cache_bytes:
-            self.position = np.full(rows[-1] + 1, -1)
-            self.position[rows] = np.arange(len(rows))
+            self.announced = rows
             blocks = [self.maps(block) for block in np.split(rows, range(64, len(rows), 64))]
             self.cache = tuple(torch.cat(grids) for grids in zip(*blocks, strict=True))
 
@@ -98,12 +94,23 @@ class FrozenMaps:
         if self.cache is None:
             assert not self.source.network.trunk.training, "a frozen trunk is evaluated"
             return self.source.maps(rows)
-        position = self.position[rows]
-        assert (position >= 0).all(), "rows that were not announced"
-        position = torch.as_tensor(position, device=self.source.device)
+        position = torch.as_tensor(places(rows, self.announced), device=self.source.device)
         return tuple(grid[position] for grid in self.cache)
 
     __call__ = maps
+
+
+def places(
+    rows: Int[np.ndarray, " row"], announced: Int[np.ndarray, " announced"]
+) -> Int[np.ndarray, " row"]:
+    """Where rows stand among those that were announced to a cache, which ascend and include all of them.
+
+    >>> places(np.array([7, 3, 7]), np.array([3, 5, 7]))
+    array([2, 0, 2])
+    """
+    place = np.searchsorted(announced, rows)
+    assert (announced[np.minimum(place, len(announced) - 1)] == rows).all(), "rows that were not announced"
+    return place
 
 
 @torch.inference_mode()
