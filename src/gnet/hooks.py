@@ -22,8 +22,8 @@ from kedro.pipeline import Node, Pipeline
 from kedro.validation.exceptions import ParameterValidationError
 
 from gnet import pipeline_registry
+from gnet.atomic import atomic_path
 from gnet.errors import GNetError, OutdatedError
-from gnet.io.atomic import atomic_path
 from gnet.io.nsd import InventoryDataset
 from gnet.summaries import SUMMARIES, print_place, print_summary
 

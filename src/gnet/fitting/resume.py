@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gnet.atomic import atomic_path
 from gnet.fitting.batches import Trials
-from gnet.io.atomic import atomic_path
 from gnet.models.gnet import GNet
 
 log = logging.getLogger(__name__)

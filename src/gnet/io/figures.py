@@ -9,7 +9,7 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
-from gnet.io.atomic import atomic_path
+from gnet.atomic import atomic_path
 from gnet.io.local import LocalDataset
 
 

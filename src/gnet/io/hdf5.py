@@ -15,7 +15,7 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.io.atomic import atomic_path
+from gnet.atomic import atomic_path
 from gnet.io.blocks import BlockStream, consecutive, is_block_stream
 from gnet.io.local import LocalDataset, table_preview
 

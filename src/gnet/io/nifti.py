@@ -11,7 +11,7 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.io.atomic import atomic_folder, new_folders
+from gnet.atomic import atomic_folder
 from gnet.io.local import LocalDataset, table_preview
 from gnet.nsd.volumes import Volume, read_volume, write_volume
 
@@ -54,9 +54,7 @@ class NiftiDataset(LocalDataset):
             if `data` is no `Volume`.
         """
         volume = _checked(data, str(self._filepath))
-        path = Path(self._get_save_path())
-        with new_folders(path.parent):
-            write_volume(path, volume.data, volume.affine)
+        write_volume(Path(self._get_save_path()), volume.data, volume.affine)
 
     def preview(self) -> TablePreview:
         """Shape and type, for Kedro-Viz; read from the header."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from kedro.io.core import AbstractDataset, DatasetError
 
-from gnet.io.atomic import atomic_folder
+from gnet.atomic import atomic_folder
 from gnet.io.tables import TableDataset
 from gnet.nsd.layout import Layout, open_release
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kedro.io.core import DatasetError
 
-from gnet.io.atomic import atomic_path
+from gnet.atomic import atomic_path
 from gnet.io.local import LocalDataset
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.io.atomic import atomic_path
+from gnet.atomic import atomic_path
 from gnet.io.local import LocalDataset, table_preview
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gnet.atomic import atomic_path
 from gnet.errors import ModelFileError
-from gnet.io.atomic import atomic_path
 from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
 
 COLLECTION = "gnet-models"

@@ -24,8 +24,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from gnet.atomic import atomic_path
 from gnet.errors import ModelFileError, ParameterError
-from gnet.io.atomic import atomic_path
 from gnet.models.checkpoints import FORMAT, FittedModel, from_arrays, to_arrays
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.trunk import grid_sizes, layer_features

@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from gnet.atomic import atomic_path
 from gnet.errors import ParameterError, ReleaseError
-from gnet.io.atomic import atomic_path
 from gnet.nsd.layout import subject_number
 from gnet.nsd.volumes import spell_shape
 from gnet.progress import track

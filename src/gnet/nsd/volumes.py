@@ -1,8 +1,6 @@
 """NIfTI volumes in (x, y, z), and the flat voxel index that every table of the project carries."""
 
 import gzip
-import os
-import uuid
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import nibabel
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
 
+from gnet.atomic import atomic_path
 from gnet.errors import ReleaseError
 
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, nibabel.filebasedimages.ImageFileError)
@@ -76,21 +75,13 @@ def write_volume(
     data = data.astype(np.uint8) if data.dtype == bool else data
     image = nibabel.Nifti1Image(data, affine, dtype=data.dtype)
     image.header.set_xyzt_units("mm")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("wb") as file:
-            if path.suffix == ".gz":
-                # level 1: measured noise hardly compresses, and higher levels only take time
-                with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
-                    image.to_stream(stream)
-            else:
-                image.to_stream(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_path(path) as part, part.open("wb") as file:
+        if path.suffix == ".gz":
+            # level 1: measured noise hardly compresses, and higher levels only take time
+            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+                image.to_stream(stream)
+        else:
+            image.to_stream(file)
 
 
 def flat_index(mask: Bool[np.ndarray, "x y z"]) -> Int[np.ndarray, " voxel"]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gnet.io.atomic import atomic_folder, atomic_path
+from gnet.atomic import atomic_folder, atomic_path
 
 
 def fail_half_way(manager, name, error):
