@@ -107,6 +107,67 @@ def test_sharing_more_than_there_is(release):
         read_design(release.layout)
 
 
+def test_sharedix_is_the_first_columns_of_subjectim(release):
+    release.write_design(sharedix=np.array([[1, 4, 8]]))
+    with pytest.raises(ReleaseError, match=r"sharedix to be the first 3 columns .* found 1 .* them column 3"):
+        read_design(release.layout)
+    release.write_design(sharedix=release.design["sharedix"][:, :2])
+    with pytest.raises(ReleaseError, match=r"in one list once, found 1 otherwise, .* them 73k-ID 9\."):
+        read_design(release.layout)
+
+
+@pytest.mark.parametrize(("subject", "image"), [(0, 3), (1, 3)])
+def test_images_of_one_subject_are_in_one_list_once(release, subject, image):
+    images = release.design["subjectim"].copy()
+    images[subject, -1] = image
+    release.write_design(subjectim=images)
+    with pytest.raises(
+        ReleaseError,
+        match=r"shared by all subjects or in one list once, found 1 .* the first of them 73k-ID 3",
+    ):
+        read_design(release.layout)
+
+
+def test_every_position_is_planned_as_often(release):
+    ordering = release.design["masterordering"].copy()
+    ordering[0, np.flatnonzero(ordering == 5)[0]] = 7
+    release.write_design(masterordering=ordering)
+    with pytest.raises(
+        ReleaseError, match=r"8 positions 3 times in masterordering, found 2 .* first of them 5: 2 times"
+    ):
+        read_design(release.layout)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "found"),
+    [
+        (
+            "masterordering",
+            lambda value: value.reshape(2, -1),
+            "one row of numbers .*, found 2 x 12 and 1 x 3",
+        ),
+        (
+            "subjectim",
+            lambda value: value[:, :, None].repeat(2, 2),
+            "whole numbers in subjectim, found shape 2 x 8 x 2",
+        ),
+        ("subjectim", lambda value: value + 1e19, "subjectim to hold indices from 1, found 10,0"),
+        ("basiccnt", lambda value: "four", "numbers in basiccnt, a column for each session"),
+        ("basiccnt", lambda value: value[..., None].repeat(2, 2), "numbers in basiccnt"),
+    ],
+)
+def test_fields_of_another_form(release, field, value, found):
+    release.write_design(**{field: value(release.design[field])})
+    with pytest.raises(ReleaseError, match=rf"nsd_expdesign.mat: expected {found}"):
+        read_design(release.layout)
+
+
+def test_sessions_are_those_of_the_pattern(release):
+    release.write_design(basiccnt=np.ones((3, 3)), stimpattern=np.ones((4, 12, 2)))
+    with pytest.raises(ReleaseError, match="to have as many sessions, found 3 and 4"):
+        read_design(release.layout)
+
+
 def test_fewer_trials_than_sessions_make(release):
     release.write_design(masterordering=release.design["masterordering"][:, :-1])
     with pytest.raises(ReleaseError, match=r"in every session, found 23 trials .* in 4 sessions"):

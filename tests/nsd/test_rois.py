@@ -6,7 +6,16 @@ import pytest
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd import rois
-from gnet.nsd.rois import LABELS, Atlas, area_mask, inflate, read_atlas, read_ctab, voxel_table
+from gnet.nsd.rois import (
+    LABELS,
+    Atlas,
+    area_mask,
+    inflate,
+    read_atlas,
+    read_ctab,
+    read_segmentation,
+    voxel_table,
+)
 from gnet.nsd.volumes import read_volume
 
 SUBJECT = "subj01"
@@ -43,8 +52,9 @@ def test_atlas_has_labels_and_names(release):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
 def test_labels_are_integers_whatever_the_file_stores(release, dtype):
     volume = np.arange(120).reshape(release.shapes[SUBJECT]) % 8
-    release.write_nifti(release.layout.roi(SUBJECT, "prf-visualrois"), volume.astype(dtype))
-    labels = read_atlas(release.layout, SUBJECT, "prf-visualrois").labels
+    release.write_nifti(release.layout.roi(SUBJECT, "drawn"), volume.astype(dtype))
+    release.layout.ctab(SUBJECT, "drawn").write_text("".join(f"{value} r{value}\n" for value in range(8)))
+    labels = read_atlas(release.layout, SUBJECT, "drawn").labels
     assert labels.dtype.kind == "i"
     np.testing.assert_array_equal(labels, volume)
 
@@ -102,6 +112,59 @@ def test_labels_without_a_name_and_of_fractions(release):
         release.write_nifti(path, np.full((5, 6, 4), value, dtype=np.float32))
         with pytest.raises(ReleaseError, match="expected whole numbers as labels, found others"):
             read_atlas(release.layout, SUBJECT, "prf-visualrois")
+
+
+@pytest.mark.parametrize(("value", "found"), [(0, "0"), (1, "1"), (-1, "-1")])
+def test_documented_families_have_labels_and_surroundings(release, value, found):
+    path = release.layout.roi(SUBJECT, "nsdgeneral")
+    release.write_nifti(path, np.full((5, 6, 4), value, dtype=np.int16))
+    with pytest.raises(
+        ReleaseError, match=rf"nsdgeneral.nii.gz: expected -1 outside the cortex .* values {found}\."
+    ):
+        read_atlas(release.layout, SUBJECT, "nsdgeneral")
+
+
+def test_labels_below_minus_one(release):
+    release.write_nifti(
+        release.layout.roi(SUBJECT, "nsdgeneral"), np.arange(-2, 118).reshape(5, 6, 4).astype(np.int16)
+    )
+    with pytest.raises(ReleaseError, match=r"nsdgeneral.nii.gz: expected labels from -1, found -2\."):
+        read_atlas(release.layout, SUBJECT, "nsdgeneral")
+
+
+@pytest.mark.parametrize(
+    ("segments", "problem"),
+    [
+        (np.zeros(120), "expected a brain and 0 around it, found nothing but 0"),
+        (np.ones(120), "expected a brain and 0 around it, found no 0"),
+        (np.arange(120) - 3, "expected labels from 0, found -3"),
+        (np.where(np.arange(120) == 7, np.nan, 0), "expected whole numbers as labels, found others"),
+    ],
+)
+def test_segmentations_that_cannot_be(release, segments, problem):
+    path = release.layout.aseg(SUBJECT)
+    release.write_nifti(path, segments.reshape(5, 6, 4).astype(np.float32))
+    with pytest.raises(ReleaseError, match=rf"aseg.nii.gz: {problem}"):
+        read_segmentation(release.layout, SUBJECT, (5, 6, 4))
+
+
+def test_ctab_with_two_names_for_a_value(tmp_path):
+    path = tmp_path / "regions.mgz.ctab"
+    path.write_text("1 V1v\n2 V1d\n2 V1d\n1 V2v\n")
+    with pytest.raises(
+        ReleaseError, match=r"one name for each value, found 'V1v' and, in line 4, 'V2v' for 1"
+    ):
+        read_ctab(path)
+
+
+def test_documented_label_that_the_ctab_lacks(release):
+    release.layout.ctab(SUBJECT, "floc-faces").write_text("1 ofa\n2 FFA-1\n")
+    atlas = read_atlas(release.layout, SUBJECT, "floc-faces")
+    with pytest.raises(
+        ReleaseError,
+        match=r"subj01: expected OFA in floc-faces.mgz.ctab, as NSD documents, found only ofa, FFA-1",
+    ):
+        area_mask(atlas, ["OFA", "FFA-1"])
 
 
 def signed(rng, count, shape=(6, 7, 5)):
@@ -166,7 +229,7 @@ def test_unknown_label_lists_the_known(release):
 def test_area_without_voxels(release):
     atlas = read_atlas(release.layout, SUBJECT, "floc-faces")
     with pytest.raises(
-        ReleaseError, match=r"subj01: expected voxels labelled aTL-faces in 'floc-faces', found none"
+        ReleaseError, match=r"subj01: expected voxels labelled aTL-faces in floc-faces.nii.gz, found none"
     ):
         area_mask(atlas, ["aTL-faces"])
 

@@ -78,6 +78,26 @@ def test_missing_damaged_and_misshapen_volumes_are_named(tmp_path):
         read_volume(path)
 
 
+def test_flipped_bits_do_not_pass_as_numbers(tmp_path):
+    path = tmp_path / "aseg.nii.gz"
+    data = np.random.default_rng(0).integers(0, 9, (12, 12, 12)).astype(np.int16)
+    with gzip.GzipFile(path, "wb", compresslevel=0, mtime=0) as file:  # as it is: no bit of it is a code
+        nibabel.Nifti1Image(data, AFFINE, dtype=data.dtype).to_stream(file)
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    assert (np.asanyarray(nibabel.load(path).dataobj) != data).sum() == 1  # nibabel does not mind
+    with pytest.raises(ReleaseError, match=r"aseg.nii.gz: .* cannot be read \(CRC check failed"):
+        read_volume(path)
+
+
+def test_numbers_that_are_not_real(tmp_path):
+    path = tmp_path / "aseg.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.complex64), AFFINE), path)
+    with pytest.raises(ReleaseError, match="expected a volume of real numbers, found complex64"):
+        read_volume(path)
+
+
 def test_flat_index_is_c_order_over_x_y_z():
     shape = (3, 4, 5)
     mask = np.random.default_rng(0).random(shape) < 0.4

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.layout import Layout, subject_number
 from gnet.nsd.noise_ceiling import REPETITIONS
+from gnet.nsd.volumes import spell_shape
 
 FIELDS = ("masterordering", "subjectim", "sharedix", "basiccnt")
 
@@ -68,7 +69,8 @@ def read_design(layout: Layout, stimuli: int | None = None) -> Design:
     Raises
     ------
     ReleaseError : the file is missing or unreadable; a field is missing, or holds numbers that are not whole
-        or out of range; the shared images differ between subjects
+        or out of range, or is of another shape than its fellows; an image is not planned as often as every
+        other; the shared images differ between subjects or from `sharedix`; any other image is in two lists
     """
     path = layout.design
     advice = f"Fetch the file again: {layout.fetch_command(path)}"
@@ -94,27 +96,77 @@ def read_design(layout: Layout, stimuli: int | None = None) -> Design:
     images = _whole_numbers(path, content, "subjectim", stimuli, "images of the stimuli file", advice)
     positions = images.shape[1]
     of_subject = "positions in a subject's list of images"
-    ordering = _whole_numbers(path, content, "masterordering", positions, of_subject, advice).ravel()
-    shared_count = content["sharedix"].size
-    sessions = content["basiccnt"].shape[1]
+    ordering = _whole_numbers(path, content, "masterordering", positions, of_subject, advice)
+    shared = _whole_numbers(path, content, "sharedix", stimuli, "images of the stimuli file", advice)
+    if 1 not in ordering.shape or 1 not in shared.shape:
+        raise ReleaseError(
+            f"{path}: expected one row of numbers in masterordering and in sharedix, found "
+            f"{spell_shape(ordering.shape)} and {spell_shape(shared.shape)}. {advice}"
+        )
+    ordering, shared = ordering.ravel(), shared.ravel()
+    sessions = _planned_sessions(path, content, advice)
     if sessions == 0 or len(ordering) % sessions:
         raise ReleaseError(
             f"{path}: expected as many trials in every session, found {len(ordering):,} trials "
             f"(masterordering) in {sessions} sessions (columns of basiccnt). {advice}"
         )
-    if shared_count > positions:
+    planned = np.bincount(ordering, minlength=positions)
+    uneven = np.flatnonzero(planned != REPETITIONS)
+    if uneven.size:
+        raise ReleaseError(
+            f"{path}: expected each of the {positions:,} positions {REPETITIONS} times in masterordering, "
+            f"found {uneven.size:,} otherwise, the first of them {uneven[0] + 1}: {planned[uneven[0]]} "
+            f"times. {advice}"
+        )
+    _check_lists(path, images, shared, advice)
+    return Design(ordering, images, np.arange(positions) < len(shared), len(ordering) // sessions)
+
+
+def _planned_sessions(path: Path, content: Mapping, advice: str) -> int:
+    counts = content["basiccnt"]
+    if not isinstance(counts, np.ndarray) or counts.dtype.kind not in "iufb" or counts.ndim != 2:
+        raise ReleaseError(
+            f"{path}: expected numbers in basiccnt, a column for each session, found something else. {advice}"
+        )
+    shown = content.get("stimpattern")  # (session, run, trial)
+    if isinstance(shown, np.ndarray) and shown.ndim == 3 and len(shown) != counts.shape[1]:
+        raise ReleaseError(
+            f"{path}: expected basiccnt and stimpattern to have as many sessions, found {counts.shape[1]} "
+            f"and {len(shown)}. {advice}"
+        )
+    return counts.shape[1]
+
+
+def _check_lists(
+    path: Path, images: Int[np.ndarray, "subject position"], shared: Int[np.ndarray, " shared"], advice: str
+) -> None:
+    """Refuse lists of images whose shared ones differ, or that have any other image in common."""
+    count, positions = len(shared), images.shape[1]
+    if count > positions:
         raise ReleaseError(
             f"{path}: expected at most {positions:,} shared images, the length of a subject's list, found "
-            f"{shared_count:,} (sharedix). {advice}"
+            f"{count:,} (sharedix). {advice}"
         )
-    differing = np.flatnonzero((images[:, :shared_count] != images[:1, :shared_count]).any(axis=0))
+    differing = np.flatnonzero((images[:, :count] != images[:1, :count]).any(axis=0))
     if differing.size:
         raise ReleaseError(
-            f"{path}: expected the first {shared_count:,} columns of subjectim, the shared images, to be the "
+            f"{path}: expected the first {count:,} columns of subjectim, the shared images, to be the "
             f"same for every subject, found {differing.size:,} that differ, the first of them column "
             f"{differing[0] + 1}. {advice}"
         )
-    return Design(ordering, images, np.arange(positions) < shared_count, len(ordering) // sessions)
+    other = np.flatnonzero(shared != images[0, :count])
+    if other.size:
+        raise ReleaseError(
+            f"{path}: expected sharedix to be the first {count:,} columns of subjectim, found {other.size:,} "
+            f"that differ, the first of them column {other[0] + 1}. {advice}"
+        )
+    listed, times = np.unique(np.concatenate([shared, images[:, count:].ravel()]), return_counts=True)
+    if (times > 1).any():
+        raise ReleaseError(
+            f"{path}: expected every image of subjectim to be shared by all subjects or in one list once, "
+            f"found {(times > 1).sum():,} otherwise, the first of them 73k-ID {listed[times > 1][0] + 1}. "
+            f"{advice}"
+        )
 
 
 def _whole_numbers(
@@ -124,14 +176,14 @@ def _whole_numbers(
     numbers = np.atleast_2d(content[name])
     if (
         numbers.dtype.kind not in "iuf"
+        or numbers.ndim != 2
         or not np.isfinite(numbers).all()
         or (numbers != np.floor(numbers)).any()
     ):
-        raise ReleaseError(
-            f"{path}: expected whole numbers in {name}, found others ({numbers.dtype}). {advice}"
-        )
+        found = f"others ({numbers.dtype})" if numbers.ndim == 2 else f"shape {spell_shape(numbers.shape)}"
+        raise ReleaseError(f"{path}: expected whole numbers in {name}, found {found}. {advice}")
     lowest, highest = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, 0)
-    if lowest < 1 or (limit is not None and highest > limit):
+    if lowest < 1 or highest > (np.iinfo(np.int32).max if limit is None else limit):
         upper = "" if limit is None else f" to {limit:,}, the number of {limit_meaning}"
         raise ReleaseError(
             f"{path}: expected {name} to hold indices from 1{upper}, found {lowest:,} to {highest:,}. "

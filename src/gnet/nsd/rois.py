@@ -1,6 +1,7 @@
 """Regions of the visual cortex: labels, the masks made of them, and one table of all voxels that matter."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ def read_ctab(path: Path) -> dict[int, str]:
 
     Raises
     ------
-    ReleaseError : the file is missing, or a line is not of that form
+    ReleaseError : the file is missing, or a line is not of that form, or gives a value another name
     """
     if not path.is_file():
         raise ReleaseError(
@@ -55,11 +56,16 @@ def read_ctab(path: Path) -> dict[int, str]:
         words = line.split()
         if not words or line.lstrip().startswith("#"):
             continue
-        if len(words) < 2 or not words[0].lstrip("-").isdecimal():
+        if len(words) < 2 or not re.fullmatch(r"-?\d{1,9}", words[0]):
             raise ReleaseError(
-                f"{path}: expected 'value name' in line {number}, found {line!r}. Fetch the file again."
+                f"{path}: expected 'value name' in line {number}, found {line[:80]!r}. Fetch the file again."
             )
-        names[int(words[0])] = words[1]
+        value, name = int(words[0]), words[1]
+        if names.setdefault(value, name) != name:
+            raise ReleaseError(
+                f"{path}: expected one name for each value, found {names[value]!r} and, in line {number}, "
+                f"{name!r} for {value}. Fetch the file again."
+            )
     return names
 
 
@@ -81,8 +87,9 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers, or holds a label
-        without a name; an unknown family has no ctab file
+    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a
+        label without a name; a documented family has no voxel outside the cortex, or none with a label; an
+        unknown family has no ctab file
     """
     path = layout.roi(subject, family)
     if not path.is_file():
@@ -91,16 +98,7 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
             f"{families_there(path)} Correct the family in the parameters, or fetch it: "
             f"{layout.fetch_command(path)}"
         )
-    labels = read_volume(path, shape).data
-    if labels.dtype.kind == "f":
-        if not (np.isfinite(labels) & (labels == np.rint(labels))).all():
-            raise ReleaseError(
-                f"{path}: expected whole numbers as labels, found others. "
-                f"Fetch the file again: {layout.fetch_command(path)}"
-            )
-        labels = labels.astype(np.int32)
-    elif labels.dtype.kind == "u":
-        labels = labels.astype(np.int64)
+    labels = _whole_labels(layout, path, shape, lowest=-1)
     names = _label_names(layout, subject, family)
     nameless = sorted(set(np.unique(labels[labels > 0]).tolist()) - set(names))
     if nameless:
@@ -109,7 +107,51 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
             "without a name. The two do not belong together: fetch both again, "
             f"{layout.fetch_command(path)} and {layout.fetch_command(layout.ctab(subject, family))}"
         )
+    if family in LABELS and not ((labels == -1).any() and (labels > 0).any()):
+        raise ReleaseError(
+            f"{path}: expected -1 outside the cortex and labels in some of it, found only the values "
+            f"{', '.join(map(str, np.unique(labels)[:10]))}. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
     return Atlas(family, labels, names, subject)
+
+
+def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Int[np.ndarray, "x y z"]:
+    """FreeSurfer's segmentation `aseg`: 0 outside the brain, a structure's number in it.
+
+    Raises
+    ------
+    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it
+        is inside or outside the brain
+    """
+    path = layout.aseg(subject)
+    segments = _whole_labels(layout, path, shape, lowest=0)
+    if segments.all() or not segments.any():
+        found = "no 0" if segments.all() else "nothing but 0"
+        raise ReleaseError(
+            f"{path}: expected a brain and 0 around it, found {found}. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return segments
+
+
+def _whole_labels(
+    layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int
+) -> Int[np.ndarray, "x y z"]:
+    stored = read_volume(path, shape).data
+    whole = np.isfinite(stored) & (stored == np.rint(stored)) & (np.abs(stored) < np.iinfo(np.int32).max)
+    if not whole.all():
+        raise ReleaseError(
+            f"{path}: expected whole numbers as labels, found others. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    labels = stored.astype(np.int32) if stored.dtype.kind in "uf" else stored
+    if labels.min(initial=0) < lowest:
+        raise ReleaseError(
+            f"{path}: expected labels from {lowest}, found {labels.min()}. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return labels
 
 
 def families_there(path: Path) -> str:
@@ -208,9 +250,15 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
     Raises
     ------
     ParameterError : the family has no label of that name
-    ReleaseError : no voxel carries any of them
+    ReleaseError : no voxel carries any of them; the family's ctab file lacks a name that NSD documents
     """
     unknown = [label for label in labels if label not in atlas.names.values()]
+    documented = LABELS.get(atlas.family, {}).values()
+    if unknown and all(label in documented for label in unknown):
+        raise ReleaseError(
+            f"{atlas.subject or 'this subject'}: expected {', '.join(unknown)} in {atlas.family}.mgz.ctab, "
+            f"as NSD documents, found only {', '.join(atlas.names.values())}. Fetch the file again."
+        )
     if unknown:
         raise ParameterError(
             f"unknown label {', '.join(unknown)} in the family {atlas.family!r}: expected one of "
@@ -220,7 +268,7 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
     if not mask.any():
         raise ReleaseError(
             f"{atlas.subject or 'this subject'}: expected voxels labelled {', '.join(labels)} in "
-            f"{atlas.family!r}, found none. Take the area out of the parameters, or the subject."
+            f"{atlas.family}.nii.gz, found none. Take the area out of the parameters, or the subject."
         )
     return mask
 
@@ -247,7 +295,8 @@ def voxel_table(
     Raises
     ------
     ParameterError : a mask and an area of the same name
-    ReleaseError : every ncsnr among these voxels is NaN, or there is no voxel at all
+    ReleaseError : there is no voxel at all; every ncsnr among these voxels is NaN, or one is negative or
+        infinite, or all are the same
     """
     both = sorted(set(masks) & set(areas))
     if both:
@@ -280,6 +329,12 @@ def voxel_table(
         raise ReleaseError(
             f"{subject}: expected an ncsnr for the voxels of {', '.join(volumes)}, found NaN in all "
             f"{missing:,}. The ncsnr volume is damaged or of another subject: fetch ncsnr.nii.gz again."
+        )
+    known = table["ncsnr"].dropna()
+    if not np.isfinite(known).all() or known.min() < 0 or (len(known) > 1 and known.min() == known.max()):
+        raise ReleaseError(
+            f"{subject}: expected an ncsnr from 0, another for each voxel, found {known.min():g} to "
+            f"{known.max():g}. The ncsnr volume is damaged: fetch ncsnr.nii.gz again."
         )
     if missing:
         log.info("%s: ncsnr is NaN in %d of %d voxels; they stay in the table.", subject, missing, len(table))

@@ -13,6 +13,7 @@ from gnet.nsd.rois import (
     inflate,
     nsdgeneral,
     read_atlas,
+    read_segmentation,
     tight_whole_brain,
     visual,
     voxel_table,
@@ -33,7 +34,7 @@ def draw_masks(
         families = {area.family for area in areas.root.values()} | set(MASK_FAMILIES)
         atlases = {family: read_atlas(nsd, subject, family, shape) for family in sorted(families)}
         prf, kastner, general = (atlases[family].labels for family in MASK_FAMILIES)
-        aseg = read_volume(nsd.aseg(subject), shape).data
+        aseg = read_segmentation(nsd, subject, shape)
         drawn = {
             "early_visual": early_visual(prf),
             "visual": visual(kastner, prf),
