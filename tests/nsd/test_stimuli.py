@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,3 +74,33 @@ def test_stimuli_of_another_kind(release):
     release.write_stimuli(release.images.astype(np.float32))
     with pytest.raises(ReleaseError, match="found float32 of shape 15 x 12 x 12 x 3"):
         stimulus_count(release.layout)
+
+
+@pytest.mark.parametrize(("image", "colour"), [(4, 0), (14, 255)])
+def test_images_that_were_never_written(release, image, colour):
+    images = release.images.copy()
+    images[image] = colour
+    release.write_stimuli(images)
+    with pytest.raises(
+        ReleaseError,
+        match=rf"nsd_stimuli.hdf5: .* with 73k-ID {image + 1}, found one colour: the file is dam",
+    ):
+        list(PreparedImages(release.layout, np.arange(15), 6, block=4))
+    images[image, 5, 5] = 99  # a picture, though a dull one, and with an even edge
+    release.write_stimuli(images)
+    assert sum(map(len, PreparedImages(release.layout, np.arange(15), 6, block=4))) == 15
+
+
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (np.zeros((2, 5, 6, 3), np.uint8), "uint8 of shape 2 x 5 x 6 x 3"),
+        (np.zeros((2, 0, 0, 3), np.uint8), "uint8 of shape 2 x 0 x 0 x 3"),
+        (h5py.Empty("u1"), "uint8 of shape "),
+        (h5py.SoftLink("/imgBrick"), "cannot be opened"),
+    ],
+)
+def test_files_of_other_images(release, images, found):
+    release.write_stimuli(images)
+    with pytest.raises(ReleaseError, match=rf"nsd_stimuli.hdf5: expected .*{found}"):
+        PreparedImages(release.layout, np.arange(2), 6)

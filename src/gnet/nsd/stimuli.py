@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.layout import Layout
-from gnet.nsd.volumes import spell_shape
+from gnet.nsd.volumes import UNREADABLE, spell_shape
 from gnet.progress import track
 
 FILTERS = {
@@ -53,7 +53,8 @@ def stimulus_count(layout: Layout) -> int:
 
     Raises
     ------
-    ReleaseError : the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3)
+    ReleaseError : the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3),
+        x = y
     """
     return stimulus_shape(layout)[0]
 
@@ -81,7 +82,8 @@ class PreparedImages:
 
     Raises
     ------
-    ReleaseError : the stimuli file is not readable, or has fewer images than the rows name
+    ReleaseError : the stimuli file is not readable, has fewer images than the rows name, or, found while
+        iterating, one of them is of a single colour
     ParameterError : an unknown filter, or less than one pixel
     """
 
@@ -120,13 +122,27 @@ class PreparedImages:
                 rows, place = np.unique(self.stimulus_rows[start : start + self.block], return_inverse=True)
                 try:
                     images = brick[rows]
-                except OSError as error:
+                except UNREADABLE as error:
                     raise ReleaseError(
                         f"{self.layout.stimuli}: expected images {rows[0] + 1:,} to {rows[-1] + 1:,}, but "
                         f"reading them fails ({error}). "
                         f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
                     ) from error
-                yield _resize(images[place], self.shape[-1], self.resampling, pool)
+                prepared = _resize(images[place], self.shape[-1], self.resampling, pool)
+                self._refuse_blank(prepared, start)
+                yield prepared
+
+    def _refuse_blank(self, prepared: UInt8[np.ndarray, "image 3 pixels pixels"], start: int) -> None:
+        """An image of one colour is none: a file that was not written to its end reads so."""
+        even_edge = (prepared[:, :, 0] == prepared[:, :, 0, :1]).all(axis=(1, 2))  # of few images, at no cost
+        for row in np.flatnonzero(even_edge):
+            if (prepared[row] == prepared[row, :, :1, :1]).all():
+                image_id = self.stimulus_rows[start + row] + 1
+                raise ReleaseError(
+                    f"{self.layout.stimuli}: expected a picture as the image with 73k-ID {image_id:,}, "
+                    "found one colour: the file is damaged. "
+                    f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
+                )
 
 
 def _open(layout: Layout) -> h5py.File:
@@ -136,30 +152,34 @@ def _open(layout: Layout) -> h5py.File:
         raise ReleaseError(
             f"{path}: expected the images of the release, found no such file. Fetch it: {command}"
         )
+    file = None
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+        found = _described(file)
+    except UNREADABLE as error:
+        if file:
+            file.close()
         raise ReleaseError(
             f"{path}: expected an HDF5 file of images, but it cannot be opened ({error}). "
             f"Fetch the file again: {command}"
         ) from error
-    brick = file.get(DATASET)
-    if (
-        not isinstance(brick, h5py.Dataset)
-        or brick.dtype != np.uint8
-        or brick.ndim != 4
-        or brick.shape[3] != 3
-    ):
-        if isinstance(brick, h5py.Dataset):
-            found = f"{brick.dtype} of shape {spell_shape(brick.shape)}"
-        else:
-            found = f"only {', '.join(file) or 'nothing'}"
+    if found:
         file.close()
         raise ReleaseError(
-            f"{path}: expected a dataset {DATASET} of uint8 (image, y, x, 3), found {found}. "
+            f"{path}: expected a dataset {DATASET} of uint8 (image, y, x, 3), square, found {found}. "
             f"Fetch the file again: {command}"
         )
     return file
+
+
+def _described(file: h5py.File) -> str:
+    """What a file holds instead of square colour images; "" if it holds these."""
+    brick = file.get(DATASET)
+    if not isinstance(brick, h5py.Dataset):
+        return f"only {', '.join(file) or 'nothing'}"
+    shape = brick.shape or ()
+    square = len(shape) == 4 and shape[1] == shape[2] > 0 and shape[3] == 3
+    return "" if square and brick.dtype == np.uint8 else f"{brick.dtype} of shape {spell_shape(shape)}"
 
 
 def _check_resampling(pixels: int, name: str) -> None:
