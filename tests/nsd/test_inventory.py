@@ -1,10 +1,25 @@
+import gzip
+
 import h5py
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.inventory import COLUMNS, inventory, refuse_incomplete
+
+
+def stimulus_table(release):
+    """NSD's table of all images, as far as it is read."""
+    ordering, images = release.design["masterordering"].ravel(), release.design["subjectim"].astype(int)
+    table = pd.DataFrame({"cocoId": 7, "nsdId": np.arange(15)})
+    for number, of_subject in enumerate(images, start=1):
+        for repetition in range(3):
+            when = [np.flatnonzero(ordering == position)[repetition] + 1 for position in range(1, 9)]
+            table[f"subject{number}_rep{repetition}"] = 0
+            table.loc[of_subject - 1, f"subject{number}_rep{repetition}"] = when
+    return table
 
 
 def take(release, file_format="hdf5", **changes):
@@ -31,8 +46,8 @@ def test_an_intact_release_has_no_problems(release, file_format):
     refuse_incomplete(files)
     kinds = files["kind"].value_counts()
     assert kinds.to_dict() == {
-        "design": 1, "stimuli": 1, "betas": 7, "valid_session": 7, "ncsnr": 2, "aseg": 2, "brainmask": 2,
-        "roi": 8, "ctab": 8,
+        "design": 1, "stimulus_table": 1, "stimuli": 1, "betas": 7, "valid_session": 7, "ncsnr": 2, "aseg": 2,
+        "brainmask": 2, "roi": 8, "ctab": 8,
     }  # fmt: skip
 
 
@@ -195,7 +210,8 @@ def test_absent_valid_session_and_documented_ctab_are_no_problem(release):
     files = take(release)
     assert (files["problem"] == "").all()
     absent = files[files["found"].str.startswith("absent")]
-    assert absent["kind"].value_counts().to_dict() == {"ctab": 3, "valid_session": 1}
+    kinds = absent["kind"].value_counts().to_dict()
+    assert kinds == {"ctab": 3, "valid_session": 1, "stimulus_table": 1}
 
 
 def test_undocumented_and_damaged_ctabs(release):
@@ -209,13 +225,142 @@ def test_undocumented_and_damaged_ctabs(release):
     assert "expected 'value name' in line 1" in problem(release, path, families=["HCP_MMP1"])
 
 
+@pytest.mark.parametrize("file_format", ["hdf5", "nifti"])
+def test_session_that_is_another(release, file_format):
+    one, other = (release.layout.betas("subj01", session, file_format) for session in (2, 4))
+    other.write_bytes(one.read_bytes())
+    wrong = take(release, file_format).query("problem != ''").set_index("path")["problem"]
+    names = [release.layout.relative(path) for path in (one, other)]
+    assert wrong.to_dict() == {
+        name: f"the same content as {fellow}: one of them is not what its name says"
+        for name, fellow in zip(names, names[::-1], strict=True)
+    }
+
+
+@pytest.mark.parametrize("storage", [{"chunks": None}, {"chunks": (2, 3, 2, 4)}, {"compression": "gzip"}])
+def test_session_that_is_another_stored_otherwise(release, storage):
+    for session in (2, 3):
+        release.write_hdf5("subj01", session, release.betas["subj01"][1], **storage)
+    wrong = take(release).query("problem != ''")
+    assert wrong["session"].tolist() == [2, 3]
+
+
+def test_masks_may_be_alike_and_empty_middles_tell_nothing(release):
+    betas = release.betas["subj01"][:2].copy()
+    betas[:, :, :, 3, 2] = 0
+    for session in (1, 2):
+        release.write_hdf5("subj01", session, betas[session - 1])
+    valid = release.layout.valid_session("subj01", 1)
+    release.layout.valid_session("subj01", 2).write_bytes(valid.read_bytes())
+    assert (take(release)["problem"] == "").all()
+
+
+def test_regions_of_another_family(release):
+    path, other = (release.layout.roi("subj02", family) for family in ("nsdgeneral", "floc-faces"))
+    path.write_bytes(other.read_bytes())
+    wrong = take(release).query("problem != ''")
+    assert wrong["path"].tolist() == [release.layout.relative(path), release.layout.relative(other)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda affine: np.diag([-1, 1, 1, 1]) @ affine,
+        lambda affine: affine @ np.diag([1, 1, 1.2, 1]),
+        lambda affine: affine + np.array([[0, 0, 0, 1.0]] + 3 * [[0, 0, 0, 0]]),
+        lambda affine: affine * np.nan,
+        lambda affine: affine * 0,
+    ],
+)
+def test_volume_in_another_place(release, change):
+    path = release.layout.roi("subj01", "Kastner2015")
+    image = nibabel.load(path)
+    data = np.asanyarray(image.dataobj)
+    content = bytearray(nibabel.Nifti1Image(data, np.eye(4), dtype=data.dtype).to_bytes())
+    content[280:328] = change(image.affine)[:3].astype("f4").tobytes()  # srow_x, srow_y, srow_z
+    path.write_bytes(gzip.compress(content))
+    found = problem(release, path)
+    assert found.startswith(
+        "expected its voxels where the subject's other volumes have them, found another affine"
+    )
+
+
+def test_rounded_places_are_the_same(release):
+    path = release.layout.roi("subj01", "Kastner2015")
+    image = nibabel.load(path)
+    data = np.asanyarray(image.dataobj)
+    nibabel.save(nibabel.Nifti1Image(data, image.affine + 1e-3, dtype=data.dtype), path)
+    assert (take(release)["problem"] == "").all()
+
+
+def test_volume_of_scaled_or_complex_numbers(release):
+    path = release.layout.valid_session("subj01", 1)
+    image = nibabel.Nifti1Image(np.ones((5, 6, 4), np.uint8), nibabel.load(path).affine)
+    image.header.set_slope_inter(2, 0)
+    nibabel.save(image, path)
+    assert problem(release, path) == "expected plain numbers, found numbers to be scaled"
+    release.write_nifti(path, np.ones((5, 6, 4), np.complex64))
+    assert problem(release, path) == "expected real numbers, found complex64"
+
+
+def test_headers_that_make_no_sense(release):
+    path = release.layout.aseg("subj01")
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[108:112] = np.float32(16).tobytes()  # vox_offset: inside the header
+    path.write_bytes(gzip.compress(content))
+    assert problem(release, path).startswith(
+        "damaged or truncated: it cannot be opened (vox offset 16 too low"
+    )
+    path = release.layout.betas("subj01", 2, "hdf5")
+    with h5py.File(path, "w") as file:
+        file["betas"] = h5py.SoftLink("/betas")
+    release.write_nifti(release.layout.aseg("subj01"), np.ones((5, 6, 4), np.int16))
+    assert problem(release, path).startswith("damaged or truncated: it cannot be opened (")
+    with h5py.File(path, "w") as file:
+        file["betas"] = h5py.Empty("i2")
+    assert problem(release, path) == "expected axes trial, z, y, x, found shape "
+
+
+def test_table_of_all_images_is_compared(release):
+    table = stimulus_table(release)
+    path = release.layout.relative(release.layout.stimulus_table)
+    table.to_csv(release.layout.stimulus_table)
+    files = take(release).set_index("path")
+    assert files.loc[path, "found"] == "15 images"
+    release.write_stimuli(release.images[:14])
+    assert problem(release, release.layout.stimuli) == (
+        "expected 15 images, as nsd_stim_info_merged.csv lists, found 14"
+    )
+    release.write_stimuli(release.images)
+    table.loc[3, ["subject1_rep0", "subject1_rep1"]] += [1, 1]
+    table.to_csv(release.layout.stimulus_table)
+    wrong = take(release).query("problem != ''").set_index("path")["problem"]
+    assert list(wrong) == [
+        "says otherwise than nsd_stim_info_merged.csv",
+        wrong[path],
+    ]
+    assert wrong[path].startswith(
+        "expected the trials that nsd_expdesign.mat plans, found others for 1 images"
+    )
+    release.layout.stimulus_table.write_text("<html>")
+    assert problem(release, release.layout.stimulus_table).startswith(
+        "expected a table of all images with the"
+    )
+
+
+def test_design_without_a_session_that_is_there(release):
+    release.write_design(subjectim=release.design["subjectim"][:1])
+    found = problem(release, release.layout.design)
+    assert found.startswith("session 3 of subj02 is there, but not in the design: unknown subject 'subj02'")
+
+
 def test_many_problems_are_counted_and_all_commands_given(release):
     for path in release.layout.root.rglob("*.nii.gz"):
         path.unlink()
     files = take(release)
     wrong = files[files["problem"] != ""]
     assert len(wrong) == 14
-    with pytest.raises(ReleaseError, match="expected 38 files that are there and whole, found 14") as caught:
+    with pytest.raises(ReleaseError, match="expected 39 files that are there and whole, found 14") as caught:
         refuse_incomplete(files)
     lines = str(caught.value).splitlines()
     assert lines[1].startswith(

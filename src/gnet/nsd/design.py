@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.layout import Layout, subject_number
 from gnet.nsd.noise_ceiling import REPETITIONS
-from gnet.nsd.volumes import spell_shape
+from gnet.nsd.volumes import UNREADABLE, spell_shape
 
 FIELDS = ("masterordering", "subjectim", "sharedix", "basiccnt")
 
@@ -190,6 +190,55 @@ def _whole_numbers(
             f"{advice}"
         )
     return numbers.astype(np.int64) - 1
+
+
+def check_stimulus_table(layout: Layout, design: Design, subjects: Sequence[str]) -> int:
+    """Compare the design with the table of all images, which says the same; the number of images it lists.
+
+    The table (`nsd_stim_info_merged.csv`) gives the trials of each image and subject, planned ones included.
+
+    Raises
+    ------
+    ReleaseError : the table is missing, unreadable, or says otherwise than the design
+    """
+    path = layout.stimulus_table
+    advice = f"Fetch the file again: {layout.fetch_command(path)}"
+    columns = [
+        [f"subject{subject_number(subject)}_rep{repetition}" for repetition in range(REPETITIONS)]
+        for subject in subjects
+    ]
+    wanted = ["nsdId", *(name for names in columns for name in names)]
+    try:
+        table = pd.read_csv(path, usecols=wanted)[wanted].to_numpy()
+        if table.dtype.kind not in "iu":
+            raise ValueError(f"numbers that are not whole: {table.dtype}")
+    except UNREADABLE as error:  # pandas raises whatever the damaged text leads to
+        raise ReleaseError(
+            f"{path}: expected a table of all images with the columns {', '.join(wanted)}, but reading it "
+            f"fails ({error}). {advice}"
+        ) from error
+    rows, count = table[:, 0], len(table)
+    if not np.array_equal(np.sort(rows), np.arange(count)) or count <= design.images.max():
+        raise ReleaseError(
+            f"{path}: expected each nsdId from 0 to {max(count - 1, design.images.max()):,} once, found "
+            f"others. {advice}"
+        )
+    when = np.argsort(design.ordering, kind="stable").reshape(-1, REPETITIONS) + 1  # trials of each position
+    for subject, first in zip(subjects, range(1, len(wanted), REPETITIONS), strict=True):
+        expected = np.zeros((count, REPETITIONS), np.int64)
+        expected[design.stimulus_rows(subject)] = when
+        listed = np.empty_like(expected)
+        listed[rows] = np.sort(table[:, first : first + REPETITIONS], axis=1)
+        differing = np.flatnonzero((listed != expected).any(axis=1))
+        if differing.size:
+            image = differing[0]
+            raise ReleaseError(
+                f"{path}: expected the trials that {layout.design.name} plans, found others for "
+                f"{differing.size:,} images of {subject}, the first of them nsdId {image}: "
+                f"{listed[image].tolist()}, not {expected[image].tolist()}. One of the two files is damaged. "
+                f"Fetch both again: {layout.fetch_command(layout.design)} and {layout.fetch_command(path)}"
+            )
+    return count
 
 
 def planned_images(design: Design, subjects: Sequence[str]) -> Int[np.ndarray, " image"]:
