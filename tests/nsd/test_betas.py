@@ -89,6 +89,22 @@ def test_prepared_betas_are_zscored_within_each_session(release, file_format):
         np.testing.assert_array_equal(betas[session * 6 : (session + 1) * 6], expected)
 
 
+def test_blocks_of_voxels_change_no_number(release, monkeypatch):
+    arguments = (
+        release.layout,
+        "subj01",
+        4,
+        release.trials,
+        np.arange(120),
+        release.shapes["subj01"],
+        "hdf5",
+    )
+    whole = prepare_betas(*arguments)
+    monkeypatch.setattr(betas_module, "ZSCORED_VOXELS", 7)
+    for expected, found in zip(whole, prepare_betas(*arguments), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_sessions_without_data_are_nan_for_their_voxels_only(release, caplog):
     shape = release.shapes["subj01"]
     index = np.arange(np.prod(shape))

@@ -48,6 +48,36 @@ def test_prepared_images_stand_in_the_order_asked_for(release, rows, block):
     np.testing.assert_array_equal(np.concatenate(list(prepared)), np.concatenate(blocks))
 
 
+@pytest.mark.parametrize("storage", [{}, {"chunks": (1, 12, 12, 3)}, {"compression": "gzip"}])
+@pytest.mark.parametrize("userblock", [0, 512])
+def test_images_stored_otherwise_are_the_same(release, storage, userblock):
+    with h5py.File(release.layout.stimuli, "w", userblock_size=userblock) as file:
+        file.create_dataset("imgBrick", data=release.images, **storage)
+    rows = np.array([9, 0, 12, 0, 4])
+    prepared = np.concatenate(list(PreparedImages(release.layout, rows, 5, block=2)))
+    np.testing.assert_array_equal(prepared, resize(release.images[rows], 5))
+
+
+@pytest.mark.parametrize("pixels", [5, 12])
+def test_preparing_ends_early_without_trouble(release, pixels):
+    blocks = iter(PreparedImages(release.layout, np.arange(15), pixels, block=1))
+    np.testing.assert_array_equal(next(blocks), resize(release.images[:1], pixels))
+    blocks.close()
+
+
+def test_damaged_images_of_a_compressed_file(release):
+    with h5py.File(release.layout.stimuli, "w") as file:
+        brick = file.create_dataset(
+            "imgBrick", data=release.images, chunks=(4, 12, 12, 3), compression="gzip", fletcher32=True
+        )
+        chunk = brick.id.get_chunk_info(1)
+    with release.layout.stimuli.open("r+b") as file:
+        file.seek(chunk.byte_offset + chunk.size // 2)
+        file.write(b"damaged")
+    with pytest.raises(ReleaseError, match=r"images 5 to 8, but reading them fails .* again: aws s3 cp"):
+        list(PreparedImages(release.layout, np.arange(15), 5, block=4))
+
+
 def test_stimuli_file_with_too_few_images(release):
     release.write_stimuli(release.images[:10])
     assert stimulus_count(release.layout) == 10

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float32, Int, Int16
 
 from gnet.errors import ReleaseError
 from gnet.nsd.layout import Layout, check_file_format
+from gnet.nsd.threads import in_order
 from gnet.nsd.volumes import UNREADABLE, coordinates, read_volume, spell_shape
 from gnet.progress import track
 
@@ -23,6 +24,11 @@ SD_FLOOR = 1e-6
 """Added to the standard deviation when z-scoring, as in the published code."""
 READ_BYTES = 256 * 2**20
 """Most memory for one piece of a session on its way to the chosen voxels."""
+ZSCORED_VOXELS = 4096
+"""Voxels z-scored at a time, so that float32 copies of a session stay small whatever the mask."""
+SESSIONS_AT_A_TIME = {"hdf5": 1, "nifti": None}
+"""Decompressing keeps a core busy, so NIfTI takes all; HDF5 waits for the disk and answers one caller at a
+time: a second one gains nothing (measured: docs/LOG.md)."""
 
 
 def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
@@ -118,7 +124,8 @@ def prepare_betas(
     check_file_format(file_format)
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
     valid = np.empty((sessions, len(voxel_index)), dtype=bool)
-    for row in track(range(sessions), f"{subject}: reading sessions"):
+
+    def prepare_session(row: int) -> None:
         path = layout.betas(subject, row + 1, file_format)
         try:
             responses = read_session(path, voxel_index, shape, trials, file_format)
@@ -131,8 +138,14 @@ def prepare_betas(
         if mask_path.is_file():
             valid[row] &= read_volume(mask_path, shape).data.ravel()[voxel_index] > 0
         session = betas[row * trials : (row + 1) * trials]
-        session[...] = zscore_session(percent(responses))
+        for start in range(0, len(voxel_index), ZSCORED_VOXELS):
+            block = slice(start, start + ZSCORED_VOXELS)
+            session[:, block] = zscore_session(percent(responses[:, block]))
         session[:, ~valid[row]] = np.nan
+
+    done = in_order(prepare_session, range(sessions), SESSIONS_AT_A_TIME[file_format])
+    for _ in track(done, f"{subject}: reading sessions", total=sessions):
+        pass
     affected = ~valid.all(axis=0)
     if affected.any():
         log.warning(

@@ -1,8 +1,7 @@
 """The images that were shown, at the size a network takes them."""
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import mmap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -12,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.layout import Layout
+from gnet.nsd.threads import in_order
 from gnet.nsd.volumes import UNREADABLE, spell_shape
 from gnet.progress import track
 
@@ -24,6 +24,8 @@ FILTERS = {
     "hamming": Image.Resampling.HAMMING,
 }
 DATASET = "imgBrick"
+BLOCK = 16
+"""Images that a thread takes at a time: few enough to stay in a core's cache until they are resized."""
 
 
 def resize(
@@ -44,8 +46,11 @@ def resize(
            [7, 7]], dtype=uint8)
     """
     _check_resampling(pixels, filter)
-    with ThreadPoolExecutor(_threads()) as pool:
-        return _resize(images, pixels, filter, pool)
+    resized = np.empty((len(images), 3, pixels, pixels), dtype=np.uint8)
+    pieces = (slice(start, start + BLOCK) for start in range(0, len(images), BLOCK))
+    for _ in in_order(lambda piece: _resize(images[piece], resized[piece], filter), pieces):
+        pass
+    return resized
 
 
 def stimulus_count(layout: Layout) -> int:
@@ -69,8 +74,8 @@ class PreparedImages:
     """Chosen images at the network's size: an array of known shape, made block by block as it is iterated.
 
     Iterating yields consecutive uint8 arrays (image, 3, pixels, pixels) of at most `block` images, in the
-    order of `stimulus_rows`. Memory holds one block at a time, and the file is read in its own order if the
-    rows ascend.
+    order of `stimulus_rows`. All cores resize; memory holds a few blocks for each. Images that lie in the
+    file one after another, neither chunked nor compressed, are resized from where they lie, without a copy.
 
     Parameters
     ----------
@@ -78,7 +83,7 @@ class PreparedImages:
     stimulus_rows : 0-based rows of imgBrick
     pixels : width and height of the prepared images
     resampling : Pillow's filter, by name
-    block : images read at a time
+    block : images that a thread prepares at a time
 
     Raises
     ------
@@ -95,7 +100,7 @@ class PreparedImages:
         stimulus_rows: Int[np.ndarray, " image"],
         pixels: int,
         resampling: str = "bilinear",
-        block: int = 256,
+        block: int = BLOCK,
     ) -> None:
         _check_resampling(pixels, resampling)
         count = stimulus_count(layout)
@@ -116,21 +121,31 @@ class PreparedImages:
 
     def __iter__(self) -> Iterator[UInt8[np.ndarray, "image 3 pixels pixels"]]:
         starts = range(0, len(self), self.block)
-        with _open(self.layout) as file, ThreadPoolExecutor(_threads()) as pool:
+        with _open(self.layout) as file:
             brick = file[DATASET]
-            for start in track(starts, "preparing images"):
-                rows, place = np.unique(self.stimulus_rows[start : start + self.block], return_inverse=True)
-                try:
-                    images = brick[rows]
-                except UNREADABLE as error:
-                    raise ReleaseError(
-                        f"{self.layout.stimuli}: expected images {rows[0] + 1:,} to {rows[-1] + 1:,}, but "
-                        f"reading them fails ({error}). "
-                        f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
-                    ) from error
-                prepared = _resize(images[place], self.shape[-1], self.resampling, pool)
+            mapped = _mapped(self.layout.stimuli, brick)
+
+            def prepare(start: int) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
+                rows = self.stimulus_rows[start : start + self.block]
+                images = self._read(brick, rows) if mapped is None else (mapped[row] for row in rows)
+                prepared = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
+                _resize(images, prepared, self.resampling)
                 self._refuse_blank(prepared, start)
-                yield prepared
+                return prepared
+
+            yield from track(in_order(prepare, starts), "preparing images", total=len(starts))
+
+    def _read(self, brick: h5py.Dataset, rows: Int[np.ndarray, " image"]) -> UInt8[np.ndarray, "image y x 3"]:
+        """Images through HDF5, which wants each of them once and in its own order."""
+        ascending, place = np.unique(rows, return_inverse=True)
+        try:
+            return brick[ascending][place]
+        except UNREADABLE as error:
+            raise ReleaseError(
+                f"{self.layout.stimuli}: expected images {ascending[0] + 1:,} to {ascending[-1] + 1:,}, but "
+                f"reading them fails ({error}). "
+                f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
+            ) from error
 
     def _refuse_blank(self, prepared: UInt8[np.ndarray, "image 3 pixels pixels"], start: int) -> None:
         """An image of one colour is none: a file that was not written to its end reads so."""
@@ -189,23 +204,32 @@ def _check_resampling(pixels: int, name: str) -> None:
         raise ParameterError(f"size of the prepared images: expected at least 1 pixel, got {pixels}.")
 
 
-def _threads() -> int:
-    return min(8, os.cpu_count() or 1)
+def _mapped(path: Path, brick: h5py.Dataset) -> UInt8[np.ndarray, "image y x 3"] | None:
+    """The dataset's bytes where they lie in the file; None if they do not lie there in one piece."""
+    offset = brick.id.get_offset()
+    if offset is None or offset + brick.size > path.stat().st_size:
+        return None
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_SEQUENTIAL"):
+        content.madvise(mmap.MADV_SEQUENTIAL)
+    return np.ndarray(brick.shape, np.uint8, content, offset)
 
 
 def _resize(
-    images: UInt8[np.ndarray, "image y x 3"], pixels: int, name: str, pool: ThreadPoolExecutor
-) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
-    if images.shape[1:3] == (pixels, pixels):
-        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    resized = np.empty((len(images), 3, pixels, pixels), dtype=np.uint8)
-
-    def fill(row: int) -> None:  # Pillow releases the interpreter's lock while it resizes
-        picture = Image.fromarray(images[row]).resize((pixels, pixels), FILTERS[name])
-        resized[row] = np.asarray(picture).transpose(2, 0, 1)
-
-    list(pool.map(fill, range(len(images))))
-    return resized
+    images: Iterable[UInt8[np.ndarray, "y x 3"]],
+    resized: UInt8[np.ndarray, "image 3 pixels pixels"],
+    name: str,
+) -> None:
+    """Fill `resized` with the images at its size."""
+    pixels = resized.shape[-1]
+    for image, planes in zip(images, resized, strict=True):
+        if image.shape[:2] == (pixels, pixels):
+            planes[...] = image.transpose(2, 0, 1)
+            continue
+        picture = Image.fromarray(image).resize((pixels, pixels), FILTERS[name])
+        for plane, band in zip(planes, picture.split(), strict=True):
+            plane[...] = band
 
 
 def mean_colour(
