@@ -11,7 +11,7 @@ def synthetic_responses(
     trial_image: Int[np.ndarray, " trial"],
     *,
     gain: Float[np.ndarray, " voxel"] | None = None,
-    factor: Float[np.ndarray, "voxel voxel"] | None = None,
+    factor: Float[np.ndarray, "voxel source"] | None = None,
     seed: int = 0,
 ) -> Float32[np.ndarray, "trial voxel"]:
     """Predictions z-scored over images, or `gain * z + factor @ noise` with standard normal noise.
@@ -23,7 +23,7 @@ def synthetic_responses(
     trial_image
         Which image each trial shows.
     gain, factor
-        Of `gnet.analysis.noise_model.NoiseModel`; without them there is no noise.
+        Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise.
 
     >>> synthetic_responses(np.array([[1.0], [3.0]]), np.array([1, 0, 1]))
     array([[ 1.],
@@ -35,6 +35,6 @@ def synthetic_responses(
         z = deviation / deviation.std(0)
     responses = z[trial_image]
     if gain is not None and factor is not None:
-        noise = np.random.default_rng(seed).standard_normal(responses.shape)
+        noise = np.random.default_rng(seed).standard_normal((len(responses), factor.shape[1]))
         responses = gain * responses + noise @ factor.T
     return responses.astype(np.float32)

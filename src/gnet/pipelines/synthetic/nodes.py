@@ -27,7 +27,8 @@ def make_responses(
     """Responses, voxels and trials in the form of the measured ones, for every image of every subject.
 
     They are a model's predictions, z-scored per voxel, once per image; or, with the measured noise, those
-    predictions times their gain plus noise of the measured covariance, `repetitions` times.
+    predictions times their gain plus noise of the measured covariance, `repetitions` times. Then `ncsnr`, the
+    ratio of signal and noise that measured voxels have too, is known exactly; without noise it is NaN.
     """
     predictions, noise_models = {
         "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
@@ -43,28 +44,26 @@ def make_responses(
         kept = np.isin(index, noise["voxel_index"])
         index, first = index[kept], first[kept]
         images = subject_images[subject_images["subject"] == subject]
-        row = positions(np.asarray(predictions[subject]["image_row"]), images["image_row"].to_numpy())
-        predicted = np.asarray(predictions[subject]["predictions"])[row][:, first]
+        shown = positions(np.asarray(predictions[subject]["image_row"]), images["image_row"].to_numpy())
+        predicted = np.asarray(predictions[subject]["predictions"])[shown][:, first]
 
         order = np.random.default_rng([synthetic.seed, number]).permutation(len(images) * repetitions)
         position = order % len(images)
         table = images.iloc[position].reset_index(drop=True)
-        table = table.assign(trial=np.arange(len(table)), session=1, repetition=order // len(images) + 1)
+        seen = table.groupby("image_row").cumcount()
+        table = table.assign(trial=np.arange(len(table)), session=1, repetition=seen + 1)
         trials.append(split_trials(table, "shared", split.holdout_fraction, split.seed))
 
-        column = positions(noise["voxel_index"], index)
+        row = positions(noise["voxel_index"], index)
+        gain, factor = (noise["gain"][row], noise["factor"][row]) if noisy else (None, None)
         responses = synthetic_responses(
-            predicted,
-            position,
-            gain=noise["gain"][column] if noisy else None,
-            factor=noise["factor"][np.ix_(column, column)] if noisy else None,
-            seed=synthetic.seed + number,
+            predicted, position, gain=gain, factor=factor, seed=synthetic.seed + number
         )
         betas[subject] = {
             "betas": responses,
             "valid": np.ones((1, len(index)), bool),
             "voxel_index": index,
         }
-        # how noisy a synthetic trial is has nothing to do with the measured voxel's ceiling
-        tables.append(voxels_of(index, voxels, subject).drop(columns="column").assign(ncsnr=np.nan))
+        snr = np.abs(gain) / np.sqrt((factor**2).sum(1)) if noisy else np.nan
+        tables.append(voxels_of(index, voxels, subject).drop(columns="column").assign(ncsnr=snr))
     return betas, pd.concat(tables, ignore_index=True), pd.concat(trials, ignore_index=True)
