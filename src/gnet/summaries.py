@@ -61,6 +61,10 @@ SUMMARIES = {
             "subject_sd": "± (subjects)",
         },
     ),
+    "hierarchy_index_seeds": Summary(
+        "mean index over the seeds that were run so far with the same data and settings",
+        {"subject": "subject", "index": "index", "seed_sd": "± (seeds)", "seeds": "seeds", "which": "which"},
+    ),
     "size_eccentricity": Summary(
         "receptive field size, degrees of visual angle",
         {
@@ -82,14 +86,16 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
     summary = SUMMARIES.get(name.rpartition(".")[2])
     if summary is None:
         return
-    grid = Table(title=f"{name}: {summary.title}", title_justify="left")
+    grid = Table()
     for column, heading in summary.headings.items():
         text = pd.api.types.is_string_dtype(table[column])
         grid.add_column(heading, justify="left" if text else "right", no_wrap=True)
     for row in table[list(summary.headings)].itertuples(index=False):
         grid.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
     console = rich.get_console()
-    Console(file=console.file, width=max(console.width, 120)).print(grid)
+    console = Console(file=console.file, width=max(console.width, 120))
+    console.print(f"{name}: {summary.title}", style="italic", highlight=False)
+    console.print(grid)
 
 
 def print_place(name: str, dataset: Any) -> None:

@@ -236,6 +236,18 @@ def test_an_index_without_a_meaning_says_its_error():
     assert [item.get_text() for item in figure.axes[0].texts] == ["±3.0"]
 
 
+def test_the_spread_over_seeds_is_drawn_where_there_are_several():
+    index_found = index((), SUBJECTS)
+    seeds = index_found.assign(index=0.4, seed_sd=[0.1, 0.2, 0.3], seeds=[1, 3, 3])
+    figure = hierarchy_index_figure({"measured": index_found}, {"measured": seeds})
+    (means,) = [line for bars in figure.axes[0].containers if (line := bars.lines[0])]
+    np.testing.assert_allclose(np.asarray(means.get_ydata(), float), [np.nan, 0.4, 0.4])
+    assert "mean ± seeds" in [entry.get_text() for entry in figure.legends[0].get_texts()]
+    alone = hierarchy_index_figure({"measured": index_found}, {"measured": seeds.assign(seeds=1)})
+    assert len(alone.axes[0].containers) == len(figure.axes[0].containers) - 1
+    assert "mean ± seeds" not in [entry.get_text() for entry in alone.legends[0].get_texts()]
+
+
 def test_slices_are_in_millimetres():
     figure = volume_slices_figure(volumes(("V1",), ("subj01",)), ("V1",))
     titles = [axes.get_title() for axes in figure.axes[:3]]

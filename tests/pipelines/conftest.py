@@ -185,6 +185,13 @@ def demo(tmp_path_factory) -> Project:
 
 
 @pytest.fixture
+def encoded(finished, tmp_path) -> Project:
+    """A copy of everything up to the fitted models and their accuracies."""
+    copy_stored(finished[0].data, tmp_path / "data", "0")
+    return Project(tmp_path / "data")
+
+
+@pytest.fixture
 def prepared(finished, tmp_path) -> Project:
     """A copy of the release and all that is prepared, without models."""
     copy_stored(finished[0].data, tmp_path / "data", "01", "02", "03", "05")

@@ -31,7 +31,8 @@ def without_figures(pipeline):
 
 
 def stored(names):
-    return {name for name in names if not name.startswith("params:")}
+    """Those that are neither parameters nor all versions of a table, which no node makes."""
+    return {name for name in names if not name.startswith("params:") and not name.endswith("_versions")}
 
 
 def test_simulation():
@@ -139,6 +140,14 @@ def test_versions_are_kept_from_the_models_on(catalog):
         if dataset is not None:
             versioned = getattr(dataset, "_version", None) is not None
             assert (name, versioned) == (name, dataset.metadata["kedro-viz"]["layer"] >= "06")
+
+
+def test_all_versions_are_those_of_a_table(catalog):
+    names = registered["__default__"].inputs()
+    for name in (name for name in names if name.endswith("_versions")):
+        table = catalog.get(name.removesuffix("_versions"))
+        assert catalog.get(name)._filepath == table._filepath
+        assert catalog.exists(name)  # so that no run tries to make it
 
 
 def test_every_input_is_a_parameter_or_stored(catalog):

@@ -21,18 +21,22 @@ REACH = 1.6
 """Where the axis ends on either side; error bars beyond it are cut."""
 
 
-def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
+def hierarchy_index_figure(
+    indices: Mapping[str, pd.DataFrame], over_seeds: Mapping[str, pd.DataFrame] | None = None
+) -> Figure:
     """The index of each subject and of the voxels of all, on a line from none (0) to entailment (1).
 
     Thick bars are the error of the fit, thin ones the spread over bootstrap resamples of the voxels, where
     that is known. An index between two slopes that are both nearly zero has an error larger than its range:
     such bars leave the picture, and say how long they are. The index varies between fits by more than its fit
-    error.
+    error: beside it, the mean and the standard deviation over seeds, where there are several.
 
     Parameters
     ----------
     indices
         By what they were measured on: `subject`, `index`, `fit_error` and perhaps `voxel_sd`.
+    over_seeds
+        By the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`).
     """
     subjects = ordered(subject for table in indices.values() for subject in table["subject"])
     if not subjects:
@@ -45,6 +49,11 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
     low = max(-REACH, min(-0.25, deepest) - 0.1)
     for level, style in ((0, "-"), (1, "--")):
         panel.axhline(level, linestyle=style, color=QUIET, linewidth=0.9, zorder=0)
+    over_seeds = {
+        name: table[table["seeds"] > 1].set_index("subject").reindex(subjects)
+        for name, table in (over_seeds or {}).items()
+        if (table["seeds"] > 1).any()
+    }
     entries = []
     for order, ((name, table), style) in enumerate(zip(indices.items(), STYLES, strict=False)):
         aside = (order - (len(indices) - 1) / 2) * 0.6 / len(indices)
@@ -62,6 +71,17 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
                     capsize=4 if column == "voxel_sd" else 0,
                 )
         panel.plot(position, table["index"], linestyle="", markersize=5, **style)
+        if name in over_seeds:
+            panel.errorbar(
+                position + 0.2 / len(indices),
+                over_seeds[name]["index"],
+                over_seeds[name]["seed_sd"],
+                fmt="_",
+                markersize=9,
+                markeredgewidth=1.6,
+                color=style["color"],
+                elinewidth=1.2,
+            )
         for x, error, index in zip(position, table["fit_error"], table["index"], strict=True):
             if index + error > REACH or index - error < low:
                 panel.text(
@@ -85,8 +105,8 @@ def hierarchy_index_figure(indices: Mapping[str, pd.DataFrame]) -> Figure:
     if len(subjects) > 1:
         panel.axvline(len(subjects) - 1.5, color="#DDDDDD", linewidth=0.8, zorder=0)
     label(panel, y="hierarchy index")
-    legend(
-        figure,
-        [*entries, line_entry("± fit", colour=INK, width=2.6), line_entry("± voxels", colour=INK, width=0.9)],
-    )
+    entries += [line_entry("± fit", colour=INK, width=2.6), line_entry("± voxels", colour=INK, width=0.9)]
+    if over_seeds:
+        entries.append(marker_entry("mean ± seeds", "+", colour=INK))
+    legend(figure, entries)
     return figure

@@ -103,9 +103,15 @@ SECTIONS = (
             "transfer_matrix_figure": "Shift of mean accuracy against the area's own model; numbers "
             "in units of 0.001.",
             "hierarchy_index_figure": "The index. Bars that leave the picture are as long as is "
-            "written below them: such an index is not determined.",
+            "written below them: such an index is not determined. It also varies from fit to fit: where "
+            "runs with several seeds are stored, their mean and standard deviation stand beside it.",
         },
-        {"hierarchy_index": "Measured responses", "synthetic_hierarchy_index": "Synthetic responses"},
+        {
+            "hierarchy_index": "Measured responses",
+            "hierarchy_index_seeds": "Measured responses, over the seeds of all runs with the same settings",
+            "synthetic_hierarchy_index": "Synthetic responses",
+            "synthetic_hierarchy_index_seeds": "Synthetic responses, over seeds",
+        },
     ),
     Section(
         "Fits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gnet.analysis.seeds import settings_mark
 from gnet.analysis.transfer_matrix import index_table, shift_table, transfer_matrix
 from gnet.errors import ReleaseError
 from gnet.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
@@ -232,9 +234,32 @@ def gather(*accuracies: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure_transfer(
-    transfer: Transfer, own: pd.DataFrame, *transferred: pd.DataFrame, areas: tuple[str, ...]
+    transfer: Transfer,
+    betas: Mapping[str, Any],
+    trials: pd.DataFrame,
+    prefilter: Mapping[str, Any],
+    own: pd.DataFrame,
+    *parts: Any,
+    areas: tuple[str, ...],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The transfer matrix and the hierarchy index, per subject and pooled."""
+    """The transfer matrix and the hierarchy index, per subject and pooled.
+
+    `parts` are the accuracies with each area's trunk, the area-wise models and the transfer models. The index
+    says what it comes from: `protocol`, `seed`, and `settings`, by which results that differ in the seed
+    alone are found (`gnet.analysis.seeds`). Fits that differ are named with a plus between them.
+    """
+    transferred, models = parts[: len(areas)], parts[len(areas) :]
     shifts = shift_table(own, dict(zip(areas, transferred, strict=True)))
     index = index_table(shifts, areas, resamples=transfer.resamples, seed=transfer.seed)
-    return transfer_matrix(shifts, areas), index
+    fits = [json.loads(model["configuration"]) for model in models]
+    networks = [json.loads(model["architecture"]) for model in models]
+    data = [
+        pd.util.hash_pandas_object(trials, index=False).to_numpy(),
+        *(np.asarray(weights) for weights in prefilter.values()),
+        *(np.asarray(betas[subject]["betas"][:1]) for subject in betas),  # one trial tells brains apart
+    ]
+    return transfer_matrix(shifts, areas), index.assign(
+        protocol="+".join(dict.fromkeys(fit["protocol"] for fit in fits)),
+        seed="+".join(dict.fromkeys(str(fit["seed"]) for fit in fits)),
+        settings=settings_mark([*fits, *networks], data),
+    )

@@ -11,6 +11,7 @@ from kedro.pipeline.preview_contract import MermaidPreview
 from kedro.utils import KedroExperimentalWarning
 
 from gnet.analysis.comparison import compare_accuracies
+from gnet.analysis.seeds import index_over_seeds
 from gnet.evaluation.accuracy import summary_table
 
 from .nodes import choose_voxels, fit_gnet, fit_transfer, gather, measure_transfer, score_gnet
@@ -155,18 +156,32 @@ def summarising(model: str) -> Node:
 
 
 def transfer_analysis(areas: tuple[str, ...]) -> Pipeline:
-    """Transfer matrix and hierarchy index from the accuracies of the transfer and of the area-wise models."""
+    """Transfer matrix and hierarchy index from the accuracies of the transfer and of the area-wise models.
+
+    And the index over the seeds of all runs so far.
+    """
     return Pipeline(
         [
             Node(
                 given(measure_transfer, areas=areas),
                 inputs=[
                     "params:transfer",
+                    "betas",
+                    "trials",
+                    "prefilter",
                     "gnet8r_accuracy",
                     *(f"{area}_transfer_accuracy" for area in areas),
+                    *(f"{area}.gnet8r" for area in areas),
+                    *(f"{area}.transfer" for area in areas),
                 ],
                 outputs=["transfer_matrix", "hierarchy_index"],
                 name="measure_transfer",
+            ),
+            Node(
+                index_over_seeds,
+                inputs=["hierarchy_index", "hierarchy_index_versions"],
+                outputs="hierarchy_index_seeds",
+                name="compare_seeds",
             ),
             Node(
                 compare_accuracies,

@@ -168,9 +168,15 @@ def draw_transfer_matrix(
     return transfer_matrix_figure({"measured": measured, "synthetic": synthetic}, areas)
 
 
-def draw_hierarchy_index(nsd: Layout, measured: pd.DataFrame, synthetic: pd.DataFrame) -> Figure:
-    """The hierarchy index of measured and synthetic responses; beside the published one where that means
-    the same brains.
+def draw_hierarchy_index(
+    nsd: Layout,
+    measured: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    measured_seeds: pd.DataFrame,
+    synthetic_seeds: pd.DataFrame,
+) -> Figure:
+    """The hierarchy index of measured and synthetic responses, and over seeds; beside the published one
+    where that means the same brains.
     """
     from gnet.figures.hierarchy_index import hierarchy_index_figure
 
@@ -181,7 +187,7 @@ def draw_hierarchy_index(nsd: Layout, measured: pd.DataFrame, synthetic: pd.Data
         published = published.assign(subject=published["subj"].map(names))
         published = published.rename(columns={"mean": "index", "std": "fit_error"})
         indices["measured, published"] = published[published["subject"].isin(measured["subject"])]
-    return hierarchy_index_figure(indices)
+    return hierarchy_index_figure(indices, {"measured": measured_seeds, "synthetic": synthetic_seeds})
 
 
 def draw_maps(

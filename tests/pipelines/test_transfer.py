@@ -1,0 +1,61 @@
+"""Readouts on each area's trunk: the trunk stays what it was, and the index is known over seeds."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def weights(project, model):
+    stored = project.load(model)["weights"].read()
+    return {name: array for name, array in stored.items() if not name.startswith("readouts.")}
+
+
+@pytest.mark.parametrize("protocol", ["published", "revised"])
+def test_the_trunk_stays_what_it_was(encoded, protocol):
+    """Bitwise; as published, its running statistics drift."""
+    encoded.run("transfer", only=["V2.transfer"], protocol=protocol, fitting={"epochs": 1})
+    before, after = weights(encoded, "V2.gnet8r"), weights(encoded, "V2.transfer")
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    drifting = {name for name in before if name.endswith(STATISTICS)}
+    assert moved == (drifting if protocol == "published" else set())
+    model = encoded.load("V2.transfer")
+    fitted = encoded.load("gnet8j")
+    for subject in model["readouts"]:  # all areas' voxels
+        np.testing.assert_array_equal(
+            model["readouts"][subject]["voxel_index"], fitted["readouts"][subject]["voxel_index"]
+        )
+
+
+def test_the_index_over_seeds(encoded):
+    only = ["hierarchy_index_seeds"]
+    encoded.run("transfer", only=only)  # the models are there, of seed 1
+    table = encoded.load("hierarchy_index_seeds")
+    assert table["which"].tolist() == [1, 1, 1]
+    assert table["seed_sd"].isna().all()
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        encoded.run("encoding_roi", "transfer", only=only, seed=2)
+    index, table = encoded.load("hierarchy_index"), encoded.load("hierarchy_index_seeds")
+    assert set(index["seed"]) == {2}
+    assert set(index["protocol"]) == {"published"}
+    assert table["which"].tolist() == ["1, 2"] * 3
+    versions = encoded.load("hierarchy_index_versions")
+    pooled = versions[versions["subject"] == "pooled"]["index"]
+    found = table.set_index("subject").loc["pooled"]
+    assert found["index"] == pytest.approx(pooled.mean())
+    assert found["seed_sd"] == pytest.approx(pooled.std())
+    assert found["seed_sd"] > 0
+    assert "hierarchy_index_seeds: mean index over the seeds" in printed.getvalue()
+
+
+def test_fits_that_differ_are_named(encoded):
+    """Transfer by another protocol and with another seed than the trunks were fitted."""
+    encoded.run("transfer", only=["hierarchy_index"], protocol="revised", seed=2, fitting={"epochs": 1})
+    index = encoded.load("hierarchy_index")
+    assert set(index["protocol"]) == {"published+revised"}
+    assert set(index["seed"]) == {"1+2"}
