@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import gnet.models.readout as readout_module
-from gnet.models.readout import PooledSum, Readout, compress, compress_with_slope, overlap, resample_mass
+from gnet.models.readout import Readout, compress, image_groups, overlap, resample_mass, voxel_blocks
 
 FORMS = ("layerwise", "single_field")
 
@@ -102,48 +102,29 @@ def test_no_voxel_moves_another(form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("voxels_a_block", [1, 3, 7])
-def test_block_size_changes_nothing(monkeypatch, form, voxels_a_block):
+@pytest.mark.parametrize(("voxels", "elements"), [(1, 1), (3, 3 * 4 * 2), (7, 2**16)])
+@torch.no_grad()
+def test_block_size_changes_nothing(monkeypatch, form, voxels, elements):
+    """Blocks of 1, 3 and 7 voxels, groups of 1, 2 and all images, which divide 7 and 3 or do not."""
     grids, features, images = (5, 3), (4, 4), 3
-
-    def output_and_gradients():
-        readout, maps = random_readout(7, grids, features, form), random_maps(images, grids, features)
-        for grid in maps:
-            grid.requires_grad_()
-        prediction = readout(maps)
-        prediction.square().sum().backward()
-        return [prediction, *(tensor.grad for tensor in (*readout.parameters(), *maps))]
-
-    whole = output_and_gradients()
-    elements = images * features[0] * (voxels_a_block + 1) - 1  # one short of a further voxel
-    monkeypatch.setitem(readout_module.BLOCK_ELEMENTS, "cpu", elements)
-    blocks = readout_module.voxel_blocks(torch.empty(images, features[0], 2), 7)
-    assert max(block.stop - block.start for block in blocks) == voxels_a_block
-    for found, expected in zip(output_and_gradients(), whole, strict=True):
-        torch.testing.assert_close(found, expected)
+    readout, maps = random_readout(7, grids, features, form), random_maps(images, grids, features)
+    whole = readout(maps)
+    monkeypatch.setitem(readout_module.BLOCK_VOXELS, "cpu", voxels)
+    monkeypatch.setitem(readout_module.GROUP_ELEMENTS, "cpu", elements)
+    assert len(voxel_blocks(7, torch.device("cpu"))) == {1: 7, 3: 3, 7: 1}[voxels]
+    assert len(image_groups(maps[0])) == {1: 3, 3: 2, 7: 1}[voxels]
+    torch.testing.assert_close(readout(maps), whole)
 
 
-def test_a_block_holds_at_least_one_voxel(monkeypatch):
-    monkeypatch.setitem(readout_module.BLOCK_ELEMENTS, "cpu", 1)
-    assert readout_module.voxel_blocks(torch.empty(10, 10, 2), 2) == [slice(0, 1), slice(1, 2)]
+def test_groups_hold_the_images_one_after_the_other():
+    [maps] = random_maps(3, (2,), (4,))
+    [group] = image_groups(maps)
+    torch.testing.assert_close(group.view(4, 3, 4), maps.flatten(2).permute(2, 0, 1))
 
 
-def test_slope_of_the_nonlinearity():
-    x = torch.linspace(-5, 5, 101, dtype=torch.float64, requires_grad=True)  # nought among them
-    compress(x).sum().backward()
-    torch.testing.assert_close(compress_with_slope(x.detach())[1], x.grad)
+def test_the_nonlinearity_is_odd():
+    x = torch.linspace(-5, 5, 101, dtype=torch.float64)
     torch.testing.assert_close(compress(-x), -compress(x))
-
-
-@pytest.mark.parametrize("wanted", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1)])
-def test_gradient_of_the_pooled_sum(monkeypatch, wanted):
-    monkeypatch.setitem(readout_module.BLOCK_ELEMENTS, "cpu", 2 * 3 * 2)  # blocks of two voxels and of one
-    random = torch.Generator().manual_seed(0)
-    arguments = [
-        torch.randn(*shape, generator=random, dtype=torch.float64, requires_grad=bool(needed))
-        for shape, needed in zip(((2, 3, 4), (5, 4), (5, 3)), wanted, strict=True)
-    ]
-    assert torch.autograd.gradcheck(PooledSum.apply, arguments)
 
 
 @pytest.mark.parametrize("form", FORMS)

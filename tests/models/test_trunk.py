@@ -48,3 +48,23 @@ def test_dropout_and_momentum_reach_every_layer():
         assert (layer.dropout.p, layer.norm.momentum, layer.norm.eps) == (0.3, 0.2, 1e-5)
         assert isinstance(layer.dropout, torch.nn.Dropout2d)
         assert (layer.conv.bias == 0).all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_first_layer_on_fixed_maps_is_the_same_layer(training):
+    """Taken through the convolution, its norm gives the same maps, gradients and running statistics."""
+    random = torch.Generator().manual_seed(0)
+    prefiltered = torch.randn(5, 192, 6, 6, generator=random, dtype=torch.float64)
+    outcomes = []
+    for fixed in (True, False):
+        torch.manual_seed(0)
+        layer = Trunk(2).conv3.double().train(training)
+        with torch.no_grad():  # far from where they start
+            for tensor in (layer.norm.weight, layer.norm.bias, layer.norm.running_mean):
+                tensor.copy_(torch.randn(tensor.shape, dtype=tensor.dtype))
+        maps = layer(prefiltered.clone().requires_grad_(not fixed))
+        maps.square().sum().backward()
+        outcomes.append([maps, *(parameter.grad for parameter in layer.parameters()), *layer.norm.buffers()])
+    assert len(outcomes[0]) == 1 + 4 + 3
+    for found, expected in zip(*outcomes, strict=True):
+        torch.testing.assert_close(found, expected)

@@ -33,15 +33,18 @@ def subject_states(recorded, group):
 
 
 def assert_close_after_adam(found, expected, rate):
-    """Equal to a hundredth of one step in 99 of 100 elements, and nowhere further than two steps.
+    """Equal to a hundredth of one step in most elements, to a tenth in nearly all, nowhere beyond two steps.
 
-    Adam divides a gradient by its own size. Where the true gradient is zero (the bias of a map that only a
-    batch normalisation reads) what is left is rounding, and a step points anywhere, in the recording too.
-    The running mean behind such a bias moves with it.
+    Adam divides a gradient by its own size, so a small gradient's rounding becomes a part of a step. Where
+    the true gradient is zero (the bias of a map that only a batch normalisation reads) rounding is all there
+    is, and a step points anywhere; the running mean behind such a bias moves with it. In double precision
+    these updates agree with the recording, which is in single, to a hundredth of a step in 94.8 % of the
+    elements and to a tenth in 99.95 %. That is the recording's own rounding; ours comes on top.
     """
     assert found.keys() >= expected.keys()
     off = torch.cat([(found[name].double() - expected[name].double()).abs().flatten() for name in expected])
-    assert (off <= rate / 100).double().mean() > 0.99
+    assert (off <= rate / 100).double().mean() > 0.9
+    assert (off <= rate / 10).double().mean() > 0.998
     assert off.max() <= 2 * rate
 
 

@@ -19,7 +19,7 @@ from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict
 from gnet.fitting import resume
 from gnet.fitting.batches import Trials, epoch_batches
-from gnet.fitting.objective import voxel_loss
+from gnet.fitting.sweep import readout_loss
 from gnet.models.gnet import GNet
 from gnet.progress import bar
 
@@ -108,8 +108,8 @@ class Stepper:
         trained = procedure.trunk == "trained"
         if trained and procedure.update == "alternating":
             readout.requires_grad_(False)
-            loss, _ = voxel_loss(
-                readout(network.trunk(trunk_input)), target, floor=procedure.correlation_floor
+            loss, _ = readout_loss(
+                readout, network.trunk(trunk_input), target, floor=procedure.correlation_floor
             )
             self.trunk_optimiser.zero_grad()
             loss.backward()
@@ -118,7 +118,7 @@ class Stepper:
         together = trained and procedure.update == "simultaneous"
         with torch.set_grad_enabled(together):
             maps = trunk_input if procedure.trunk == "frozen" else network.trunk(trunk_input)
-        loss, error = voxel_loss(readout(maps), target, floor=procedure.correlation_floor)
+        loss, error = readout_loss(readout, maps, target, floor=procedure.correlation_floor)
         loss = loss + procedure.sparsity * readout.weight.abs().sum()
         optimiser.zero_grad()
         if together:

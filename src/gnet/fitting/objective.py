@@ -25,6 +25,15 @@ def voxel_weights(
         return ((p * t).mean(0) ** 2 / (variances + STABILISER)).clamp(floor, 1)
 
 
+def voxel_error(
+    prediction: Float[Tensor, "trial voxel"], target: Float[Tensor, "trial voxel"], *, floor: float
+) -> tuple[Float[Tensor, " voxel"], Float[Tensor, " voxel"], Float[Tensor, "trial voxel"]]:
+    """Weight c_v and SSE of each voxel, and the slope of `c_v SSE_v` as its prediction changes."""
+    difference = prediction - target
+    weights = voxel_weights(prediction, target, floor=floor)
+    return weights, difference.square().sum(0), 2 * weights * difference
+
+
 def voxel_loss(
     prediction: Float[Tensor, "trial voxel"], target: Float[Tensor, "trial voxel"], *, floor: float = 0.1
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:

@@ -16,6 +16,7 @@ import numpy as np
 from gnet.atomic import atomic_path
 from gnet.errors import ModelFileError
 from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
+from gnet.steady_file import SteadyFile
 
 COLLECTION = "gnet-models"
 """`format` of a file of several models."""
@@ -57,7 +58,11 @@ def save_models(models: FittedModel | Sequence[FittedModel], path: Path | str) -
         content = to_arrays(models[0])
     else:
         content = {"format": COLLECTION, **{str(n): to_arrays(model) for n, model in enumerate(models, 1)}}
-    with atomic_path(path) as part, h5py.File(part, "w", track_order=True) as file:
+    with (
+        atomic_path(path) as part,
+        SteadyFile(part) as steady,
+        h5py.File(steady, "w", track_order=True) as file,
+    ):
         _write(file, content)
 
 

@@ -518,8 +518,8 @@ def to_published(model: FittedModel) -> dict[str, Any]:
 
 def export_checkpoint(model: FittedModel, path: Path | str) -> None:
     """Write the model in the published format, whole or not at all."""
-    with atomic_path(path) as part:
-        torch.save(to_published(model), part)
+    with atomic_path(path) as part, part.open("wb") as file:
+        torch.save(to_published(model), file)
 
 
 def _same_network(one: GNet, other: GNet) -> bool:

@@ -4,23 +4,25 @@
 (paper, Methods). A pooling field g_v is a softmax over space, so it is positive and sums to one.
 
 At full size the array (image, feature, voxel) of the Phi would be ten gigabytes a batch. It is never made
-whole: voxels go through in blocks, and the backward pass computes each block a second time.
+whole: voxels go through in blocks, and images in groups whose share of a block stays in a CPU's cache.
+Fitting has a sweep of its own over the same blocks, which ends in gradients: `gnet.fitting.sweep`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
 
-BLOCK_ELEMENTS = {"cpu": 2**18, "cuda": 2**25, "mps": 2**22}
-"""Elements of (image, feature, voxel) held at a time: on a CPU as many as stay in its cache (1 MB in float32,
-several times that with temporaries), elsewhere as many as keep the device busy."""
+BLOCK_VOXELS = {"cpu": 256, "cuda": 1024, "mps": 256}
+"""Voxels that are pooled by one matrix product."""
+
+GROUP_ELEMENTS = {"cpu": 2**16, "cuda": 2**27, "mps": 2**24}
+"""Elements of (voxel, image, feature) that go through the non-linearity at a time: on a CPU as many as stay
+in the second-level cache with their temporaries, elsewhere as many as keep the device busy."""
 
 
 def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
@@ -32,67 +34,28 @@ def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     return torch.tanh(x) * torch.log1p(torch.abs(x))
 
 
-def compress_with_slope(
-    x: Float[Tensor, "*any"],
-) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any"]]:
-    """`compress` and its derivative, from one evaluation of either transcendental function.
+def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
+    """Consecutive slices of voxels.
 
-    >>> value, slope = compress_with_slope(torch.tensor([1.0]))
-    >>> value, slope
-    (tensor([0.5279]), tensor([0.6719]))
+    >>> voxel_blocks(600, torch.device("cpu"))
+    [slice(0, 256, None), slice(256, 512, None), slice(512, 600, None)]
     """
-    size, tanh = torch.abs(x), torch.tanh(x)
-    log = torch.log1p(size)
-    value = tanh * log
-    # (1 - tanh^2) log(1 + |x|) + |tanh| / (1 + |x|)
-    slope = log.addcmul_(tanh * tanh, log, value=-1).add_(tanh.abs_().div_(size.add_(1)))
-    return value, slope
-
-
-class PooledSum(torch.autograd.Function):
-    """`sum_k w_vk f(sum_yx g_v map_k)` in blocks of voxels, each computed again in the backward pass."""
-
-    @staticmethod
-    def forward(
-        ctx: FunctionCtx,
-        maps: Float[Tensor, "image k pixel"],
-        fields: Float[Tensor, "voxel pixel"],
-        weights: Float[Tensor, "voxel k"],
-    ) -> Float[Tensor, "image voxel"]:
-        ctx.save_for_backward(maps, fields, weights)
-        blocks = []
-        for block in voxel_blocks(maps, len(fields)):
-            pooled = compress(maps @ fields[block].T)
-            blocks.append(pooled.mul_(weights[block].T).sum(1))
-        return torch.cat(blocks, dim=1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Float[Tensor, "image voxel"]) -> tuple[Tensor | None, ...]:
-        maps, fields, weights = ctx.saved_tensors
-        for_maps, for_fields, for_weights = ctx.needs_input_grad
-        maps_slope = torch.zeros_like(maps) if for_maps else None
-        fields_slope = torch.empty_like(fields) if for_fields else None
-        weights_slope = torch.empty_like(weights) if for_weights else None
-        for block in voxel_blocks(maps, len(fields)):
-            value, upstream = compress_with_slope(maps @ fields[block].T)
-            if weights_slope is not None:
-                weights_slope[block] = value.mul_(slope[:, None, block]).sum(0).T
-            if maps_slope is None and fields_slope is None:
-                continue
-            # d loss / d pooled, through the non-linearity and the feature weights
-            upstream.mul_(slope[:, None, block]).mul_(weights[block].T)
-            if maps_slope is not None:
-                maps_slope += upstream @ fields[block]
-            if fields_slope is not None:
-                fields_slope[block] = upstream.flatten(0, 1).T @ maps.flatten(0, 1)
-        return maps_slope, fields_slope, weights_slope
-
-
-def voxel_blocks(maps: Float[Tensor, "image k pixel"], voxels: int) -> list[slice]:
-    """Consecutive slices of voxels, each of at most BLOCK_ELEMENTS (image, feature, voxel) elements."""
-    size = max(1, BLOCK_ELEMENTS[maps.device.type] // (maps.shape[0] * maps.shape[1]))
+    size = BLOCK_VOXELS[device.type]
     return [slice(start, min(start + size, voxels)) for start in range(0, voxels, size)]
+
+
+def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixel _"]]:
+    """The maps as matrices of a few images each, side by side: a pooling field times one is all it pools.
+
+    >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 256, 25, 25))]
+    [(625, 256), (625, 256), (625, 256)]
+    >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 128, 6, 6))]
+    [(36, 256), (36, 128)]
+    """
+    images, features = maps.shape[:2]
+    size = max(1, GROUP_ELEMENTS[maps.device.type] // (BLOCK_VOXELS[maps.device.type] * features))
+    pixels_first = maps.flatten(2).permute(0, 2, 1)
+    return [pixels_first[start : start + size].transpose(0, 1).flatten(1) for start in range(0, images, size)]
 
 
 class Readout(nn.Module):
@@ -137,11 +100,8 @@ class Readout(nn.Module):
         self, maps: Sequence[Float[Tensor, "image _ _ _"]]
     ) -> list[Float[Tensor, "image voxel"]]:
         """What each resolution adds to the prediction; with the bias they sum to it."""
-        weights = self.weight.split(self.features, dim=1)
-        return [
-            PooledSum.apply(compress(grid).flatten(2), field.flatten(1), weight)
-            for grid, field, weight in zip(maps, self.pooling_fields(), weights, strict=True)
-        ]
+        everything = [np.ones(sum(self.features), bool)]
+        return [part[0] for part in self._contributions(maps, everything)]
 
     def partition_contributions(
         self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
@@ -151,18 +111,25 @@ class Readout(nn.Module):
         `parts` are masks over the features in the order in which the readout sees them. If every feature is
         in just one of them, the contributions and the bias sum to the prediction.
         """
+        return sum(self._contributions(maps, parts))
+
+    def _contributions(
+        self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
+    ) -> list[Float[Tensor, "part image voxel"]]:
+        """What each part adds at each resolution."""
         member = torch.as_tensor(np.stack(parts), dtype=self.weight.dtype, device=self.weight.device)
         members = member.split(self.features, dim=1)
         weights = self.weight.split(self.features, dim=1)
-        total = 0
+        total = []
         for grid, field, of_grid, weight in zip(maps, self.pooling_fields(), members, weights, strict=True):
-            seen = compress(grid).flatten(2)
-            parts_of_grid = [
-                of_grid @ compress(seen @ field[block].flatten(1).T).mul_(weight[block].T)
-                for block in voxel_blocks(seen, len(self.bias))
-            ]
-            total = total + torch.cat(parts_of_grid, dim=2)
-        return total.transpose(0, 1)
+            field, groups = field.flatten(1), image_groups(compress(grid))
+            of_blocks = []
+            for block in voxel_blocks(len(field), field.device):
+                phi = [compress(field[block] @ group).unflatten(1, (-1, grid.shape[1])) for group in groups]
+                weighted = [(values * weight[block, None]) @ of_grid.T for values in phi]
+                of_blocks.append(torch.cat(weighted, dim=1))
+            total.append(torch.cat(of_blocks).permute(2, 1, 0))
+        return total
 
 
 def resample_mass(field: Float[Tensor, "voxel y x"], side: int) -> Float[Tensor, "voxel v u"]:

@@ -80,7 +80,26 @@ class Layer(nn.Module):
         nn.init.zeros_(self.conv.bias)
 
     def forward(self, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
+        if self.conv.padding == (0, 0) and not maps.requires_grad:
+            return relu(self._unpadded(maps))
         return relu(self.conv(self.dropout(self.norm(maps))))
+
+    def _unpadded(self, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
+        """The same, with the norm's own weight and bias taken through the convolution.
+
+        Without padding that is exact. What is convolved then depends on no parameter, and the backward pass
+        has no gradient to carry through the convolution: a third of its work, where the input is fixed.
+        """
+        norm, kernel = self.norm, self.conv.weight
+        normal = nn.functional.batch_norm(
+            maps, norm.running_mean, norm.running_var, None, None, self.training, norm.momentum, norm.eps
+        )
+        if self.training:
+            norm.num_batches_tracked += 1
+        kept = self.dropout(torch.ones_like(maps[:, :, :1, :1]))
+        offset = kept.flatten(1) @ (kernel.sum((2, 3)) * norm.bias).T + self.conv.bias
+        scaled = nn.functional.conv2d(normal * kept, kernel * norm.weight[:, None, None])
+        return scaled + offset[:, :, None, None]
 
 
 class Trunk(nn.Module):
