@@ -1,7 +1,8 @@
 """A file is there whole, or not at all.
 
 Everything is written under a hidden name beside its destination, forced to disk, and only then given its
-final name, which the file system does in one step. Needs the standard library only: every layer may use it.
+final name, which the file system does in one step. A disk that refuses, being full or read-only, is a
+`StorageError`. Needs the standard library only: every layer may use it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from gnet.errors import storage_error
 
 
 @contextlib.contextmanager
@@ -27,6 +30,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     ------
     IsADirectoryError
         if `path` is a folder.
+    StorageError
+        if the disk or the folder refuses; its cause is what raised.
 
     Examples
     --------
@@ -37,20 +42,21 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     '0.7'
     """
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(
-            f"{path}: expected a file or nothing, found a folder; move it away or save elsewhere"
-        )
-    with new_folders(path.parent):
-        part = _part(path)
-        try:
-            yield part
-            _flush(part)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        _flush(path.parent)
+    with _refusals_told(path):
+        if path.is_dir():
+            raise IsADirectoryError(
+                f"{path}: expected a file or nothing, found a folder; move it away or save elsewhere"
+            )
+        with new_folders(path.parent):
+            part = _part(path)
+            try:
+                yield part
+                _flush(part)
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+            _flush(path.parent)
 
 
 @contextlib.contextmanager
@@ -65,6 +71,8 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     ------
     FileExistsError
         if `path` is a file.
+    StorageError
+        if the disk or the folder refuses; its cause is what raised.
 
     Examples
     --------
@@ -75,28 +83,29 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     ['V1.txt']
     """
     path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(
-            f"{path}: expected a folder or nothing, found a file; move it away or save elsewhere"
-        )
-    with new_folders(path.parent):
-        part, former = _part(path), _part(path)
-        part.mkdir()
-        try:
-            yield part
-            for member in part.rglob("*"):
-                _flush(member)
-            _flush(part)
-            if path.exists():
-                path.rename(former)
-            part.rename(path)
-        except BaseException:
-            if former.exists() and not path.exists():
-                former.rename(path)
-            shutil.rmtree(part, ignore_errors=True)
-            raise
-        _flush(path.parent)
-        shutil.rmtree(former, ignore_errors=True)
+    with _refusals_told(path):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(
+                f"{path}: expected a folder or nothing, found a file; move it away or save elsewhere"
+            )
+        with new_folders(path.parent):
+            part, former = _part(path), _part(path)
+            part.mkdir()
+            try:
+                yield part
+                for member in part.rglob("*"):
+                    _flush(member)
+                _flush(part)
+                if path.exists():
+                    path.rename(former)
+                part.rename(path)
+            except BaseException:
+                if former.exists() and not path.exists():
+                    former.rename(path)
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+            _flush(path.parent)
+            shutil.rmtree(former, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -112,6 +121,18 @@ def new_folders(folder: str | os.PathLike) -> Iterator[None]:
             for level in made:
                 level.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def _refusals_told(path: Path) -> Iterator[None]:
+    """Say what a disk refuses in our words."""
+    try:
+        yield
+    except Exception as error:
+        refusal = storage_error(error, path)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
 def _part(path: Path) -> Path:

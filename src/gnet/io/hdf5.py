@@ -18,6 +18,7 @@ from kedro_datasets._typing import TablePreview
 from gnet.atomic import atomic_path
 from gnet.io.blocks import BlockStream, consecutive, is_block_stream
 from gnet.io.local import LocalDataset, table_preview
+from gnet.steady_file import SteadyFile
 
 BLOCK_BYTES = 64 * 2**20
 """Most that a partial read takes from the file at a time."""
@@ -89,8 +90,12 @@ class HDF5Dataset(LocalDataset):
                 f"{self._filepath}: expected a mapping of names to arrays, found {type(data).__name__}; "
                 "return {'name': value} from the node"
             )
-        with atomic_path(self._get_save_path()) as part, h5py.File(part, "w", track_order=True) as file:
-            _write_members(file, data, self._save_args)
+        with (
+            atomic_path(self._get_save_path()) as part,
+            SteadyFile(part) as steady,
+            h5py.File(steady, "w", track_order=True) as file,
+        ):
+            _Writer(steady, self._save_args).members(file, data)
 
     def preview(self, nrows: int = 100) -> TablePreview:
         """Key, shape and type of what the file holds, for Kedro-Viz; values where they are single ones."""
@@ -262,106 +267,116 @@ class StoredArray:
             yield file[self.name]
 
 
-def _write_members(group: h5py.Group, members: Mapping, save_args: Mapping[str, Any]) -> None:
-    for key, value in members.items():
-        if not isinstance(key, str) or key in {"", "."} or "/" in key:
+@dataclass(frozen=True)
+class _Writer:
+    """Puts values of every kind into groups of a file, and stops soon after the disk did."""
+
+    steady: SteadyFile
+    save_args: Mapping[str, Any]
+
+    def members(self, group: h5py.Group, members: Mapping) -> None:
+        for key, value in members.items():
+            if not isinstance(key, str) or key in {"", "."} or "/" in key:
+                raise DatasetError(
+                    f"'{group.name}': expected keys that are names without '/', found {key!r}; "
+                    "rename it, or nest mappings"
+                )
+            self.value(group, key, value)
+            self.steady.check()
+
+    def value(self, group: h5py.Group, key: str, value: Any) -> None:
+        name = f"{group.name.rstrip('/')}/{key}"
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None:
             raise DatasetError(
-                f"'{group.name}': expected keys that are names without '/', found {key!r}; "
-                "rename it, or nest mappings"
+                f"'{name}' is None, which HDF5 cannot hold; leave the key out, or store NaN or ''"
             )
-        _write(group, key, value, save_args)
-
-
-def _write(group: h5py.Group, key: str, value: Any, save_args: Mapping[str, Any]) -> None:
-    name = f"{group.name.rstrip('/')}/{key}"
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None:
-        raise DatasetError(f"'{name}' is None, which HDF5 cannot hold; leave the key out, or store NaN or ''")
-    if isinstance(value, (str, bool, int, float)):
-        with _refused(name):
-            group.attrs[key] = value
-    elif isinstance(value, Mapping):
-        _write_members(group.create_group(key, track_order=True), value, save_args)
-    elif isinstance(value, pd.DataFrame):
-        _write_table(group.create_group(key, track_order=True), value, save_args)
-    elif isinstance(value, np.ndarray):
-        _write_array(group, key, value, save_args)
-    elif isinstance(value, StoredArray):
-        _write_stored(group, key, value, save_args)
-    elif is_block_stream(value):
-        _write_blocks(group, key, value, save_args)
-    elif isinstance(value, Callable):
-        _write(group, key, value(), save_args)
-    else:
-        raise DatasetError(
-            f"'{name}': expected an array, a table, a string, a number, a mapping, a block stream or a "
-            f"callable that returns one, found {type(value).__name__}; make it a NumPy array or a mapping"
-        )
-
-
-def _write_array(group: h5py.Group, key: str, array: np.ndarray, save_args: Mapping[str, Any]) -> None:
-    name = f"{group.name.rstrip('/')}/{key}"
-    if array.dtype.kind in "UTO":
-        text = array.astype(object)
-        other = next((item for item in text.flat if not isinstance(item, str)), "")
-        if not isinstance(other, str):
+        if isinstance(value, (str, bool, int, float)):
+            with _refused(name):
+                group.attrs[key] = value
+        elif isinstance(value, Mapping):
+            self.members(group.create_group(key, track_order=True), value)
+        elif isinstance(value, pd.DataFrame):
+            self.table(group.create_group(key, track_order=True), value)
+        elif isinstance(value, np.ndarray):
+            self.array(group, key, value)
+        elif isinstance(value, StoredArray):
+            self.stored(group, key, value)
+        elif is_block_stream(value):
+            self.blocks(group, key, value)
+        elif isinstance(value, Callable):
+            self.value(group, key, value())
+        else:
             raise DatasetError(
-                f"'{name}': expected an array of numbers or of strings only, found {other!r} in it; "
-                "convert it, and store '' for a missing string"
+                f"'{name}': expected an array, a table, a string, a number, a mapping, a block stream or a "
+                f"callable that returns one, found {type(value).__name__}; make it a NumPy array or a mapping"
             )
+
+    def array(self, group: h5py.Group, key: str, array: np.ndarray) -> None:
+        name = f"{group.name.rstrip('/')}/{key}"
+        if array.dtype.kind in "UTO":
+            text = array.astype(object)
+            other = next((item for item in text.flat if not isinstance(item, str)), "")
+            if not isinstance(other, str):
+                raise DatasetError(
+                    f"'{name}': expected an array of numbers or of strings only, found {other!r} in it; "
+                    "convert it, and store '' for a missing string"
+                )
+            with _refused(name):
+                group.create_dataset(key, data=text, dtype=h5py.string_dtype())
+        elif array.dtype.kind in "biufc":
+            with _refused(name):
+                group.create_dataset(key, data=array, **(self.save_args if array.size and array.ndim else {}))
+        else:
+            raise DatasetError(
+                f"'{name}': expected an array of booleans, numbers or strings, found {array.dtype}; "
+                "convert it, dates for instance to strings"
+            )
+
+    def table(self, group: h5py.Group, table: pd.DataFrame) -> None:
+        if any(level is not None for level in table.index.names):
+            raise DatasetError(
+                f"'{group.name}': expected a table with unnamed row labels, which are not kept, "
+                f"found {list(table.index.names)}; call reset_index() first"
+            )
+        if not table.columns.is_unique:
+            raise DatasetError(
+                f"'{group.name}': expected different column names, found {list(table.columns)}; rename"
+            )
+        self.members(group, {column: table[column].to_numpy() for column in table.columns})
+
+    def blocks(self, group: h5py.Group, key: str, stream: BlockStream) -> None:
+        name = f"{group.name.rstrip('/')}/{key}"
+        shape = tuple(stream.shape)
         with _refused(name):
-            group.create_dataset(key, data=text, dtype=h5py.string_dtype())
-    elif array.dtype.kind in "biufc":
-        with _refused(name):
-            group.create_dataset(key, data=array, **(save_args if array.size and array.ndim else {}))
-    else:
-        raise DatasetError(
-            f"'{name}': expected an array of booleans, numbers or strings, found {array.dtype}; "
-            "convert it, dates for instance to strings"
+            dtype = np.dtype(stream.dtype)
+            layout: dict[str, Any] = {}
+            if all(shape):
+                row_bytes = dtype.itemsize * math.prod(shape[1:])
+                layout = {
+                    "chunks": (min(shape[0], max(1, CHUNK_BYTES // row_bytes)), *shape[1:]),
+                    **self.save_args,
+                }
+            dataset = group.create_dataset(key, shape, dtype, **layout)
+        for rows, block in consecutive(stream, name):
+            if block.size:
+                dataset[rows] = block
+                self.steady.check()
+
+    def stored(self, group: h5py.Group, key: str, array: StoredArray) -> None:
+        if array.dtype.kind == "U" or not array.ndim:
+            self.array(group, key, array.read())
+            return
+        dataset = group.create_dataset(
+            key, array.shape, array.dtype, **(self.save_args if math.prod(array.shape) else {})
         )
-
-
-def _write_table(group: h5py.Group, table: pd.DataFrame, save_args: Mapping[str, Any]) -> None:
-    if any(level is not None for level in table.index.names):
-        raise DatasetError(
-            f"'{group.name}': expected a table with unnamed row labels, which are not kept, "
-            f"found {list(table.index.names)}; call reset_index() first"
-        )
-    if not table.columns.is_unique:
-        raise DatasetError(
-            f"'{group.name}': expected different column names, found {list(table.columns)}; rename"
-        )
-    _write_members(group, {column: table[column].to_numpy() for column in table.columns}, save_args)
-
-
-def _write_blocks(group: h5py.Group, key: str, stream: BlockStream, save_args: Mapping[str, Any]) -> None:
-    name = f"{group.name.rstrip('/')}/{key}"
-    shape = tuple(stream.shape)
-    with _refused(name):
-        dtype = np.dtype(stream.dtype)
-        layout: dict[str, Any] = {}
-        if all(shape):
-            row_bytes = dtype.itemsize * math.prod(shape[1:])
-            layout = {"chunks": (min(shape[0], max(1, CHUNK_BYTES // row_bytes)), *shape[1:]), **save_args}
-        dataset = group.create_dataset(key, shape, dtype, **layout)
-    for rows, block in consecutive(stream, name):
-        if block.size:
-            dataset[rows] = block
-
-
-def _write_stored(group: h5py.Group, key: str, array: StoredArray, save_args: Mapping[str, Any]) -> None:
-    if array.dtype.kind == "U" or not array.ndim:
-        _write_array(group, key, array.read(), save_args)
-        return
-    dataset = group.create_dataset(
-        key, array.shape, array.dtype, **(save_args if math.prod(array.shape) else {})
-    )
-    start = 0
-    for block in array.blocks():
-        if block.size:
-            dataset[start : start + len(block)] = block
-        start += len(block)
+        start = 0
+        for block in array.blocks():
+            if block.size:
+                dataset[start : start + len(block)] = block
+                self.steady.check()
+            start += len(block)
 
 
 @contextlib.contextmanager

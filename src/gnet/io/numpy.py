@@ -73,7 +73,8 @@ class NumpyDataset(LocalDataset):
         """
         if not is_block_stream(data):
             array = _checked(data, str(self._filepath))
-            with atomic_path(self._get_save_path()) as part, part.open("wb") as file:
+            # "w+b", for which NumPy writes through Python: given "wb" it writes itself, and hides why it failed
+            with atomic_path(self._get_save_path()) as part, part.open("w+b") as file:
                 np.save(file, array, allow_pickle=False)
             return
         with atomic_path(self._get_save_path()) as part, part.open("wb") as file:

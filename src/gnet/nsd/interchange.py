@@ -20,6 +20,7 @@ from gnet.errors import ParameterError, ReleaseError
 from gnet.nsd.layout import subject_number
 from gnet.nsd.volumes import spell_shape
 from gnet.progress import track
+from gnet.steady_file import SteadyFile
 
 DATASET = "stimuli"
 
@@ -73,7 +74,7 @@ def write_interchange(path: Path, images: Blocks) -> None:
         raise ParameterError(
             f"images: expected square colour images (image, 3, pixels, pixels), got {spell_shape(shape)}."
         )
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
+    with atomic_path(path) as part, SteadyFile(part) as steady, h5py.File(steady, "w") as file:
         dataset = file.create_dataset(DATASET, shape, np.uint8)
         start = 0
         for block in images:
@@ -84,6 +85,7 @@ def write_interchange(path: Path, images: Blocks) -> None:
                     f"{spell_shape(block.shape)} from image {start:,}."
                 )
             dataset[start:stop] = block
+            steady.check()
             start = stop
         if start != len(dataset):
             raise ParameterError(f"images: expected {len(dataset):,}, as their shape says, got {start:,}.")

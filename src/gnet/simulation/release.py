@@ -30,6 +30,7 @@ from gnet.progress import track
 from gnet.simulation import brain
 from gnet.simulation.anatomy import AREA_OF_LABEL, FAMILIES, Anatomy, shape_head
 from gnet.simulation.images import dead_leaves
+from gnet.steady_file import SteadyFile
 
 MATLAB_HEADER = "MATLAB 5.0 MAT-file, simulated"  # scipy's would say when it was written
 RUNS = 12  # of a session
@@ -283,7 +284,7 @@ def plant(
 def write_stimuli(layout: Layout, images: UInt8[np.ndarray, "image y x 3"]) -> None:
     """All images as `imgBrick`; row i is the image with 73k-ID i + 1."""
     layout.stimuli.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(layout.stimuli, "w") as file:
+    with SteadyFile(layout.stimuli) as steady, h5py.File(steady, "w") as file:
         file.create_dataset("imgBrick", data=images)
 
 
@@ -457,5 +458,5 @@ def in_volume(
 def write_hdf5_session(path: Path, betas: Int16[np.ndarray, "trial x y z"]) -> None:
     """One session as dataset `betas` (trial, z, y, x), all trials of a voxel in a chunk of their own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
+    with SteadyFile(path) as steady, h5py.File(steady, "w") as file:
         file.create_dataset(DATASET, data=betas.transpose(0, 3, 2, 1), chunks=(len(betas), 1, 1, 1))

@@ -1,0 +1,92 @@
+"""A file for h5py to write to that neither a full disk nor Ctrl-C can crash.
+
+HDF5 does not survive a write that fails. On a full disk it takes the process with it when it closes the file
+(h5py 3.16, HDF5 2.0), or, where only its cache had not been written yet, says nothing at all. So h5py is
+given a file that never fails while it is open, and that tells what happened afterwards.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class SteadyFile(io.FileIO):
+    """A new file. What goes wrong is kept, what comes after is thrown away, and `check` and closing raise it.
+
+    Inside HDF5 and h5py a signal such as Ctrl-C waits for the next `check`; elsewhere it acts at once.
+
+    >>> import h5py
+    >>> path = getfixture("tmp_path") / "r.h5"
+    >>> with SteadyFile(path) as steady, h5py.File(steady, "w") as file:
+    ...     for area in ("V1", "V2"):
+    ...         file[area] = [0.5, 0.7]
+    ...         steady.check()
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        super().__init__(path, "w+")
+        self._failure: BaseException | None = None
+        self._signal: int | None = None
+        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():  # no other can change what a signal does
+            self._handlers = {n: signal.getsignal(n) for n in SIGNALS if callable(signal.getsignal(n))}
+            for number in self._handlers:
+                signal.signal(number, self._receive)
+
+    def check(self) -> None:
+        """Raise what went wrong, or act on a signal that waits.
+
+        Raises
+        ------
+        OSError
+            of the first write that failed.
+        """
+        if self._signal is not None:
+            number, self._signal = self._signal, None
+            self._handlers[number](number, None)
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Close the file, then `check`."""
+        if not self.closed:
+            super().close()
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self.check()
+
+    def write(self, data: Any) -> int:
+        """Write all of the data, of anything that holds bytes, or keep why not."""
+        rest = memoryview(data).cast("B")
+        try:
+            while len(rest) and self._failure is None:
+                rest = rest[super().write(rest) :]
+        except BaseException as error:
+            self._failure = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Cut or extend the file, or keep why not."""
+        try:
+            if self._failure is None:
+                super().truncate(size)
+        except BaseException as error:
+            self._failure = error
+        return size or 0
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        """Act on a signal, unless what it raises would pass through HDF5, or be lost in a weak reference."""
+        while frame is not None:
+            module = frame.f_globals.get("__name__", "")
+            if module == __name__ or module.partition(".")[0] in ("h5py", "weakref"):
+                self._signal = number
+                return
+            frame = frame.f_back
+        self._handlers[number](number, None)
