@@ -1,8 +1,7 @@
 """A file for h5py to write to that neither a full disk nor Ctrl-C can crash.
 
-HDF5 does not survive a write that fails. On a full disk it takes the process with it when it closes the file
-(h5py 3.16, HDF5 2.0), or, where only its cache had not been written yet, says nothing at all. So h5py is
-given a file that never fails while it is open, and that tells what happened afterwards.
+HDF5 does not survive a write that fails: on a full disk it takes the process with it when it closes the file
+(h5py 3.16, HDF5 2.0). So h5py is given a file that never fails while it is open, and tells afterwards.
 """
 
 from __future__ import annotations
