@@ -207,6 +207,39 @@ def test_files_of_another_kind(release):
         read(release, "nifti")
 
 
+def test_valid_session_of_other_numbers(release):
+    for value in (2, -1, np.nan):
+        volume = np.ones((4, 5, 6), dtype=np.float32)
+        volume[1, 1, 1] = value
+        release.write_nifti(release.layout.valid_session(SUBJECT, 1), volume)
+        with pytest.raises(
+            ReleaseError, match=r"valid_session01.nii.gz: expected 1 where the session has data"
+        ):
+            prepare_betas(release.layout, SUBJECT, 3, 6, np.arange(4), release.shapes[SUBJECT], "hdf5")
+
+
+def test_session_whose_last_trials_were_never_written(release):
+    betas = release.betas[SUBJECT][1].copy()
+    betas[4:] = 0
+    release.write_hdf5(SUBJECT, 2, betas)
+    with pytest.raises(
+        ReleaseError,
+        match=r"subj02, session 2: .*session02.hdf5: .* in 2 trials, the first of them trial 5: .* Fetch it",
+    ):
+        prepare_betas(release.layout, SUBJECT, 3, 6, np.arange(120), release.shapes[SUBJECT], "hdf5")
+
+
+def test_trial_of_another_session(release):
+    betas = release.betas[SUBJECT][2].copy()
+    betas[1] = release.betas[SUBJECT][0][5]
+    release.write_hdf5(SUBJECT, 3, betas)
+    with pytest.raises(
+        ReleaseError,
+        match=r"session03.hdf5: .* those of trial 6 of betas_session01.hdf5 again in trial 2: one",
+    ):
+        prepare_betas(release.layout, SUBJECT, 3, 6, np.arange(120), release.shapes[SUBJECT], "hdf5")
+
+
 def test_unknown_format(release):
     with pytest.raises(ParameterError, match="unknown file format 'mgh'"):
         prepare_betas(release.layout, SUBJECT, 3, 6, np.arange(4), release.shapes[SUBJECT], "mgh")

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int16
 
 from gnet.errors import ReleaseError
+from gnet.nsd.consistency import check_session, check_trials
 from gnet.nsd.layout import Layout, check_file_format
 from gnet.nsd.threads import in_order
 from gnet.nsd.volumes import UNREADABLE, coordinates, read_volume, spell_shape
@@ -118,25 +119,29 @@ def prepare_betas(
     Raises
     ------
     ReleaseError : a session's file is missing, damaged, or of the wrong shape or type, with the command that
-        fetches it
+        fetches it; its numbers are no measurement, or some of them those of another trial
     ParameterError : another file format
     """
     check_file_format(file_format)
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
     valid = np.empty((sessions, len(voxel_index)), dtype=bool)
+    paths = [layout.betas(subject, session, file_format) for session in range(1, sessions + 1)]
+    contents: list[list[bytes]] = [[] for _ in paths]
 
     def prepare_session(row: int) -> None:
-        path = layout.betas(subject, row + 1, file_format)
+        path = paths[row]
+        mask_path = layout.valid_session(subject, row + 1)
+        called_valid = _called_valid(mask_path, voxel_index, shape) if mask_path.is_file() else None
         try:
             responses = read_session(path, voxel_index, shape, trials, file_format)
+            contents[row] = check_session(path, responses, mask_path, called_valid)
         except ReleaseError as error:
             raise ReleaseError(
                 f"{subject}, session {row + 1}: {error} Fetch it: {layout.fetch_command(path)}"
             ) from error
         valid[row] = (responses != responses[:1]).any(axis=0)
-        mask_path = layout.valid_session(subject, row + 1)
-        if mask_path.is_file():
-            valid[row] &= read_volume(mask_path, shape).data.ravel()[voxel_index] > 0
+        if called_valid is not None:
+            valid[row] &= called_valid
         session = betas[row * trials : (row + 1) * trials]
         for start in range(0, len(voxel_index), ZSCORED_VOXELS):
             block = slice(start, start + ZSCORED_VOXELS)
@@ -146,6 +151,7 @@ def prepare_betas(
     done = in_order(prepare_session, range(sessions), SESSIONS_AT_A_TIME[file_format])
     for _ in track(done, f"{subject}: reading sessions", total=sessions):
         pass
+    check_trials(paths, contents)
     affected = ~valid.all(axis=0)
     if affected.any():
         log.warning(
@@ -157,6 +163,19 @@ def prepare_betas(
             valid.size,
         )
     return betas, valid
+
+
+def _called_valid(
+    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
+) -> Bool[np.ndarray, " voxel"]:
+    """What a valid_session volume says of some voxels."""
+    stored = read_volume(path, shape).data
+    if not np.isin(stored, (0, 1)).all():
+        raise ReleaseError(
+            f"{path}: expected 1 where the session has data and 0 elsewhere, found other numbers. "
+            "Fetch the file again."
+        )
+    return stored.ravel()[voxel_index] == 1
 
 
 def _check_content(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gnet.nsd.betas import prepare_betas
+from gnet.nsd.consistency import check_repetitions
 from gnet.nsd.design import image_table, planned_images, read_design, special_positions, trial_table
 from gnet.nsd.inventory import inventory, refuse_incomplete
 from gnet.nsd.layout import Layout
@@ -64,12 +65,16 @@ def prepare_responses(
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """For each subject, made when its turn to be stored comes: betas, their validity, and whose they are."""
     refuse_incomplete(inventory)
-    count = read_design(nsd).trials_per_session
+    design = read_design(nsd)
 
     def one_subject(subject: str, sessions: int) -> dict[str, Any]:
-        voxel_index = voxels.loc[voxels["subject"] == subject, "voxel_index"].to_numpy()
+        of_subject = voxels[voxels["subject"] == subject]
+        voxel_index, ncsnr = (of_subject[name].to_numpy() for name in ("voxel_index", "ncsnr"))
         shape = read_volume(nsd.brainmask(subject)).data.shape
-        betas, valid = prepare_betas(nsd, subject, sessions, count, voxel_index, shape, release.betas_format)
+        betas, valid = prepare_betas(
+            nsd, subject, sessions, design.trials_per_session, voxel_index, shape, release.betas_format
+        )
+        check_repetitions(nsd, subject, betas, design, ncsnr, release.betas_format)
         return {"betas": betas, "valid": valid, "voxel_index": voxel_index}
 
     return {subject: partial(one_subject, subject, sessions) for subject, sessions in release.used.items()}
