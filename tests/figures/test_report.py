@@ -1,15 +1,24 @@
 """The report: one page that needs nothing but itself and says what it is of."""
 
 import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from gnet.figures.report import SECTIONS, readable, report_page
 
-PICTURE = b"\x89PNG picture"
+
+def picture(inches):
+    file = io.BytesIO()
+    Figure(figsize=(inches, 1), dpi=40).savefig(file, format="png")
+    return file.getvalue()
+
+
+PICTURE = picture(3)
 EXCLUDED = pd.DataFrame(
     {"subject": ["subj01"], "reason": ["not fitted: <no data>"], "voxels": [3], "of": [40]}
 )
@@ -96,6 +105,13 @@ def test_every_link_inside_leads_somewhere():
     targets = {attributes.get("id") for _, attributes in parsed.tags}
     inside = [link["href"] for link in parsed.all("a") if link["href"].startswith("#")]
     assert {link[1:] for link in inside} <= targets
+
+
+def test_pictures_are_as_wide_as_they_were_drawn():
+    """So that the text of all of them is equally large, whatever their resolution."""
+    figures = {"fit_history_figure": picture(6.5), "volume_slices_figure": picture(12)}
+    widths = [attributes["style"] for attributes in Page(page(figures=figures)).all("img")]
+    assert widths == ["width: 6.50in", "width: 12.00in"]
 
 
 def test_light_and_dark():

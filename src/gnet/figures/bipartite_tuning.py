@@ -9,11 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gnet.figures.axes import QUIET, entitle, grid, label, legend, line_entry, subject_entries
+from gnet.figures.axes import QUIET, legend, line_entry, subject_entries
 from gnet.figures.colours import area_colours, subject_marker
-from gnet.figures.layerwise_tuning import GROUP
+from gnet.figures.tuning_shares import GROUP, share_panels
 
-SHARES = {"specific": "specific share (%)\nhalf alone", "unique": "unique share (%)\nlost without the half"}
 WIDTH = 0.36
 
 
@@ -28,59 +27,47 @@ def bipartite_tuning_figure(
     Parameters
     ----------
     average
-        `average_table` of `gnet.analysis.tuning` with `model`: subject (or "group"), area, partition, part,
-        specific, unique.
+        See `share_panels`.
     fair_share
         Percent of the features in each half.
     areas
         Their names, in the order in which they are drawn.
     """
-    average = average[average["partition"] == "bipartite"]
-    models = list(dict.fromkeys(average["model"]))
     subjects = sorted(set(average["subject"]) - {GROUP})
-    colours = area_colours(areas)
-    figure, axes = grid(2, max(len(models), 1), panel=(4.3, 2.3), share=(True, "row"))
-    offsets = {half: (order - 0.5) * (WIDTH + 0.04) for order, half in enumerate(fair_share)}
-    for column, model in zip(axes.T, models, strict=False):
-        entitle(column[0], model)
-        of_model = average[average["model"] == model].set_index(["subject", "part", "area"])
-        for panel, share in zip(column, SHARES, strict=True):
-            for (half, offset), style in zip(offsets.items(), ("--", ":"), strict=True):
-                panel.axhline(fair_share[half], linestyle=style, color=QUIET, linewidth=1.3, zorder=0)
-                position = np.arange(len(areas)) + offset
-
-                def heights(subject: str, half: str = half, of_model=of_model, share=share) -> np.ndarray:
-                    wanted = pd.MultiIndex.from_product([[subject], [half], areas])
-                    return of_model[share].reindex(wanted).to_numpy()
-
-                panel.bar(
-                    position,
-                    heights(GROUP),
-                    WIDTH,
-                    color=[colours[area] for area in areas],
-                    edgecolor=[colours[area] for area in areas],
-                    alpha=0.9 if half == "lower" else 0.35,
-                    linewidth=1,
+    colours = [area_colours(areas)[area] for area in areas]
+    styles = dict(zip(fair_share, ("--", ":"), strict=True))
+    figure, panels = share_panels(average, "bipartite", "half")
+    for panel, share, of_model in panels:
+        shares = of_model.set_index(["part", "subject", "area"])[share]
+        for order, half in enumerate(fair_share):
+            position = np.arange(len(areas)) + (order - 0.5) * (WIDTH + 0.04)
+            panel.axhline(fair_share[half], linestyle=styles[half], color=QUIET, linewidth=1.3, zorder=0)
+            panel.bar(
+                position,
+                _of_areas(shares, half, GROUP, areas),
+                WIDTH,
+                color=colours,
+                edgecolor=colours,
+                alpha=0.9 if half == "lower" else 0.35,
+                linewidth=1,
+            )
+            for number, subject in enumerate(subjects):
+                aside = (number - (len(subjects) - 1) / 2) * 0.7 * WIDTH / len(subjects)
+                panel.plot(
+                    position + aside,
+                    _of_areas(shares, half, subject, areas),
+                    subject_marker(subject),
+                    color="white",
+                    markeredgecolor="#333333",
+                    markersize=4,
+                    markeredgewidth=0.8,
                 )
-                for order, subject in enumerate(subjects):
-                    aside = (order - (len(subjects) - 1) / 2) * 0.7 * WIDTH / max(len(subjects), 1)
-                    panel.plot(
-                        position + aside,
-                        heights(subject),
-                        subject_marker(subject),
-                        color="white",
-                        markeredgecolor="#333333",
-                        markersize=4,
-                        markeredgewidth=0.8,
-                    )
-            panel.axhline(0, color="#888888", linewidth=0.8)
-        column[1].set_xticks(range(len(areas)), areas)
-    for row, name in zip(axes, SHARES.values(), strict=True):
-        label(row[0], y=name)
+        panel.set_xticks(range(len(areas)), areas)
     halves = [Patch(facecolor="#555555", label="lower half"), Patch(facecolor="#CCCCCC", label="upper half")]
-    fair = [
-        line_entry(f"share of features, {half}", style)
-        for half, style in zip(fair_share, ("--", ":"), strict=True)
-    ]
+    fair = [line_entry(f"share of features, {half}", style) for half, style in styles.items()]
     legend(figure, [*halves, *fair, *subject_entries(subjects)], columns=min(4 + len(subjects), 6))
     return figure
+
+
+def _of_areas(shares: pd.Series, half: str, subject: str, areas: Sequence[str]) -> np.ndarray:
+    return shares.reindex(pd.MultiIndex.from_product([[half], [subject], areas])).to_numpy()

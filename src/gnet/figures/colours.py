@@ -1,4 +1,4 @@
-"""One colour for each area and one marker for each subject, the same in every figure."""
+"""An area's colour, a subject's marker and a model's name are the same in every figure."""
 
 from collections.abc import Iterable
 
@@ -10,6 +10,9 @@ AREAS = dict(zip(("V1", "V2", "V3", "hV4"), PALETTE, strict=False))
 
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
 """Marker of NSD's subjects 1 to 8."""
+
+MODELS = {"gnet8j": "joint model", "gnet8r": "area-wise models"}
+"""By the names of their datasets."""
 
 INK = "#333333"
 """Axes and text."""
@@ -41,3 +44,12 @@ def subject_marker(subject: str) -> str:
     """
     number = int("".join(filter(str.isdigit, subject)) or 1)
     return MARKERS[(number - 1) % len(MARKERS)]
+
+
+def model_name(model: str) -> str:
+    """What a model is called in figures, by the name of its dataset.
+
+    >>> model_name("gnet8j")
+    'joint model'
+    """
+    return MODELS.get(model, model)

@@ -56,6 +56,7 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
         above.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
         below.axvline(0, color=QUIET, linewidth=0.9)
         below.set(xlim=(-widest, widest), box_aspect=1)
+        below.locator_params(axis="x", nbins=4)
         if len(of_area):
             _scatter(above, of_area, colours[area])
             _differences(below, of_area["difference"].to_numpy(float), edges, colours[area])

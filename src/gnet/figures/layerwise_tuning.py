@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import QUIET, entitle, grid, label, legend, line_entry
+from gnet.figures.axes import QUIET, label, legend, line_entry
 from gnet.figures.colours import area_colours
+from gnet.figures.tuning_shares import GROUP, share_panels
 
-GROUP = "group"
-"""In place of a subject: the mean over subjects."""
-SHARES = {
-    "specific": "specific share (%)\nlayer alone",
-    "unique": "unique share (%)\nlost without the layer",
-}
+APART = 0.07
+"""Distance between the points of neighbouring areas, in layers: lines that coincide can be told apart."""
 
 
 def layerwise_tuning_figure(
@@ -29,36 +27,32 @@ def layerwise_tuning_figure(
     Parameters
     ----------
     average
-        `average_table` of `gnet.analysis.tuning` with `model`: subject (or "group"), area, partition, part,
-        specific, unique.
+        See `share_panels`.
     fair_share
         Percent of the features in each layer.
     areas
         Their names, in the order of the legend.
     """
-    average = average[average["partition"] == "layerwise"]
-    models = list(dict.fromkeys(average["model"]))
     colours = area_colours(areas)
     layers = list(fair_share)
-    figure, axes = grid(2, max(len(models), 1), panel=(4.3, 2.3), share=(True, "row"))
-    for column, model in zip(axes.T, models, strict=False):
-        entitle(column[0], model)
-        for panel, share in zip(column, SHARES, strict=True):
-            panel.plot(range(len(layers)), list(fair_share.values()), "--", color=QUIET, linewidth=1.3)
-            panel.axhline(0, color="#CCCCCC", linewidth=0.8, zorder=0)
-            for area in areas:
-                of_area = average[(average["model"] == model) & (average["area"] == area)]
-                for subject, table in of_area.groupby("subject"):
-                    line = table.set_index("part").reindex(layers)[share].to_numpy()
-                    thick = {"linewidth": 2.2, "marker": "o", "markersize": 4.5, "zorder": 3}
-                    thin = {"linewidth": 0.7, "alpha": 0.55}
-                    panel.plot(
-                        range(len(layers)), line, color=colours[area], **(thick if subject == GROUP else thin)
-                    )
-        column[1].set_xticks(range(len(layers)), layers)
-        label(column[1], x="layer of the trunk, from low to high")
-    for row, name in zip(axes, SHARES.values(), strict=True):
-        label(row[0], y=name)
+    position = np.arange(len(layers))
+    figure, panels = share_panels(average, "layerwise", "layer")
+    for panel, share, of_model in panels:
+        panel.plot(position, list(fair_share.values()), "--", color=QUIET, linewidth=1.3)
+        for order, area in enumerate(areas):
+            aside = (order - (len(areas) - 1) / 2) * APART
+            for subject, table in of_model[of_model["area"] == area].groupby("subject"):
+                thick = {"linewidth": 1.8, "marker": "o", "markersize": 4.5, "zorder": 3}
+                thin = {"linewidth": 0.7, "alpha": 0.55}
+                panel.plot(
+                    position + aside,
+                    table.set_index("part").reindex(layers)[share].to_numpy(),
+                    color=colours[area],
+                    **(thick if subject == GROUP else thin),
+                )
+        if share == "unique":
+            panel.set_xticks(position, layers)
+            label(panel, x="layer of the trunk, from low to high")
     entries = [line_entry(area, colour=colours[area], width=2.2) for area in areas]
     legend(figure, [*entries, line_entry("share of features", "--")])
     return figure

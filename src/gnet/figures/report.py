@@ -6,9 +6,11 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from io import BytesIO
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
+from PIL import Image
 
 PAPER = (
     "St-Yves, G., Allen, E. J., Wu, Y., Kay, K. & Naselaris, T. Brain-optimized deep neural network "
@@ -57,7 +59,8 @@ SECTIONS = (
         "One trunk for all areas, or one for each: which predicts better, where, and do they say the same?",
         {
             "joint_versus_areas_figure": "Above: accuracy of both, a dot a voxel. Below: the "
-            "distribution of joint less area-wise accuracy; the dashed line is the mean.",
+            "distribution of joint less area-wise accuracy, the outermost bars with all that lies "
+            "beyond; the dashed line is the mean.",
             "output_correlation_figure": "Correlation between the predictions of the two kinds of "
             "models over the images that both predict, for each voxel; box: quartiles and median.",
         },
@@ -177,6 +180,7 @@ def report_page(
                 "name": name,
                 "caption": caption,
                 "source": "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii"),
+                "inches": f"{width_in_inches(figures[name]):.2f}",
             }
             for name, caption in section.figures.items()
             if name in figures
@@ -200,6 +204,12 @@ def report_page(
         sections=sections,
         citations=[PAPER] if simulated else [PAPER, NSD],
     )
+
+
+def width_in_inches(picture: bytes) -> float:
+    """How wide a PNG file was drawn. Shown at that width, the text of all figures is equally large."""
+    with Image.open(BytesIO(picture)) as image:
+        return image.width / image.info["dpi"][0]
 
 
 def readable(table: pd.DataFrame) -> dict[str, list]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
 from gnet.figures.axes import dot_size, entitle, grid, label, legend, note, subject_entries
-from gnet.figures.colours import INK, area_colours, subject_marker
+from gnet.figures.colours import INK, area_colours, model_name, subject_marker
 
 
 def size_eccentricity_figure(
@@ -46,8 +46,8 @@ def size_eccentricity_figure(
                 entitle(panel, area, colours[area])
             if order == len(axes) - 1:
                 label(panel, x="eccentricity (°)")
-        label(axes[order, 0], y=f"{model}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
-    axes[0, 0].set(xlim=(0, FIELD_OF_VIEW * 0.6), ylim=(0, 1.08 * largest))
+        label(axes[order, 0], y=f"{model_name(model)}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
+    axes[0, 0].set(xlim=(0, FIELD_OF_VIEW * 0.6), ylim=(0, 1.2 * largest))
     if subjects:
         legend(figure, subject_entries(subjects))
     return figure

@@ -305,12 +305,14 @@ def write_report(
 def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The columns of a table that are read first, under the headings of the printed summaries.
 
-    Of a comparison with the published numbers, the rows of which we have something.
+    Of a comparison with the published numbers, the rows of which we have something, without those in which no
+    number is.
     """
     if name.endswith("_against_published"):
         keys = ["set", "subj"] if "set" in table else ["subj", "ROI"]
         ours = table[table["source"] == "ours"].drop(columns="source").set_index(keys).dropna(how="all")
-        return table[table.set_index(keys).index.isin(ours.index)]
+        shown = table[table.set_index(keys).index.isin(ours.index)]
+        return shown.dropna(how="all", subset=shown.columns.difference([*keys, "source"]))
     summary = SUMMARIES[name.removeprefix("synthetic_")]
     return table[list(summary.headings)].rename(columns=summary.headings)
 
