@@ -228,8 +228,7 @@ def _resize(
             planes[...] = image.transpose(2, 0, 1)
             continue
         picture = Image.fromarray(image).resize((pixels, pixels), FILTERS[name])
-        for plane, band in zip(planes, picture.split(), strict=True):
-            plane[...] = band
+        planes[...] = np.asarray(picture).transpose(2, 0, 1)
 
 
 def mean_colour(
@@ -255,7 +254,7 @@ def read_pictures(
 
     Raises
     ------
-    ParameterError : no such folder, or no file in it that Pillow can read as a picture
+    ParameterError : no such folder, no file in it that Pillow can read as a picture, or a damaged one
     """
     if not folder.is_dir():
         raise ParameterError(f"pictures: expected a folder, found none at {folder}.")
@@ -268,6 +267,10 @@ def read_pictures(
                 square = picture.convert("RGB").crop((left, top, left + side, top + side))
         except (UnidentifiedImageError, IsADirectoryError):
             continue
+        except OSError as error:
+            raise ParameterError(
+                f"{path}: expected a whole picture, found one that cannot be read ({error}). Copy it again."
+            ) from error
         prepared.append(resize(np.asarray(square)[None], pixels, resampling))
         names.append(path.name)
     if not names:
