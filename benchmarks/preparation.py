@@ -21,6 +21,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
+from gnet.errors import ReleaseError
 from gnet.nsd.betas import prepare_betas, read_session
 from gnet.nsd.layout import Layout
 from gnet.nsd.stimuli import PreparedImages
@@ -207,7 +209,8 @@ def measure_responses(table: Table, layout: Layout, arguments: argparse.Namespac
                 pass
 
         def prepare(name: str = name) -> None:
-            prepare_betas(layout, SUBJECT, arguments.sessions, TRIALS, index, SHAPE, name)
+            with suppress(ReleaseError):  # the last thing that it finds out: the sessions are copies of one
+                prepare_betas(layout, SUBJECT, arguments.sessions, TRIALS, index, SHAPE, name)
 
         threads = sorted({1, 2, usable_cores()})
         contenders: list[Contender] = [
