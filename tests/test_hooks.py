@@ -6,14 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from kedro.io import MemoryDataset
-from kedro.io.core import DatasetError, Version
+from kedro.io.core import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
 from gnet.errors import DeviceError, ReleaseError
-from gnet.hooks import changes, explain, read_record, record_path
-from gnet.io.nsd import NSDDataset
-from gnet.io.numpy import NumpyDataset
+from gnet.hooks import explain
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -106,23 +103,3 @@ def test_the_command_line_shows_where_a_bug_is(tmp_path):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "KeyError: 'problem'" in done.stderr
-
-
-def test_only_unversioned_data_that_we_write_have_records(tmp_path):
-    path = tmp_path / "images.npy"
-    assert record_path(NumpyDataset(filepath=path)) == tmp_path / "images.npy.parameters.json"
-    assert record_path(NumpyDataset(filepath=path, version=Version(None, "now"))) is None
-    assert record_path(NSDDataset(filepath=tmp_path / "nsd")) == tmp_path / "nsd.parameters.json"
-    assert record_path(NSDDataset(filepath=tmp_path / "nsd", read_only=True)) is None
-    assert record_path(MemoryDataset()) is None
-    assert record_path(None) is None
-    assert read_record(None) == read_record(tmp_path / "none.json") == {}
-
-
-def test_changes_of_nested_parameters():
-    then = {"areas": {"V1": {"labels": ["V1v"]}}, "split": {"seed": 1}, "prefilter": {"path": "/a"}}
-    now = {"areas": {"V1": {"labels": ["V1v", "V1d"]}, "V2": {"labels": []}}, "split": {"seed": 1}}
-    assert changes(then, now) == {
-        "areas.V1.labels": ('["V1v"]', '["V1v", "V1d"]'),
-        "areas.V2.labels": ("not set", "[]"),
-    }

@@ -8,21 +8,36 @@ final name, which the file system does in one step. A disk that refuses, being f
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from gnet.errors import storage_error
+from gnet.errors import GNetError, StorageError
+
+PART = re.compile(r"\.([^/]+)\.(\d+)\.[0-9a-f]{32}\.part")
+"""Name of what is being written: .<name>.<process>.<random>.part"""
+REFUSALS = {
+    errno.ENOSPC: "expected room on the disk, found it full. Delete what is not needed",
+    errno.EDQUOT: "expected room on the disk, found your quota used up. Delete what is not needed",
+    errno.EFBIG: "expected room for all of it, found a limit on the size of files. Raise it (`ulimit -f`)",
+    errno.EROFS: "expected a disk that can be written to, found a read-only one. Mount it writable",
+    errno.EACCES: "expected permission to read and write there, found none. Ask its owner (`ls -ld`) for it",
+    errno.EIO: "expected a disk that works, found one that reports an error. Save what is on it",
+}
+"""What a disk can refuse, by the system's number of it."""
+REFUSALS[errno.EPERM] = REFUSALS[errno.EACCES]
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` when the block ends and vanishes when it raises.
 
-    The yielded name, `.<name>.<random>.part`, does not end in the suffix of `path`, so that no glob takes it
-    for the finished file; writers that look at the suffix must be told the format. A file that was there
+    The yielded name (`PART`) does not end in the suffix of `path`, so that no glob takes it for the finished
+    file; writers that look at the suffix must be told the format. A file that was there
     before stays as it was until it is replaced. Missing folders are made, and removed again on failure. A
     process that is killed outright leaves the `.part` behind, never a damaged `path`.
 
@@ -123,6 +138,28 @@ def new_folders(folder: str | os.PathLike) -> Iterator[None]:
         raise
 
 
+def storage_error(error: BaseException, path: str | os.PathLike | None = None) -> StorageError | None:
+    """What a disk refused, as a message of ours; None if `error` and what caused it are something else.
+
+    `path` is what was read or written, for errors that do not name a file themselves.
+
+    >>> str(storage_error(OSError(errno.ENOSPC, "No space left on device"), "data/betas.h5"))[:60]
+    'data/betas.h5: expected room on the disk, found it full. Del'
+    >>> storage_error(KeyError("betas")) is None
+    True
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, GNetError):
+        if isinstance(cause, OSError) and cause.errno in REFUSALS:
+            place = PART.sub(r"\1", str(cause.filename or path or "a file"))
+            return StorageError(
+                f"{place}: {REFUSALS[cause.errno]}, or use another disk (the environment variable GNET_DATA "
+                "names the data folder). Then give the same command again: what is finished is kept."
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 @contextlib.contextmanager
 def _refusals_told(path: Path) -> Iterator[None]:
     """Say what a disk refuses in our words."""
@@ -136,7 +173,8 @@ def _refusals_told(path: Path) -> Iterator[None]:
 
 
 def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    """A name that nobody else has, with the number of the process whose it is."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}.part")
 
 
 def _flush(path: Path) -> None:

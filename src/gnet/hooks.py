@@ -1,18 +1,19 @@
-"""What happens around a run: its areas, its prerequisites, the records of what it made, its summary."""
+"""What happens around a run: its areas, its prerequisites, other runs beside it, its end, good or bad."""
 
 from __future__ import annotations
 
-import json
+import atexit
 import logging
 import os
-import shlex
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
+import click
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import PACKAGE_NAME, pipelines
@@ -22,9 +23,10 @@ from kedro.pipeline import Node, Pipeline
 from kedro.validation.exceptions import ParameterValidationError
 
 from gnet import pipeline_registry
-from gnet.atomic import atomic_path
-from gnet.errors import GNetError, OutdatedError
-from gnet.io.nsd import InventoryDataset
+from gnet.atomic import storage_error
+from gnet.configuration import data_root, is_parameter, written_parameters
+from gnet.errors import GNetError
+from gnet.runs import announce
 from gnet.summaries import SUMMARIES, print_place, print_summary
 
 log = logging.getLogger(__name__)
@@ -53,18 +55,32 @@ def explain(
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (GNetError, ParameterValidationError)):
         cause = cause.__cause__ or cause.__context__
+    cause = cause or storage_error(error)
     if cause is None or os.environ.get("GNET_TRACEBACK"):
         otherwise(kind, error, traceback)
     else:
         print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
 
 
-def written_parameters(context: KedroContext) -> dict[str, Any]:
-    """The parameters as they are configured, read from the files once: Kedro would read them each time."""
-    loader = context.config_loader
-    if "parameters" not in loader.data:
-        loader["parameters"] = loader["parameters"]
-    return loader["parameters"]
+class Interruptions:
+    """Ctrl-C, and the signal by which clusters end their jobs, end `kedro run` in good order."""
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self) -> None:
+        """From now on they are answered by `interrupted`, unless they are ignored, as under nohup."""
+        if click.get_current_context(silent=True) is None:  # no command, but a notebook or a program
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+                signal.signal(number, interrupted)
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """End the program, with the exit code that shells expect. A second signal ends it at once."""
+    signal.signal(number, signal.SIG_DFL)
+    message = "\nInterrupted. What is finished is kept: the same command, given again, goes on from there."
+    atexit.register(print, message, file=sys.stderr)
+    raise SystemExit(128 + number)
 
 
 class Areas:
@@ -115,17 +131,39 @@ class Prerequisites:
         log.info("Made %s. Now %s.", ", ".join(missing), ", ".join(names))
 
 
-def is_parameter(name: str) -> bool:
-    """Whether a node's input of this name comes from the configuration."""
-    return name == "parameters" or name.startswith("params:")
-
-
 def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     """Raise DeviceError at once for a device that this machine lacks, not when the first fit begins."""
     if "params:fitting" in pipeline.inputs():
         from gnet.models.device import resolve_device  # imports torch
 
         resolve_device(catalog.load("params:fitting").device)
+
+
+class OtherRuns:
+    """No run touches what another one makes at the same time (`gnet.runs`)."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the data lie."""
+        self.folder = data_root(context)
+
+    @hook_impl(trylast=True)  # after the prerequisites, whose sessions announce themselves
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Announce this run, unless another one is in its way."""
+        stored = {name for name in pipeline.datasets() if getattr(catalog.get(name), "_filepath", None)}
+        makes = stored & pipeline.all_outputs()
+        self.announced = announce(self.folder, stored - makes, makes)
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """The run is over."""
+        if self.announced is not None:
+            self.announced.withdraw()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """The run is over, too."""
+        self.after_pipeline_run()
 
 
 class UnfinishedFits:
@@ -159,155 +197,6 @@ def state_path(node: Node, catalog: CatalogProtocol) -> Path | None:
     [model] = node.outputs
     path = getattr(catalog.get(model), "_filepath", None)
     return None if path is None else Path(path).parent / "unfinished" / f"{model}.pt"
-
-
-class Records:
-    """Stored data say what they were made with; a run with other parameters does not take them unseen.
-
-    Beside every unversioned dataset that a node saves lies `<file>.parameters.json`, with the parameters of
-    that node and of everything stored that it was made from. Data without a record, as a downloaded release,
-    are taken as they are. Versioned data are not concerned: a model carries its own configuration.
-    """
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Remember today's parameters, as they are written."""
-        self.context = context
-        self.parameters = json.loads(json.dumps(written_parameters(context), default=str))
-
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
-    ) -> None:
-        """Refuse what this run would load, and not make, if it was made with other parameters."""
-        names = {name for name in pipeline.inputs() if not is_parameter(name)}
-        if run_params["only_missing_outputs"]:
-            made = [node for node in pipeline.nodes if not all(map(catalog.exists, node.outputs))]
-            names |= pipeline.all_outputs() - {name for node in made for name in node.outputs}
-        outdated = self._outdated(names, catalog)
-        if outdated:
-            concerned: dict[str, list[str]] = {}
-            for name, changed in outdated.items():
-                for parameter, (then, now) in changed.items():
-                    concerned.setdefault(f"{parameter} was {then}, is {now}", []).append(name)
-            raise OutdatedError(
-                "\n".join(
-                    [
-                        "data were made with other parameters than today's, and are not used unseen:",
-                        *(f"- {', '.join(names)}: {change}" for change, names in concerned.items()),
-                        f"Make them again: {self._command(set(outdated), run_params, catalog)}",
-                        "Or set the parameters back. Or keep both: another folder in GNET_DATA.",
-                    ]
-                )
-            )
-
-    @hook_impl
-    def before_node_run(self, catalog: CatalogProtocol) -> None:
-        """Remember where the node's data lie."""
-        self.catalog = catalog
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Write the record of what was just saved."""
-        path = record_path(self.catalog.get(dataset_name))
-        if path is None:
-            return
-        parameters: dict[str, Any] = {}
-        for name in sorted(node.inputs, key=is_parameter):  # its own parameters last: they are today's
-            if name.startswith("params:"):
-                parameters[name.removeprefix("params:")] = looked_up(self.parameters, name[len("params:") :])
-            elif not isinstance(self.catalog.get(name), InventoryDataset):  # nothing of it goes into the data
-                parameters |= read_record(record_path(self.catalog.get(name)))
-        with atomic_path(path) as part:
-            part.write_text(json.dumps({"made_by": node.name, "parameters": parameters}, indent=1) + "\n")
-
-    def _outdated(self, names: set[str], catalog: CatalogProtocol) -> dict[str, dict[str, tuple[str, str]]]:
-        """Those of the datasets that exist and were made with other parameters: which, then and now."""
-        found = {}
-        for name in sorted(names):
-            record = read_record(record_path(catalog.get(name)))
-            if record and catalog.exists(name):
-                today = {parameter: looked_up(self.parameters, parameter) for parameter in record}
-                found[name] = changes(record, today)
-        return {name: changed for name, changed in found.items() if changed}
-
-    def _command(self, outdated: set[str], run_params: dict[str, Any], catalog: CatalogProtocol) -> str:
-        """What makes the outdated data again, and nothing else but what they are made from."""
-        registered = {name: pipeline for name, pipeline in pipelines.items() if name != "__default__"}
-        behind = sum(registered.values()).to_outputs(*outdated).all_outputs()
-        behind = set(self._outdated(behind, catalog))
-        making = [name for name, pipeline in registered.items() if pipeline.all_outputs() & behind]
-        words = ["kedro", "run"]
-        if run_params["env"]:
-            words += ["--env", run_params["env"]]
-        if Path(self.context.config_loader.conf_source) != Path(self.context.project_path) / "conf":
-            words += ["--conf-source", str(self.context.config_loader.conf_source)]
-        words += ["--pipelines", ",".join(making), "--to-outputs", ",".join(sorted(outdated))]
-        if run_params["runtime_params"]:
-            given = flat(run_params["runtime_params"])
-            words += ["--params", ",".join(f"{name}={value}" for name, value in given)]
-        return shlex.join(words)
-
-
-def record_path(dataset: Any) -> Path | None:
-    """Where the record of a dataset lies; None if it is versioned, only read, or in memory."""
-    path = getattr(dataset, "_filepath", None)
-    if path is None or getattr(dataset, "_version", None) or getattr(dataset, "_read_only", False):
-        return None
-    return Path(f"{path}.parameters.json")
-
-
-def read_record(path: Path | None) -> dict[str, Any]:
-    """The parameters in a record, by name; nothing if there is none."""
-    if path is None or not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text())["parameters"]
-    except (ValueError, KeyError):
-        log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
-        return {}
-
-
-def looked_up(parameters: Mapping[str, Any], name: str) -> Any:
-    """A parameter by its dotted name; an empty mapping where there is none.
-
-    >>> looked_up({"images": {"pixels": 75}}, "images.pixels")
-    75
-    """
-    value: Any = parameters
-    for word in name.split("."):
-        if not isinstance(value, Mapping) or word not in value:
-            return {}
-        value = value[word]
-    return value
-
-
-def flat(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters that are no mappings, with their dotted names.
-
-    >>> dict(flat({"images": {"pixels": 75}, "seed": 1}))
-    {'images.pixels': 75, 'seed': 1}
-    """
-    for name, value in parameters.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
-
-
-def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Parameters that differ, with both values as JSON. Where a file lies does not count, its checksum does.
-
-    >>> changes({"images": {"pixels": 75}}, {"images": {"pixels": 227}})
-    {'images.pixels': ('75', '227')}
-    """
-    before, after = ({name: json.dumps(value) for name, value in flat(side)} for side in (then, now))
-    both = {name: (before.get(name, "not set"), after.get(name, "not set")) for name in {**before, **after}}
-    return {
-        name: (old, new)
-        for name, (old, new) in both.items()
-        if old != new and name.rpartition(".")[2] not in ("path", "url")
-    }
 
 
 class Summaries:

@@ -6,7 +6,16 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
-from gnet.hooks import Areas, Errors, Prerequisites, Records, Summaries, UnfinishedFits
+from gnet.hooks import (
+    Areas,
+    Errors,
+    Interruptions,
+    OtherRuns,
+    Prerequisites,
+    Summaries,
+    UnfinishedFits,
+)
+from gnet.records import Records
 
 
 def environment(name: str, default: str = "") -> str:
@@ -24,7 +33,16 @@ class Catalog(DataCatalog, CatalogCommandsMixin):
     default_runtime_patterns = {"{default}": {"type": "kedro.io.MemoryDataset", "copy_mode": "assign"}}  # noqa: RUF012 - overrides Kedro's
 
 
-HOOKS = (Errors(), Areas(), Prerequisites(), Records(), UnfinishedFits(), Summaries())
+HOOKS = (
+    Errors(),
+    Interruptions(),
+    Areas(),
+    Prerequisites(),
+    Records(),
+    OtherRuns(),
+    UnfinishedFits(),
+    Summaries(),
+)
 DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -73,7 +73,7 @@ class NumpyDataset(LocalDataset):
         """
         if not is_block_stream(data):
             array = _checked(data, str(self._filepath))
-            # "w+b", for which NumPy writes through Python: given "wb" it writes itself, and hides why it failed
+            # "w+b" because into a file that is only written NumPy writes by itself, and hides why it failed
             with atomic_path(self._get_save_path()) as part, part.open("w+b") as file:
                 np.save(file, array, allow_pickle=False)
             return
