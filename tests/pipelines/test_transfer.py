@@ -31,6 +31,14 @@ def test_the_trunk_stays_what_it_was(encoded, protocol):
         )
 
 
+def test_areas_that_are_not_fitted_yet_are_fitted_first(prepared):
+    run = prepared.run("transfer", only=["V1.transfer"], fitting={"epochs": 1})
+    assert "transfer needs V1.gnet8r, not there yet: making it first." in run.log
+    assert run.nodes == [
+        "choose_voxels_gnet8r", "fit_gnet8r", "choose_voxels_transfer", "fit_transfer",
+    ]  # fmt: skip
+
+
 def test_the_index_over_seeds(encoded):
     only = ["hierarchy_index_seeds"]
     encoded.run("transfer", only=only)  # the models are there, of seed 1

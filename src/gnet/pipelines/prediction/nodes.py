@@ -26,8 +26,8 @@ def predict_images(
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """For each subject: responses to every image, and whose they are.
 
-    `prediction.images` says which images: those planned for the subject, or all of the release. With several
-    models (one per area) their voxels stand side by side.
+    `prediction.images` says which images: those planned for the subject, or for any subject in use. Voxels of
+    several models (one per area) stand side by side.
     """
     ids = np.asarray(image_ids)
 
