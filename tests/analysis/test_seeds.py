@@ -46,10 +46,11 @@ def test_other_settings_do_not_count():
         [
             result(1, 0.1, "t1"),
             result(2, 0.9, "t2", settings="sha256:b", protocol="revised"),
-            result(4, 0.9, "t3").drop(columns="settings"),
+            result(4, 0.9, "t3").drop(columns=["seed", "settings"]),
         ]
     )
     table = index_over_seeds(result(1, 0.1), versions)
+    assert table["which"].tolist() == ["1", "1"]
     assert (table["seeds"] == 1).all()
     assert table["index"].tolist() == [0.2, 0.1]
 

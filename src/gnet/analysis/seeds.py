@@ -59,7 +59,8 @@ def index_over_seeds(newest: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFra
     subject; index, the mean over seeds; seed_sd, the standard deviation over them, NaN for a single one;
     seeds, how many there are; which; protocol; settings. A seed without an index does not count.
     """
-    same = versions[versions["settings"] == newest["settings"].iloc[0]].astype({"seed": str})
+    same = versions[versions["settings"] == newest["settings"].iloc[0]]
+    same = same.assign(seed=same["seed"].convert_dtypes().astype(str))  # whole numbers again, if they are
     latest = same.sort_values("version", kind="stable").drop_duplicates(["subject", "seed"], keep="last")
     latest = latest.dropna(subset="index")
     rows = []
