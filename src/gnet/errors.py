@@ -26,7 +26,7 @@ class OutdatedError(GNetError, ValueError):
 
 
 class StorageError(GNetError, OSError):
-    """A disk, a folder or a file refuses: full, read-only, not permitted, damaged."""
+    """A disk refuses (full, read-only, not permitted), or a stored file is missing or damaged."""
 
 
 class BusyError(GNetError, RuntimeError):

@@ -12,6 +12,7 @@ import pytest
 from kedro.io.core import DatasetError, Version
 
 import gnet.io.hdf5 as hdf5
+from gnet.errors import StorageError
 from gnet.io.hdf5 import HDF5Dataset, Stored, StoredArray
 
 
@@ -404,10 +405,10 @@ def test_file_damaged_after_loading(stored, tmp_path):
     path = tmp_path / "data.h5"
     path.write_bytes(path.read_bytes()[:5_000])
     for read in (lambda: x[0], lambda: x.read(), lambda: loaded["x"], lambda: list(loaded)):
-        with pytest.raises(DatasetError, match=r"data.h5: expected a complete HDF5 file"):
+        with pytest.raises(StorageError, match=r"data.h5: expected a complete HDF5 file"):
             read()
     path.unlink()
-    with pytest.raises(DatasetError, match=r"data.h5: expected an HDF5 file, found none"):
+    with pytest.raises(StorageError, match=r"data.h5: expected an HDF5 file, found none"):
         x[0]
 
 
@@ -421,7 +422,7 @@ def test_damaged_chunk_is_named(tmp_path, blocks):
     content = bytearray(path.read_bytes())
     content[offset : offset + 50] = b"\xff" * 50
     path.write_bytes(content)
-    with pytest.raises(DatasetError, match=r"data.h5: expected a complete HDF5 file"):
+    with pytest.raises(StorageError, match=r"data.h5: expected a complete HDF5 file"):
         dataset.load()["x"].read()
 
 

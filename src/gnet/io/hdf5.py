@@ -16,8 +16,9 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from gnet.atomic import atomic_path
+from gnet.errors import StorageError
 from gnet.io.blocks import BlockStream, consecutive, is_block_stream
-from gnet.io.local import LocalDataset, table_preview
+from gnet.io.local import LocalDataset, table_preview, unreadable
 from gnet.steady_file import SteadyFile
 
 BLOCK_BYTES = 64 * 2**20
@@ -70,7 +71,7 @@ class HDF5Dataset(LocalDataset):
         Raises
         ------
         DatasetError
-            if there is no such file, or it is not a complete HDF5 file.
+            caused by a StorageError, if there is no such file or it cannot be read.
         """
         path = self._readable()
         with _opened(path):
@@ -194,7 +195,7 @@ class StoredArray:
         ------
         IndexError
             if a row is out of range.
-        DatasetError
+        StorageError
             if the file is gone or damaged.
         """
         if isinstance(index, (list, np.ndarray)):
@@ -390,17 +391,14 @@ def _refused(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading; DatasetError if it is not there or not whole."""
+    """The file, open for reading; StorageError if it is not there or cannot be read."""
     if not path.is_file():
-        raise DatasetError(f"{path}: expected an HDF5 file, found none; run the pipeline that makes it")
+        raise StorageError(f"{path}: expected an HDF5 file, found none; run the pipeline that makes it")
     try:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError) as error:
-        raise DatasetError(
-            f"{path}: expected a complete HDF5 file, found one that cannot be read ({error}); "
-            "if it was cut short or damaged, delete it and run the pipeline that makes it"
-        ) from error
+        raise unreadable(path, "a complete HDF5 file", error) from error
 
 
 def _keys(group: h5py.Group) -> Iterator[str]:

@@ -12,6 +12,9 @@ import pandas as pd
 from kedro.io.core import AbstractVersionedDataset, DatasetError, Version, get_protocol_and_path
 from kedro_datasets._typing import TablePreview
 
+from gnet.atomic import storage_error
+from gnet.errors import StorageError
+
 
 class LocalDataset(AbstractVersionedDataset):
     """A file on this machine. Subclasses say how it is loaded and saved, and which arguments that takes.
@@ -94,11 +97,19 @@ class LocalDataset(AbstractVersionedDataset):
         return Path(self._get_load_path()).is_file()
 
     def _readable(self) -> Path:
-        """Path to load from; DatasetError if nothing is there."""
+        """Path to load from; StorageError if nothing is there."""
         path = Path(self._get_load_path())
         if not path.exists():
-            raise DatasetError(f"{path}: expected a file, found none; run the pipeline that makes it")
+            raise StorageError(f"{path}: expected a file, found none; run the pipeline that makes it")
         return path
+
+
+def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
+    """What to say of a stored file that cannot be read: what the disk says, or that it is damaged."""
+    return storage_error(error, path) or StorageError(
+        f"{path}: expected {expected}, found a file that cannot be read ({error}). If it was cut short or "
+        "damaged, delete it and run the pipeline that makes it."
+    )
 
 
 def table_preview(table: pd.DataFrame) -> TablePreview:

@@ -11,7 +11,7 @@ from kedro_datasets._typing import TablePreview
 
 from gnet.atomic import atomic_path
 from gnet.io.blocks import consecutive, is_block_stream
-from gnet.io.local import LocalDataset, table_preview
+from gnet.io.local import LocalDataset, table_preview, unreadable
 
 
 class NumpyDataset(LocalDataset):
@@ -52,16 +52,13 @@ class NumpyDataset(LocalDataset):
         Raises
         ------
         DatasetError
-            if there is no such file, or it is not a complete `.npy` file.
+            caused by a StorageError, if there is no such file or it cannot be read.
         """
         path = self._readable()
         try:
             return np.load(path, mmap_mode=self._mmap_mode, allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
-            raise DatasetError(
-                f"{path}: expected a complete .npy file of numbers, found one that cannot be read ({error}); "
-                "if it was cut short or damaged, delete it and run the pipeline that makes it"
-            ) from error
+            raise unreadable(path, "a complete .npy file of numbers", error) from error
 
     def save(self, data: object) -> None:
         """Write under a temporary name, then rename: after an error, nothing is left.

@@ -9,7 +9,7 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from gnet.atomic import atomic_path
-from gnet.io.local import LocalDataset, table_preview
+from gnet.io.local import LocalDataset, table_preview, unreadable
 
 
 class TableDataset(LocalDataset):
@@ -58,7 +58,7 @@ class TableDataset(LocalDataset):
         Raises
         ------
         DatasetError
-            if there is no such file, or pandas cannot read it.
+            caused by a StorageError, if there is no such file or it cannot be read.
         """
         path = self._readable()
         try:
@@ -66,10 +66,7 @@ class TableDataset(LocalDataset):
                 return pd.read_csv(path, **{**self.CSV_LOAD_ARGS, **self._load_args})
             return pd.read_parquet(path, **self._load_args)
         except (ValueError, OSError) as error:
-            raise DatasetError(
-                f"{path}: expected a complete {path.suffix} table, found one that cannot be read ({error}); "
-                "if it was cut short or damaged, delete it and run the pipeline that makes it"
-            ) from error
+            raise unreadable(path, f"a complete {path.suffix} table", error) from error
 
     def save(self, data: object) -> None:
         """Write under a temporary name, then rename: after an error, nothing is left.
