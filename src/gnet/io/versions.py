@@ -7,8 +7,9 @@ from typing import NoReturn
 
 import pandas as pd
 from kedro.io.core import DatasetError
+from kedro_datasets._typing import TablePreview
 
-from gnet.io.local import LocalDataset
+from gnet.io.local import LocalDataset, table_preview
 from gnet.io.tables import TableDataset
 
 
@@ -64,6 +65,10 @@ class VersionsDataset(LocalDataset):
             f"{self._filepath}: expected to be read only, found something to save; "
             "save to the versioned dataset of the table itself"
         )
+
+    def preview(self, nrows: int = 20) -> TablePreview:
+        """First rows, for Kedro-Viz."""
+        return table_preview(self.load().head(nrows))
 
     def _exists(self) -> bool:
         return True
