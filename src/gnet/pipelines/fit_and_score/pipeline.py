@@ -66,25 +66,31 @@ def given(function: Any, **arguments: Any) -> Any:
 
 def sketched(function: Any, *, inputs: list[str], model: str, areas: tuple[str, ...], trunk: str) -> Node:
     """The node that fits a model, with a sketch of its network, which Kedro-Viz shows beside it."""
-
-    def sketch() -> MermaidPreview:
-        from gnet.figures.network_sketch import network_sketch  # imports torch
-
-        return MermaidPreview(
-            content=network_sketch(areas, trunk),
-            # Kedro-Viz breaks labels after it has measured them, so that they leave their boxes: no breaks
-            meta={
-                "flowchart": {"wrappingWidth": 600},
-                "textStyle": {"whiteSpace": "nowrap", "padding": "0"},
-            },
-        )
-
     with warnings.catch_warnings():
         # Kedro says that previews of nodes may change in later versions; ours is pinned to 1.7
         warnings.simplefilter("ignore", KedroExperimentalWarning)
         return Node(
-            function, inputs=inputs, outputs=model, name=f"fit_{model}", tags="fit", preview_fn=sketch
+            function,
+            inputs=inputs,
+            outputs=model,
+            name=f"fit_{model}",
+            tags="fit",
+            preview_fn=partial(sketch, areas, trunk),
         )
+
+
+def sketch(areas: tuple[str, ...], trunk: str) -> MermaidPreview:
+    """The sketch; a function of the module, for Kedro's ParallelRunner to send the node to its workers."""
+    from gnet.figures.network_sketch import network_sketch  # imports torch
+
+    return MermaidPreview(
+        content=network_sketch(areas, trunk),
+        # Kedro-Viz breaks labels after it has measured them, so that they leave their boxes: no breaks
+        meta={
+            "flowchart": {"wrappingWidth": 600},
+            "textStyle": {"whiteSpace": "nowrap", "padding": "0"},
+        },
+    )
 
 
 def choosing(model: str, areas: tuple[str, ...]) -> Node:
