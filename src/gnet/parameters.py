@@ -109,6 +109,7 @@ class Choices(Strict):
 
     update: Literal["alternating", "simultaneous"]
     batches: Literal["fixed_slices", "reshuffled"]
+    responses: Literal["trials", "image_means"]
     holdout: Literal["last_trials", "images"]
     input_mean_joint: InputMean
     input_mean_area: InputMean
@@ -136,8 +137,10 @@ class Fitting(Strict):
     readout_rate: Positive
     sparsity: Annotated[float, Field(ge=0)]
     cache_gigabytes: Annotated[float, Field(ge=0)]
+    precision: Literal["float32", "tf32", "bfloat16"]
     update: Literal["alternating", "simultaneous"] | None = None
     batches: Literal["fixed_slices", "reshuffled"] | None = None
+    responses: Literal["trials", "image_means"] | None = None
     holdout: Literal["last_trials", "images"] | None = None
     input_mean_joint: InputMean | None = None
     input_mean_area: InputMean | None = None

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gnet.errors import ParameterError
-from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict
+from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict, read_ahead
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import gabor_weights
 
@@ -220,3 +220,42 @@ def test_cuda_predicts_as_the_cpu_does(monkeypatch, images, readout, cache_bytes
         network, "subj01", PrefilteredImages(network, images, ROWS, cache_bytes=cache_bytes), ROWS
     )
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_reading_ahead_keeps_the_order_and_reads_one_item_more_than_is_used():
+    read = []
+
+    def reading(item):
+        read.append(item)
+        return item * 10
+
+    found = []
+    for item, value in read_ahead(reading, range(5)):
+        found.append((item, value))
+        assert len(read) <= item + 2
+    assert found == [(item, item * 10) for item in range(5)]
+    assert read == list(range(5))
+    assert list(read_ahead(reading, [])) == []
+
+
+def test_an_error_while_reading_ahead_arrives_where_the_item_is_used():
+    ahead = read_ahead(lambda item: 1 / item, [1, 0])
+    assert next(ahead) == (1, 1.0)
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_images_on_the_device_are_not_read_again(images):
+    """Where prefiltered maps do not fit into the budget and the images do."""
+    network = make_network().cuda()
+    counted = Counted.of(images)
+    pixels = len(np.unique(ROWS)) * images[0].nbytes
+    assert PrefilteredImages(network, counted, ROWS, cache_bytes=pixels - 1).resident is None
+    resident = PrefilteredImages(network, counted, ROWS, cache_bytes=pixels)
+    reads = counted.reads.copy()
+    assert resident.cache is None
+    assert resident.read(ROWS) is None
+    torch.testing.assert_close(resident(ROWS), PrefilteredImages(network, images, ROWS)(ROWS))
+    assert (counted.reads == reads).all()

@@ -5,9 +5,11 @@ from itertools import pairwise
 import jaxtyping
 import numpy as np
 import pytest
+import torch
 
 from gnet.errors import ParameterError
-from gnet.fitting.batches import Trials, epoch_batches
+from gnet.fitting.batches import Trials, epoch_batches, image_means
+from gnet.fitting.objective import voxel_error
 
 RULES = ("fixed_slices", "reshuffled")
 
@@ -94,3 +96,42 @@ def test_responses_with_nan():
         "trials: expected responses without NaN, got NaN in 2 of 4 voxels. "
         "Leave out voxels without data in a session before fitting."
     )
+
+
+# Means over the trials of an image
+
+
+def repeated_trials():
+    """Twelve trials of five images, seen once to four times, in an order that is not that of their rows."""
+    rows = np.array([9, 4, 9, 0, 4, 9, 2, 7, 7, 2, 9, 4])
+    response = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    return Trials(rows, response)
+
+
+def test_image_means_are_the_means_of_their_trials_in_the_order_of_first_sight():
+    trials = repeated_trials()
+    means = image_means(trials)
+    assert means.image_row.tolist() == [9, 4, 0, 2, 7]
+    assert means.count.tolist() == [4, 3, 1, 2, 2]
+    for row, response in zip(means.image_row, means.response, strict=True):
+        np.testing.assert_allclose(response, trials.response[trials.image_row == row].mean(0), rtol=1e-6)
+    assert means.response.dtype == np.float32
+
+
+def test_fitting_means_has_the_gradient_of_fitting_trials():
+    """d/dp sum over trials (p - t)^2 = d/dp sum over images n (p - mean t)^2, at any prediction p."""
+    trials = repeated_trials()
+    means = image_means(trials)
+    of_image = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for part in (trials, means):
+        prediction = of_image.clone().requires_grad_()
+        counts = None if part.count is None else torch.from_numpy(part.count).float()
+        target = torch.from_numpy(part.response)
+        _, error, slope = voxel_error(prediction[part.image_row], target, floor=1.0, counts=counts)
+        error.sum().backward()
+        gradients.append(prediction.grad)
+        torch.testing.assert_close(  # the slope that the sweep is given is this one
+            torch.zeros(10, 3).index_add(0, torch.from_numpy(part.image_row), slope.detach()), prediction.grad
+        )
+    torch.testing.assert_close(*gradients)

@@ -1,10 +1,12 @@
 """The training procedure: it learns, it repeats itself, and it changes what it should and nothing else."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
-from gnet.errors import GNetError, ParameterError
+from gnet.errors import DeviceError, GNetError, ParameterError
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.fitting import loop as loop_module
@@ -346,6 +348,7 @@ def test_the_cache_changes_nothing(few, update, trunk):
         ("update", "both", "update: expected alternating or simultaneous, got 'both'"),
         ("batches", "random", "batches: expected fixed_slices or reshuffled, got 'random'"),
         ("trunk", "melted", "trunk: expected trained or drifting or frozen, got 'melted'"),
+        ("precision", "half", "precision: expected float32 or tf32 or bfloat16, got 'half'"),
     ],
 )
 def test_unknown_words_of_the_protocol(name, value, expected):
@@ -367,12 +370,75 @@ def test_unknown_subject(few):
 
 @pytest.mark.parametrize("rates", [{"trunk_rate": 1e30}, {"readout_rate": 1e30}])
 def test_a_loss_that_is_no_number(few, rates):
-    with pytest.raises(FitError, match=r"fit: the loss is (inf|nan) in epoch 1, expected a number") as caught:
-        few.fit(few.network(["subj01"]), **rates)
+    expected = r"fit: the loss of subj01 is (inf|nan), in .*, in batch \d of \d of epoch 1, expected a number"
+    with pytest.raises(FitError, match=expected) as caught:
+        few.fit(few.network(["subj01"]), batch_size=20, **rates)
     assert "Lower trunk_rate (" in str(caught.value)
     assert "or readout_rate (" in str(caught.value)
     assert "1e+30" in str(caught.value)
     assert isinstance(caught.value, GNetError)
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("update", UPDATES)
+def test_a_loss_that_is_no_number_names_batch_subject_and_voxels(few, named, update):
+    """One response, in the second subject's second voxel, is too large to be squared."""
+    training = dict(few.training)
+    response = training["subj02"].response.copy()
+    response[31, 1] = 1e30
+    index = np.array([7, 1999, 2023]) if named else None
+    training["subj02"] = Trials(training["subj02"].image_row, response, voxel_index=index)
+    with pytest.raises(FitError) as caught:
+        fit(
+            few.network(),
+            training,
+            few.holdout,
+            few.images,
+            procedure=Procedure(update=update, epochs=1, batch_size=20),
+            seed=0,
+        )
+    name = 1999 if named else 1
+    expected = (
+        rf"the loss of subj02 is (inf|nan), in 1 of 3 voxels \({name}\), in batch [1-4] of 4 of epoch 1"
+    )
+    assert re.search(expected, str(caught.value))
+    assert "look at these voxels' responses" in str(caught.value)
+
+
+def test_what_was_reached_before_the_loss_was_no_number_is_kept(few, monkeypatch, tmp_path):
+    """In the third epoch something breaks; the state of the second is named, and goes on from there."""
+    state, steps = tmp_path / "state.pt", []
+    step = Stepper.step
+
+    def breaking(self, *arguments):
+        loss, error = step(self, *arguments)
+        steps.append(loss)
+        return (loss * float("nan"), error) if len(steps) == 9 else (loss, error)
+
+    monkeypatch.setattr(Stepper, "step", breaking)
+    with pytest.raises(
+        FitError, match=r"the feature weights, in batch 1 of 4 of epoch 3.* after epoch 2 is in"
+    ):
+        few.fit(few.network(), epochs=4, state=state)
+    history = few.fit(few.network(), epochs=4, state=state)
+    assert len(steps) == 12 + 8
+    assert len(history) == 4
+
+
+def test_too_little_memory_on_the_device(few, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    monkeypatch.setattr(Stepper, "step", full)
+    with pytest.raises(DeviceError) as caught:
+        few.fit(few.network(), batch_size=64, cache_bytes=2 * 10**9)
+    message = str(caught.value)
+    assert message.startswith(
+        "cpu: expected memory for batches of 64 trials and 2 GB of images, found too little"
+    )
+    assert "(CUDA out of memory. Tried to allocate 2.00 GiB.)" in message
+    assert "Set fitting.cache_gigabytes to 1, which changes no result" in message
+    assert "fitting.batch_size to 32" in message
 
 
 def test_predictions_that_are_all_constant(few):
@@ -426,3 +492,23 @@ def test_a_fit_on_cuda_leaves_the_random_state_and_the_device(few):
     few.fit(network)
     assert torch.equal(torch.cuda.get_rng_state(), before)
     assert all(tensor.is_cuda for tensor in network.state_dict().values())
+
+
+# Precision
+
+
+@pytest.mark.parametrize("trunk", ["trained", "frozen"])
+def test_bfloat16_learns_what_float32_learns(problem, trunk):
+    scores = {}
+    for name in ("float32", "bfloat16"):
+        network = problem.network(["subj01"], planted_trunk=trunk == "frozen")
+        scores[name] = problem.fit(network, trunk=trunk, precision=name, epochs=4)["holdout_median_r"].max()
+        assert all(tensor.dtype != torch.bfloat16 for tensor in network.state_dict().values())
+    assert scores["float32"] > 0.6
+    assert scores["bfloat16"] == pytest.approx(scores["float32"], abs=0.05)
+    assert scores["bfloat16"] != scores["float32"]
+
+
+def test_tf32_is_float32_on_a_cpu(few):
+    losses = [few.fit(few.network(), precision=name)["loss"].tolist() for name in ("float32", "tf32")]
+    assert losses[0] == losses[1]

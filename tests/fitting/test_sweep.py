@@ -29,9 +29,9 @@ def problem(form="layerwise", dtype=torch.float64, memory_format=torch.contiguou
     return readout, maps, target
 
 
-def outcome(loss_of, readout, maps, target):
+def outcome(loss_of, readout, maps, target, counts=None):
     """Loss, errors, and the gradients of everything that requires one."""
-    loss, error = loss_of(readout, maps, target)
+    loss, error = loss_of(readout, maps, target, counts=counts)
     (3 * loss).backward()  # the gradient that comes from above counts
     gradients = [tensor.grad for tensor in (*maps, *readout.parameters())]
     for tensor in (*maps, *readout.parameters()):
@@ -39,16 +39,17 @@ def outcome(loss_of, readout, maps, target):
     return loss.detach(), error.detach(), gradients
 
 
-def plainly(readout, maps, target):
-    return voxel_loss(readout(maps), target)
+def plainly(readout, maps, target, counts=None):
+    return voxel_loss(readout(maps), target, counts=counts)
 
 
 @pytest.mark.parametrize("form", ["layerwise", "single_field"])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("voxels", "elements"), [(256, 2**16), (3, 3 * 6 * 2), (1, 1)])
 @pytest.mark.parametrize("wanted", ["everything", "maps", "readout", "weight"])
+@pytest.mark.parametrize("counted", [False, True])
 def test_loss_and_gradients_are_those_of_automatic_differentiation(
-    monkeypatch, form, memory_format, voxels, elements, wanted
+    monkeypatch, form, memory_format, voxels, elements, wanted, counted
 ):
     monkeypatch.setitem(readout_module.BLOCK_VOXELS, "cpu", voxels)
     monkeypatch.setitem(readout_module.GROUP_ELEMENTS, "cpu", elements)
@@ -57,8 +58,9 @@ def test_loss_and_gradients_are_those_of_automatic_differentiation(
         grid.requires_grad_(wanted in ("everything", "maps"))
     for name, parameter in readout.named_parameters():
         parameter.requires_grad_(wanted in ("everything", "readout") or name == wanted)
-    loss, error, gradients = outcome(readout_loss, readout, maps, target)
-    expected_loss, expected_error, expected_gradients = outcome(plainly, readout, maps, target)
+    counts = torch.arange(1.0, IMAGES + 1, dtype=target.dtype) if counted else None
+    loss, error, gradients = outcome(readout_loss, readout, maps, target, counts)
+    expected_loss, expected_error, expected_gradients = outcome(plainly, readout, maps, target, counts)
     torch.testing.assert_close(loss, expected_loss)
     torch.testing.assert_close(error, expected_error)
     assert any(gradient is not None for gradient in gradients)

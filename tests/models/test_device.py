@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gnet.errors import DeviceError
-from gnet.models.device import resolve_device
+from gnet.errors import DeviceError, ParameterError
+from gnet.models.device import precision, resolve_device
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:first", "cuda:", "cuda:²", "cpu:0", "mps:0", ""])
@@ -41,3 +41,27 @@ def test_auto_takes_the_best_there_is(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert resolve_device("auto") == torch.device(expected)
+
+
+def test_precision_holds_inside_and_nowhere_else():
+    cpu = torch.device("cpu")
+    left, right = torch.randn(2, 4, 4, generator=torch.Generator().manual_seed(0))
+    for name, kept in (("float32", True), ("tf32", True), ("bfloat16", False)):
+        with precision(name, cpu):
+            assert ((left @ right).dtype == torch.float32) == kept
+            units = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+            assert {unit.fp32_precision for unit in units} == {"ieee" if name == "float32" else "tf32"}
+        assert (left @ right).dtype == torch.float32
+
+
+def test_precision_is_put_back_after_an_error():
+    before = torch.backends.cudnn.conv.fp32_precision
+    with pytest.raises(ZeroDivisionError), precision("float32", torch.device("cpu")):
+        raise ZeroDivisionError
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_unknown_precision():
+    expected = "precision: expected float32, tf32, bfloat16, got 'half'"
+    with pytest.raises(ParameterError, match=expected), precision("half", torch.device("cpu")):
+        pass

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,8 +19,9 @@ from gnet.models.gnet import GNet
 class PrefilteredImages:
     """The trunk's input for any rows of the images, each image through the frozen prefilter at most once.
 
-    When the prefiltered images fit into `cache_bytes` they are kept, in float32, on the network's device;
-    otherwise every request computes them. A trained prefilter is never cached.
+    When the prefiltered images fit into `cache_bytes` they are kept on the network's device, in the type of
+    the convolutions (half the memory in bfloat16). If they do not, the images themselves may: on another
+    device than the CPU they are then kept there. A trained prefilter's maps are never kept.
 
     Parameters
     ----------
@@ -42,27 +46,48 @@ class PrefilteredImages:
         self.network, self.images = network, images
         self.device = network.input_mean.device
         self.cache: Tensor | None = None
-        rows = np.unique(rows)
-        if network.architecture.trainable_prefilter or len(rows) == 0:
+        self.resident: Tensor | None = None
+        self.announced = rows = np.unique(rows)
+        if len(rows) == 0:
             return
-        if len(rows) * self.compute(rows[:1]).nbytes <= cache_bytes:
-            self.announced = rows
-            blocks = np.split(rows, range(64, len(rows), 64))
-            self.cache = torch.cat([self.compute(block) for block in blocks])
+        blocks = np.split(rows, range(64, len(rows), 64))
+        fixed = not network.architecture.trainable_prefilter
+        if fixed and len(rows) * self(rows[:1]).nbytes <= cache_bytes:
+            self.cache = torch.cat([self(block) for block in blocks])
+        elif self.device.type != "cpu" and len(rows) * images[:1].nbytes <= cache_bytes:
+            self.resident = torch.cat([self.read(block).to(self.device) for block in blocks])
 
-    def __call__(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row _ v u"]:
-        if self.cache is None:
-            return self.compute(rows)
-        return self.cache[torch.as_tensor(places(rows, self.announced), device=self.device)]
+    def read(self, rows: Int[np.ndarray, " row"]) -> UInt8[Tensor, "unique 3 y x"] | None:
+        """The pixels that have to be brought to the device for these rows; None if it has all it needs.
 
-    def maps(self, rows: Int[np.ndarray, " row"]) -> tuple[Tensor, ...]:
+        Each image once, in ascending order. May run in a thread of its own while the device works.
+        """
+        if self.cache is not None or self.resident is not None:
+            return None
+        pixels = torch.from_numpy(np.ascontiguousarray(self.images[np.unique(rows)]))
+        return pixels.pin_memory() if self.device.type == "cuda" else pixels
+
+    def __call__(
+        self, rows: Int[np.ndarray, " row"], pixels: UInt8[Tensor, "unique 3 y x"] | None = None
+    ) -> Float[Tensor, "row _ v u"]:
+        """The trunk's input; `pixels` are what `read` gave for these rows, if it has been called."""
+        if self.cache is not None:
+            return self.cache[self._at(places(rows, self.announced))]
+        unique, inverse = np.unique(rows, return_inverse=True)
+        if self.resident is not None:
+            pixels = self.resident[self._at(places(unique, self.announced))]
+        elif pixels is None:
+            pixels = self.read(rows)
+        return self.network.prefiltered(pixels.to(self.device, non_blocking=True))[self._at(inverse)]
+
+    def _at(self, position: Int[np.ndarray, " row"]) -> Int[Tensor, " row"]:
+        return torch.as_tensor(position, device=self.device)
+
+    def maps(
+        self, rows: Int[np.ndarray, " row"], pixels: UInt8[Tensor, "unique 3 y x"] | None = None
+    ) -> tuple[Tensor, ...]:
         """The feature maps that readouts see, with the trunk in the mode that it is in."""
-        return self.network.trunk(self(rows))
-
-    def compute(self, rows: Int[np.ndarray, " row"]) -> Float[Tensor, "row _ v u"]:
-        unique, inverse = np.unique(rows, return_inverse=True)  # ordered reads; a repeated image once
-        pixels = torch.from_numpy(np.ascontiguousarray(self.images[unique])).to(self.device)
-        return self.network.prefiltered(pixels)[torch.as_tensor(inverse, device=self.device)]
+        return self.network.trunk(self(rows, pixels))
 
 
 class FrozenMaps:
@@ -82,22 +107,47 @@ class FrozenMaps:
     ) -> None:
         self.source = PrefilteredImages(network, images, rows[:0])
         self.cache: tuple[Tensor, ...] | None = None
-        rows = np.unique(rows)
-        if len(rows) and len(rows) * sum(grid.nbytes for grid in self.maps(rows[:1])) <= cache_bytes:
-            self.announced = rows
-            blocks = [self.maps(block) for block in np.split(rows, range(64, len(rows), 64))]
+        self.announced = rows = np.unique(rows)
+        if len(rows) and len(rows) * sum(grid.nbytes for grid in self(rows[:1])) <= cache_bytes:
+            blocks = [self(block) for block in np.split(rows, range(64, len(rows), 64))]
             self.cache = tuple(torch.cat(grids) for grids in zip(*blocks, strict=True))
 
+    def read(self, rows: Int[np.ndarray, " row"]) -> UInt8[Tensor, "unique 3 y x"] | None:
+        """As of `PrefilteredImages`."""
+        return self.source.read(rows) if self.cache is None else None
+
     @torch.no_grad()
-    def maps(self, rows: Int[np.ndarray, " row"]) -> tuple[Tensor, ...]:
+    def __call__(
+        self, rows: Int[np.ndarray, " row"], pixels: UInt8[Tensor, "unique 3 y x"] | None = None
+    ) -> tuple[Tensor, ...]:
         """The feature maps that readouts see."""
         if self.cache is None:
             assert not self.source.network.trunk.training, "a frozen trunk is evaluated"
-            return self.source.maps(rows)
+            return self.source.maps(rows, pixels)
         position = torch.as_tensor(places(rows, self.announced), device=self.source.device)
         return tuple(grid[position] for grid in self.cache)
 
-    __call__ = maps
+    maps = __call__
+
+
+Item, Read = TypeVar("Item"), TypeVar("Read")
+
+
+def read_ahead(read: Callable[[Item], Read], items: Iterable[Item]) -> Iterator[tuple[Item, Read]]:
+    """Each item and what was read for it; the next is being read, in a thread, while this one is used.
+
+    >>> list(read_ahead(lambda item: item * 2, [1, 2, 3]))
+    [(1, 2), (2, 4), (3, 6)]
+    """
+    with ThreadPoolExecutor(1) as reader:
+        upcoming: deque[tuple[Item, Future[Read]]] = deque()
+        for item in items:
+            upcoming.append((item, reader.submit(read, item)))
+            if len(upcoming) > 1:
+                this, being_read = upcoming.popleft()
+                yield this, being_read.result()
+        for this, being_read in upcoming:
+            yield this, being_read.result()
 
 
 def places(
@@ -134,10 +184,10 @@ def predict(
     """
     readout = network.readout(subject)
     predicted = np.empty((len(rows), len(readout.bias)), np.float32)
+    batches = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
     with evaluated(network):
-        for start in range(0, len(rows), batch_size):
-            batch = slice(start, start + batch_size)
-            predicted[batch] = readout(images.maps(rows[batch])).cpu().numpy()
+        for batch, pixels in read_ahead(lambda batch: images.read(rows[batch]), batches):
+            predicted[batch] = readout(images.maps(rows[batch], pixels)).cpu().numpy()
     return predicted
 
 

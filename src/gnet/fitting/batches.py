@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from gnet.errors import ParameterError
+from gnet.nsd.split import image_average
 
-Batch = tuple[str, Int[np.ndarray, " trial"]]
+Batch = tuple[str, Int[np.ndarray, " _"]]
 """A subject and the trials of one step."""
 
 
@@ -22,6 +23,10 @@ class Trials:
     """Row of the prepared images that each trial showed."""
     response: Float[np.ndarray, "trial voxel"]
     """float32, in standard deviations of the trial's session. No NaN."""
+    count: Int[np.ndarray, " trial"] | None = None
+    """How many trials each of these is the mean of. None: they are single trials."""
+    voxel_index: Int[np.ndarray, " voxel"] | None = None
+    """What errors call the voxels. None: their column."""
 
     def __post_init__(self) -> None:
         if len(self.image_row) != len(self.response):
@@ -35,6 +40,21 @@ class Trials:
                 f"trials: expected responses without NaN, got NaN in {unknown} of {self.response.shape[1]} "
                 "voxels. Leave out voxels without data in a session before fitting."
             )
+
+
+def image_means(trials: Trials) -> Trials:
+    """Each image once, in the order in which they were first seen: the mean of its trials and their count.
+
+    The sum of squared errors over the trials differs from that over the means, each counted as its trials, by
+    a constant: fitting either has the same expected gradient, and the means are up to three times fewer.
+
+    >>> means = image_means(Trials(np.array([7, 3, 7]), np.array([[1.0], [5.0], [2.0]], np.float32)))
+    >>> means.image_row, means.response.ravel(), means.count
+    (array([7, 3]), array([1.5, 5. ], dtype=float32), array([2, 1]))
+    """
+    rows, means, count = image_average(trials.response, trials.image_row)
+    seen = np.argsort(np.unique(trials.image_row, return_index=True)[1])
+    return replace(trials, image_row=rows[seen], response=means[seen], count=count[seen])
 
 
 def epoch_batches(

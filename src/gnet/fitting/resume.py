@@ -62,6 +62,7 @@ def fingerprint(
             digest.update(subject.encode())
             digest.update(np.ascontiguousarray(trials.image_row))
             digest.update(np.ascontiguousarray(trials.response))
+            digest.update(b"" if trials.count is None else np.ascontiguousarray(trials.count))
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ before the next begins: what the backward pass needs of a block is still at hand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,15 +25,17 @@ def readout_loss(
     target: Float[Tensor, "image voxel"],
     *,
     floor: float = 0.1,
+    counts: Float[Tensor, " image"] | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
-    """`voxel_loss(readout(maps), target)`, and the same gradients of it: in less time and memory.
+    """`voxel_loss(readout(maps), target)` and its gradients, in less time and memory.
 
     Gradients are computed at once, with the loss, of what requires them: maps, fields, weights, bias. The
-    second value, the squared error of each voxel, has none.
+    second value, the squared error of each voxel, has none. Under autocast the matrix products are in its
+    type; all else, sums included, is in that of the readout's parameters.
     """
-    seen = [Compressed.apply(grid) for grid in maps]
+    seen = [Compressed.apply(grid.to(readout.weight.dtype)) for grid in maps]
     fields = [field.flatten(1) for field in readout.pooling_fields()]
-    return SweptLoss.apply(target, floor, readout.bias, readout.weight, *seen, *fields)
+    return SweptLoss.apply(target, floor, counts, readout.bias, readout.weight, *seen, *fields)
 
 
 def compress_with_slope(
@@ -59,7 +61,7 @@ class Compressed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, maps: Float[Tensor, "image k _ _"]) -> Float[Tensor, "image k _ _"]:
         value, slope = torch.empty_like(maps), torch.empty_like(maps)
-        for image in range(len(maps)):  # so that it stays in a CPU's cache
+        for image in range(len(maps)):  # one after the other they stay in a CPU's cache
             compress_with_slope(maps[image], value[image], slope[image])
         ctx.save_for_backward(slope)
         return value
@@ -71,6 +73,63 @@ class Compressed(torch.autograd.Function):
         return slope * upstream
 
 
+class Grid:
+    """One resolution in a sweep: its maps in groups of images, its pooling fields, and their gradients."""
+
+    def __init__(
+        self,
+        maps: Float[Tensor, "image k _ _"],
+        fields: Float[Tensor, "voxel pixel"],
+        product: torch.dtype,
+        *,
+        for_maps: bool,
+        for_fields: bool,
+    ) -> None:
+        self.features, self.shape = maps.shape[1], maps.shape[2:]
+        self.groups = [group.to(product) for group in image_groups(maps)]
+        self.fields, self.product = fields, product
+        self.group_slopes = [maps.new_zeros(group.shape) for group in self.groups] if for_maps else None
+        self.field_slopes = torch.zeros_like(fields) if for_fields else None
+
+    def pooled(
+        self, block: slice
+    ) -> Iterator[tuple[Float[Tensor, "voxel image k"], Float[Tensor, "voxel image k"]]]:
+        """f(Phi) of the block's voxels and its derivative at Phi, group by group."""
+        fields = self.fields[block].to(self.product)
+        sizes = [len(fields) * group.shape[1] for group in self.groups]
+        room = self.fields.new_empty(2, sum(sizes)).split(sizes, dim=1)
+        for group, (value, slope) in zip(self.groups, room, strict=True):
+            value, slope = (part.view(len(fields), group.shape[1]) for part in (value, slope))
+            if self.product == value.dtype:
+                torch.mm(fields, group, out=value)
+            else:
+                value.copy_(fields @ group)
+            compress_with_slope(value, value, slope)
+            yield value.unflatten(1, (-1, self.features)), slope.unflatten(1, (-1, self.features))
+
+    def descend(self, block: slice, group: int, upstream: Float[Tensor, "voxel image k"]) -> None:
+        """Add what the slope of the loss at Phi of a group of images means for its maps and the fields."""
+        at_phi = upstream.flatten(1).to(self.product)
+        if self.group_slopes is not None:
+            self._add(self.group_slopes[group], self.fields[block].to(self.product).T, at_phi)
+        if self.field_slopes is not None:
+            self._add(self.field_slopes[block], at_phi, self.groups[group].T)
+
+    def _add(self, total: Tensor, left: Tensor, right: Tensor) -> None:
+        """Add a matrix product to what is there, in the type of what is there."""
+        if self.product == total.dtype:
+            total.addmm_(left, right)
+        else:
+            total += left @ right
+
+    def map_slopes(self) -> Float[Tensor, "image k _ _"] | None:
+        """The gradient of the maps, once every block has descended."""
+        if self.group_slopes is None:
+            return None
+        images = [slope.unflatten(1, (-1, self.features)).transpose(0, 1) for slope in self.group_slopes]
+        return torch.cat(images).permute(0, 2, 1).unflatten(2, self.shape)
+
+
 class SweptLoss(torch.autograd.Function):
     """See `readout_loss`. The gradients are made in the forward pass, and scaled in the backward pass."""
 
@@ -79,86 +138,71 @@ class SweptLoss(torch.autograd.Function):
         ctx: FunctionCtx,
         target: Float[Tensor, "image voxel"],
         floor: float,
+        counts: Float[Tensor, " image"] | None,
         bias: Float[Tensor, " voxel"],
         weight: Float[Tensor, "voxel feature"],
         *maps_and_fields: Tensor,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
-        _, _, for_bias, for_weight, *for_grids = ctx.needs_input_grad
-        count = len(maps_and_fields) // 2
-        maps, fields = maps_and_fields[:count], maps_and_fields[count:]
-        for_maps, for_fields = any(for_grids[:count]), any(for_grids[count:])
-        features = [grid.shape[1] for grid in maps]
-        groups = [image_groups(grid) for grid in maps]
-        group_slopes = [[torch.zeros_like(group) for group in grid] for grid in groups] if for_maps else []
-        field_slopes = [torch.zeros_like(field) for field in fields] if for_fields else []
-        weight_slope = torch.zeros_like(weight) if for_weight else None
-        bias_slope = torch.empty_like(bias)
-        voxel_weight, error = torch.empty_like(bias), torch.empty_like(bias)
-
-        for block in voxel_blocks(len(bias), bias.device):
-            of_block = weight[block].split(features, dim=1)
-            values, slopes = [], []
-            prediction = bias[block, None].expand(-1, len(target)).clone()
-            for matrices, field, of_grid in zip(groups, fields, of_block, strict=True):
-                values.append(block_of(matrices, field[block]))
-                slopes.append(block_of(matrices, field[block]))
-                done = 0
-                for matrix, value, slope in zip(matrices, values[-1], slopes[-1], strict=True):
-                    torch.mm(field[block], matrix, out=value)
-                    compress_with_slope(value, value, slope)
-                    phi = value.unflatten(1, (-1, of_grid.shape[1]))
-                    prediction[:, done : done + phi.shape[1]] += (phi * of_grid[:, None]).sum(2)
-                    done += phi.shape[1]
-            voxel_weight[block], error[block], towards = voxel_error(
-                prediction.T, target[:, block], floor=floor
+        device = bias.device.type
+        product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        resolutions = len(maps_and_fields) // 2
+        wanted = ctx.needs_input_grad[5:]
+        with torch.autocast(device, enabled=False):
+            grids = [
+                Grid(maps, fields, product, for_maps=for_maps, for_fields=for_fields)
+                for maps, fields, for_maps, for_fields in zip(
+                    maps_and_fields[:resolutions],
+                    maps_and_fields[resolutions:],
+                    wanted[:resolutions],
+                    wanted[resolutions:],
+                    strict=True,
+                )
+            ]
+            for_weight = ctx.needs_input_grad[4]
+            weight_slope, bias_slope = torch.zeros_like(weight), torch.empty_like(bias)
+            voxel_weight, error = torch.empty_like(bias), torch.empty_like(bias)
+            for block in voxel_blocks(len(bias), bias.device):
+                weights = weight[block].split([grid.features for grid in grids], dim=1)
+                slopes = weight_slope[block].split([grid.features for grid in grids], dim=1)
+                prediction = bias[block, None]
+                pooled = [list(grid.pooled(block)) for grid in grids]
+                for of_grid, of_weight in zip(pooled, weights, strict=True):
+                    parts = [(value * of_weight[:, None]).sum(2) for value, _ in of_grid]
+                    prediction = prediction + torch.cat(parts, dim=1)
+                voxel_weight[block], error[block], towards = voxel_error(
+                    prediction.T, target[:, block], floor=floor, counts=counts
+                )
+                bias_slope[block] = towards.sum(0)
+                towards = towards.T.contiguous()[:, :, None]  # voxel, image, 1
+                for grid, of_grid, of_weight, of_slope in zip(grids, pooled, weights, slopes, strict=True):
+                    done = 0
+                    for group, (value, slope) in enumerate(of_grid):
+                        here = towards[:, done : done + value.shape[1]]
+                        done += value.shape[1]
+                        if for_weight:
+                            of_slope += value.mul_(here).sum(1)
+                        grid.descend(block, group, slope.mul_(here).mul_(of_weight[:, None]))
+            mean_weight = voxel_weight.mean()
+            ctx.save_for_backward(
+                mean_weight,
+                bias_slope,
+                weight_slope,
+                *(grid.map_slopes() for grid in grids),
+                *(grid.field_slopes for grid in grids),
             )
-            towards = towards.T.contiguous()  # voxel, image
-            bias_slope[block] = towards.sum(1)
-            if not (for_maps or for_fields or for_weight):
-                continue
-            column = 0
-            for grid, (field, of_grid) in enumerate(zip(fields, of_block, strict=True)):
-                done, width = 0, of_grid.shape[1]
-                for group, (value, slope) in enumerate(zip(values[grid], slopes[grid], strict=True)):
-                    value, slope = (side.unflatten(1, (-1, width)) for side in (value, slope))
-                    here = towards[:, done : done + value.shape[1], None]
-                    done += value.shape[1]
-                    if weight_slope is not None:
-                        weight_slope[block, column : column + width] += value.mul_(here).sum(1)
-                    if not (for_maps or for_fields):
-                        continue
-                    upstream = slope.mul_(here).mul_(of_grid[:, None]).flatten(1)
-                    if for_maps:
-                        group_slopes[grid][group].addmm_(field[block].T, upstream)
-                    if for_fields:
-                        field_slopes[grid][block].addmm_(upstream, groups[grid][group].T)
-                column += width
-
-        mean_weight = voxel_weight.mean()
-        map_slopes = [
-            torch.cat([slope.unflatten(1, (-1, grid.shape[1])).transpose(0, 1) for slope in of_grid])
-            .permute(0, 2, 1)
-            .unflatten(2, grid.shape[2:])
-            for of_grid, grid in zip(group_slopes, maps, strict=bool(group_slopes))
-        ]
-        gradients = [bias_slope if for_bias else None, weight_slope]
-        gradients += map_slopes or [None] * count
-        gradients += field_slopes or [None] * count
-        ctx.save_for_backward(mean_weight, *gradients)
-        ctx.mark_non_differentiable(error)
-        return (voxel_weight * error).sum() / mean_weight, error
+            ctx.mark_non_differentiable(error)
+            return (voxel_weight * error).sum() / mean_weight, error
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Float[Tensor, ""], _: Tensor) -> tuple[Tensor | None, ...]:
         mean_weight, *gradients = ctx.saved_tensors
         factor = upstream / mean_weight
-        return None, None, *(gradient if gradient is None else gradient * factor for gradient in gradients)
-
-
-def block_of(
-    matrices: Sequence[Float[Tensor, "pixel _"]], field: Float[Tensor, "voxel pixel"]
-) -> list[Float[Tensor, "voxel _"]]:
-    """Uninitialised room for what the fields pool of each group of images, in one piece."""
-    sizes = [len(field) * matrix.shape[1] for matrix in matrices]
-    return [part.view(len(field), -1) for part in field.new_empty(sum(sizes)).split(sizes)]
+        wanted = ctx.needs_input_grad[3:]
+        return (
+            *(None, None, None),
+            *(
+                gradient * factor if needed else None
+                for gradient, needed in zip(gradients, wanted, strict=True)
+            ),
+        )

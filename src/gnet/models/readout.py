@@ -122,10 +122,11 @@ class Readout(nn.Module):
         weights = self.weight.split(self.features, dim=1)
         total = []
         for grid, field, of_grid, weight in zip(maps, self.pooling_fields(), members, weights, strict=True):
-            field, groups = field.flatten(1), image_groups(compress(grid))
+            field, groups = field.flatten(1), image_groups(compress(grid.to(weight.dtype)))
             of_blocks = []
             for block in voxel_blocks(len(field), field.device):
-                phi = [compress(field[block] @ group).unflatten(1, (-1, grid.shape[1])) for group in groups]
+                phi = [(field[block] @ group).to(weight.dtype) for group in groups]
+                phi = [compress(values).unflatten(1, (-1, grid.shape[1])) for values in phi]
                 weighted = [(values * weight[block, None]) @ of_grid.T for values in phi]
                 of_blocks.append(torch.cat(weighted, dim=1))
             total.append(torch.cat(of_blocks).permute(2, 1, 0))

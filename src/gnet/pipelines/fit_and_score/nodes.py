@@ -146,7 +146,7 @@ def _fitted(
     """Fit a network to the responses of its voxels and return it as it is stored."""
     import torch
 
-    from gnet.fitting.batches import Trials
+    from gnet.fitting.batches import Trials, image_means
     from gnet.fitting.loop import Procedure, fit
     from gnet.models.checkpoints import FittedModel, to_arrays
     from gnet.models.device import resolve_device
@@ -157,7 +157,13 @@ def _fitted(
         of_subject = trials[trials["subject"] == subject]
         for name, part in data.items():
             chosen = (of_subject[f"part_{choices.holdout}"] == name).to_numpy()
-            part[subject] = Trials(of_subject["image_row"].to_numpy()[chosen], responses[chosen])
+            part[subject] = Trials(
+                of_subject["image_row"].to_numpy()[chosen],
+                responses[chosen],
+                voxel_index=table["voxel_index"].to_numpy(),
+            )
+        if choices.responses == "image_means":
+            data["train"][subject] = image_means(data["train"][subject])
     procedure = Procedure(
         update=choices.update,
         batches=choices.batches,
@@ -167,6 +173,7 @@ def _fitted(
         trunk_rate=fitting.trunk_rate,
         readout_rate=fitting.readout_rate,
         sparsity=fitting.sparsity,
+        precision=fitting.precision,
         cache_bytes=int(fitting.cache_gigabytes * 1e9),
     )
     history = fit(
