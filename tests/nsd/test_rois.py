@@ -13,6 +13,7 @@ from gnet.nsd.rois import (
     inflate,
     read_atlas,
     read_ctab,
+    read_ncsnr,
     read_segmentation,
     voxel_table,
 )
@@ -146,6 +147,16 @@ def test_segmentations_that_cannot_be(release, segments, problem):
     release.write_nifti(path, segments.reshape(5, 6, 4).astype(np.float32))
     with pytest.raises(ReleaseError, match=rf"aseg.nii.gz: {problem}"):
         read_segmentation(release.layout, SUBJECT, (5, 6, 4))
+
+
+def test_ncsnr_of_whole_numbers_is_another_volume(release):
+    stored = read_volume(release.layout.ncsnr(SUBJECT)).data
+    np.testing.assert_array_equal(read_ncsnr(release.layout, SUBJECT, (5, 6, 4)), stored)
+    release.write_nifti(release.layout.ncsnr(SUBJECT), np.ones((5, 6, 4), np.int16))
+    with pytest.raises(
+        ReleaseError, match=r"ncsnr.nii.gz: expected real numbers, found int16: this is another"
+    ):
+        read_ncsnr(release.layout, SUBJECT, (5, 6, 4))
 
 
 def test_ctab_with_two_names_for_a_value(tmp_path):
@@ -283,6 +294,21 @@ def test_all_nan_ncsnr_is_refused():
         match=r"subj01: expected an ncsnr for the voxels of nsdgeneral, V1, .* found NaN in all 5\. The",
     ):
         table(ncsnr=np.full((3, 4, 2), np.nan))
+
+
+@pytest.mark.parametrize(("value", "found"), [(-0.5, "-0.5 to 22"), (np.inf, "1 to inf")])
+def test_ncsnr_that_is_none(value, found):
+    snr = np.arange(24.0).reshape(3, 4, 2)
+    snr[0, 2, 0] = value  # voxel 4
+    with pytest.raises(
+        ReleaseError, match=rf"another for each voxel, found {found}\. .* fetch ncsnr.nii.gz again"
+    ):
+        table(ncsnr=snr)
+
+
+def test_ncsnr_of_one_number():
+    with pytest.raises(ReleaseError, match=r"an ncsnr from 0, another for each voxel, found 2 to 2\."):
+        table(ncsnr=np.full((3, 4, 2), 2.0))
 
 
 def test_mask_and_area_of_one_name():

@@ -135,6 +135,23 @@ def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int])
     return segments
 
 
+def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Float[np.ndarray, "x y z"]:
+    """The release's noise-ceiling signal-to-noise ratio, NaN outside the valid region.
+
+    Raises
+    ------
+    ReleaseError : the volume is missing, damaged, of another shape, or of whole numbers
+    """
+    path = layout.ncsnr(subject)
+    ncsnr = read_volume(path, shape).data
+    if ncsnr.dtype.kind != "f":
+        raise ReleaseError(
+            f"{path}: expected real numbers, found {ncsnr.dtype}: this is another volume. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return ncsnr
+
+
 def _whole_labels(
     layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int
 ) -> Int[np.ndarray, "x y z"]:

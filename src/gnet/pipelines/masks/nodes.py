@@ -13,6 +13,7 @@ from gnet.nsd.rois import (
     inflate,
     nsdgeneral,
     read_atlas,
+    read_ncsnr,
     read_segmentation,
     tight_whole_brain,
     visual,
@@ -51,7 +52,7 @@ def draw_masks(
                 {name: drawn[name] for name in masks.tabulated},
                 members,
                 {name: atlases[area.family] for name, area in areas.root.items()},
-                read_volume(nsd.ncsnr(subject), shape).data,
+                read_ncsnr(nsd, subject, shape),
             )
         )
     return volumes, pd.concat(tables, ignore_index=True)
