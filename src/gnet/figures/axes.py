@@ -71,6 +71,7 @@ def note(axes: Axes, text: str, *, x: float = 0.03, y: float = 0.97) -> None:
         color=INK,
         linespacing=1.35,
         zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
     )
 
 

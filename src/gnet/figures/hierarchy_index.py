@@ -73,11 +73,11 @@ def hierarchy_index_figure(
         panel.plot(position, table["index"], linestyle="", markersize=5, **style)
         if name in over_seeds:
             panel.errorbar(
-                position + 0.2 / len(indices),
+                position + 0.24 / len(indices),
                 over_seeds[name]["index"],
                 over_seeds[name]["seed_sd"],
                 fmt="_",
-                markersize=9,
+                markersize=7,
                 markeredgewidth=1.6,
                 color=style["color"],
                 elinewidth=1.2,
