@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ from gnet.runs import announce
 from gnet.summaries import SUMMARIES, print_place, print_summary
 
 log = logging.getLogger(__name__)
+
+SECONDS_TO_CLEAN_UP = 2.0
 
 
 class Errors:
@@ -78,6 +81,8 @@ class Interruptions:
 def interrupted(number: int, frame: FrameType | None) -> None:
     """End the program, with the exit code that shells expect. A second signal ends it at once."""
     signal.signal(number, signal.SIG_DFL)
+    if multiprocessing.parent_process() is not None:  # a runner's worker would take the next node
+        signal.setitimer(signal.ITIMER_REAL, SECONDS_TO_CLEAN_UP)
     message = "\nInterrupted. What is finished is kept: the same command, given again, goes on from there."
     atexit.register(print, message, file=sys.stderr)
     raise SystemExit(128 + number)

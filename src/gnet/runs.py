@@ -107,7 +107,7 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
             log.warning("%s: no locks on this file system. Start no second run on the same data.", folder)
             return None
         raise storage_error(error, folder) or error from error
-    others = [other for path, other in at_work(folder) if path != announced.path]
+    others = list(at_work(folder, announced.path))
     for other in others:
         conflict = own.conflict(other)
         if conflict:
@@ -123,14 +123,16 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
     return announced
 
 
-def at_work(folder: Path) -> Iterator[tuple[Path, Announcement]]:
-    """The announcements of runs that are alive, and their files; those of dead ones are removed."""
+def at_work(folder: Path, own: Path | None = None) -> Iterator[Announcement]:
+    """The announcements of runs that are alive, but for this one; those of dead runs are removed."""
     for path in sorted(folder.glob(PATTERN)):
+        if path == own:  # closing it would end this process's lock
+            continue
         with contextlib.suppress(FileNotFoundError), path.open() as file:  # it has ended meanwhile
             try:
                 lock(file, shared=True)
             except BlockingIOError:
-                yield path, Announcement(**json.load(file))
+                yield Announcement(**json.load(file))
             else:
                 path.unlink(missing_ok=True)
 

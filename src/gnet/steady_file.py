@@ -1,7 +1,8 @@
-"""A file for h5py to write to that neither a full disk nor Ctrl-C can crash.
+"""A file for h5py and torch to write to that neither a full disk nor Ctrl-C can disturb.
 
 HDF5 does not survive a write that fails: on a full disk it takes the process with it when it closes the file
-(h5py 3.16, HDF5 2.0). So h5py is given a file that never fails while it is open, and tells afterwards.
+(h5py 3.16, HDF5 2.0). torch does, but raises another error than the one that was. So they are given a file
+that never fails while it is open, and tells afterwards.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HOLDING = (__name__, "h5py.", "torch.serialization", "weakref")  # h5py frees what it has by weak references
 
 
 class SteadyFile(io.FileIO):
     """A new file. What goes wrong is kept, what comes after is thrown away, and `check` and closing raise it.
 
-    Inside HDF5 and h5py a signal such as Ctrl-C waits for the next `check`; elsewhere it acts at once.
+    In h5py and `torch.save`, signals such as Ctrl-C wait for the next `check`; elsewhere they act at once.
 
     >>> import h5py
     >>> path = getfixture("tmp_path") / "r.h5"
@@ -81,10 +83,10 @@ class SteadyFile(io.FileIO):
         return size or 0
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        """Act on a signal, unless what it raises would pass through HDF5, or be lost in a weak reference."""
+        """Act on a signal, unless what it raises would pass through HDF5, or be lost on the way."""
         while frame is not None:
             module = frame.f_globals.get("__name__", "")
-            if module == __name__ or module.partition(".")[0] in ("h5py", "weakref"):
+            if module.startswith(HOLDING):
                 self._signal = number
                 return
             frame = frame.f_back

@@ -19,6 +19,7 @@ import torch
 from gnet.atomic import atomic_path
 from gnet.fitting.batches import Trials
 from gnet.models.gnet import GNet
+from gnet.steady_file import SteadyFile
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def save(
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    with atomic_path(path) as part, part.open("wb") as file:
+    with atomic_path(path) as part, SteadyFile(part) as file:
         torch.save(state, file)
 
 

@@ -29,6 +29,7 @@ from gnet.errors import ModelFileError, ParameterError
 from gnet.models.checkpoints import FORMAT, FittedModel, from_arrays, to_arrays
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.trunk import grid_sizes, layer_features
+from gnet.steady_file import SteadyFile
 
 BLOCKS = ("conv4a", "conv4b", "conv5a", "conv5b", "conv6a", "conv6b")
 
@@ -518,7 +519,7 @@ def to_published(model: FittedModel) -> dict[str, Any]:
 
 def export_checkpoint(model: FittedModel, path: Path | str) -> None:
     """Write the model in the published format, whole or not at all."""
-    with atomic_path(path) as part, part.open("wb") as file:
+    with atomic_path(path) as part, SteadyFile(part) as file:
         torch.save(to_published(model), file)
 
 
