@@ -46,29 +46,33 @@ PIECE = 2**24
 """Bytes read at a time where a file is just read."""
 
 
+def brain() -> np.ndarray:
+    """An ellipsoid that fills the volume (x, y, z)."""
+    x, y, z = np.meshgrid(*(np.linspace(-1, 1, length) for length in SHAPE), indexing="ij")
+    return x**2 + y**2 + z**2 < 1
+
+
 def cortex(voxels: int) -> np.ndarray:
-    """Indices of a folded sheet at the back of the volume, as thin and torn as early visual cortex is."""
+    """Indices of a folded sheet at the back of the brain, as thin and torn as early visual cortex is."""
     field = gaussian_filter(np.random.default_rng(1).standard_normal(SHAPE), 4)
     x, y, z = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
     distance = np.hypot(np.hypot(x - SHAPE[0] / 2, y - 12), z - SHAPE[2] * 0.4)
-    distance[np.abs(field) > field.std() / 4] = np.inf
+    distance[(np.abs(field) > field.std() / 4) | ~brain()] = np.inf
     return np.sort(np.argsort(distance, axis=None)[:voxels])
 
 
 def write_session(layout: Layout) -> None:
-    """Noise inside an ellipsoid that fills the volume, 0 outside: identical numbers in both formats."""
-    reverse = SHAPE[::-1]
-    z, y, x = np.meshgrid(*(np.linspace(-1, 1, length) for length in reverse), indexing="ij")
-    brain = (x**2 + y**2 + z**2) < 1
+    """Noise in the brain, 0 outside: identical numbers in both formats."""
+    reverse, inside = SHAPE[::-1], brain().T
     random = np.random.default_rng(0)
     betas = np.zeros((TRIALS, *reverse), np.int16)
     for volume in track(betas, "making up a session"):
-        volume[brain] = 500 * random.standard_normal(brain.sum(), np.float32)
+        volume[inside] = 500 * random.standard_normal(inside.sum(), np.float32)
     path = layout.betas(SUBJECT, 1, "hdf5")
     path.parent.mkdir(parents=True)
     with h5py.File(path, "w") as file:
         stored = file.create_dataset("betas", betas.shape, betas.dtype, chunks=(TRIALS, 1, 1, 1))
-        for place in track(np.ndindex(reverse), "writing it as HDF5", total=brain.size):
+        for place in track(np.ndindex(reverse), "writing it as HDF5", total=inside.size):
             stored.id.write_direct_chunk((0, *place), betas[:, *place].tobytes())
     header = nibabel.Nifti1Header()
     header.set_data_dtype(np.int16)
