@@ -1,5 +1,6 @@
 """What a user sees when a run ends badly, and what hooks are made of; runs are in tests/pipelines."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -46,6 +47,10 @@ def wrapped():
         (
             lambda: (_ for _ in ()).throw(ParameterValidationError(["images: 3 is too small"])),
             "\nParameterValidationError: ",
+        ),
+        (
+            lambda: (_ for _ in ()).throw(PermissionError(errno.EACCES, "denied", "data/betas.h5")),
+            "\nStorageError: data/betas.h5: expected permission to read and write there, found none. Ask ",
         ),
     ],
 )

@@ -42,8 +42,8 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 class Announcement:
     """What a run reads and makes, by the names of datasets, and whose it is."""
 
-    reads: tuple[str, ...]
-    makes: tuple[str, ...]
+    reads: list[str]
+    makes: list[str]
     process: int
     host: str
     started: str
@@ -52,10 +52,10 @@ class Announcement:
     def conflict(self, other: Announcement) -> str:
         """What `other` does that this run cannot bear; "" if they do not meet.
 
-        >>> one = Announcement(("betas",), ("V1.gnet8r",), 1, "here", "today", "")
-        >>> one.conflict(Announcement(("images",), ("betas", "trials"), 2, "here", "today", ""))
+        >>> one = Announcement(["betas"], ["V1.gnet8r"], 1, "here", "today", "")
+        >>> one.conflict(Announcement(["images"], ["betas", "trials"], 2, "here", "today", ""))
         'makes betas'
-        >>> one.conflict(Announcement(("betas",), ("V2.gnet8r",), 2, "here", "today", ""))
+        >>> one.conflict(Announcement(["betas"], ["V2.gnet8r"], 2, "here", "today", ""))
         ''
         """
         made = sorted({*self.reads, *self.makes} & set(other.makes))
@@ -93,12 +93,12 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
         if the folder cannot be written to.
     """
     own = Announcement(
-        tuple(sorted(reads)),
-        tuple(sorted(makes)),
+        sorted(reads),
+        sorted(makes),
         os.getpid(),
         socket.gethostname(),
         time.strftime("%Y-%m-%d %H:%M:%S"),
-        shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
     )
     try:
         announced = _announced(folder, own)
