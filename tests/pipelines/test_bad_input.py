@@ -187,8 +187,8 @@ def test_area_that_no_voxel_has(raw, layout):
     rewrite_volume(path, lambda labels: np.where(labels == 7, 0, labels))
     message, run = raw.refused(PIPELINE)
     assert message == (
-        "\nReleaseError: subj02: expected voxels labelled hV4 in prf-visualrois.nii.gz, found none. Take the area "
-        "out of the parameters, or the subject."
+        "\nReleaseError: subj02: expected voxels labelled hV4 in prf-visualrois.nii.gz, found none (7 hV4 in "
+        "prf-visualrois.mgz.ctab). Take the area out of the parameters, or the subject."
     )
     assert "draw_masks" in run.nodes
 

@@ -281,11 +281,14 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
             f"unknown label {', '.join(unknown)} in the family {atlas.family!r}: expected one of "
             f"{', '.join(atlas.names.values())}. Correct the area in the parameters."
         )
-    mask = np.isin(atlas.labels, [value for value, name in atlas.names.items() if name in labels])
+    values = [value for value, name in atlas.names.items() if name in labels]
+    mask = np.isin(atlas.labels, values)
     if not mask.any():
+        named = ", ".join(f"{value} {atlas.names[value]}" for value in values)
         raise ReleaseError(
             f"{atlas.subject or 'this subject'}: expected voxels labelled {', '.join(labels)} in "
-            f"{atlas.family}.nii.gz, found none. Take the area out of the parameters, or the subject."
+            f"{atlas.family}.nii.gz, found none ({named} in {atlas.family}.mgz.ctab). Take the area out of "
+            "the parameters, or the subject."
         )
     return mask
 
