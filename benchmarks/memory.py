@@ -1,0 +1,311 @@
+"""How much memory the joint model of the whole Natural Scenes Dataset takes, without having it.
+
+    python benchmarks/memory.py [--folder /tmp] [--protocol published] [--device auto] [--batches 2]
+
+Inputs have NSD's sizes: eight subjects, their trials, 29,574 voxels of early visual areas, 73,000 images of
+227 pixels. They lie in sparse files, which take 0.4 GB of disk: a few images and every 20th trial hold noise,
+the rest are holes that read as zeros. The pipelines' own nodes run on them: fit, go on after an interruption,
+score, predict, estimate the noise. All arrays have their full size, but only few batches are fitted, in two
+epochs, and all trials show the same few images, so that it ends in minutes. What is reported for each step is
+the most memory of its own that the process held (pages of files do not count: the system takes them back when
+it needs room), and on a GPU the most that torch had allocated there.
+
+Then small fits, each in a process of its own, show how time and memory grow with voxels and with trials.
+Needs 2 GB of disk in a folder of its own, which is removed in the end, and Linux.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import torch
+from anonymous_memory import Watch
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from rich.console import Console
+from rich.table import Table
+
+from gnet.fitting import loop
+from gnet.fitting.batches import Batch, Trials
+from gnet.io.hdf5 import HDF5Dataset
+from gnet.models.device import resolve_device
+from gnet.models.gnet import Architecture, GNet
+from gnet.models.prefilter import prefilter_weights
+from gnet.nsd.design import Design, image_table, trial_table
+from gnet.nsd.split import split_trials
+from gnet.pipelines.fit_and_score.nodes import choose_voxels, fit_gnet, score_gnet
+from gnet.pipelines.prediction.nodes import fit_noise_model, predict_images
+
+ROOT = Path(__file__).resolve().parents[1]
+AREAS = ("V1", "V2", "V3", "hV4")
+VOXELS = dict(
+    zip([f"subj{n:02d}" for n in range(1, 9)], [4657, 3757, 3749, 3023, 3661, 3985, 3251, 3491], strict=True)
+)
+"""Voxels of the early visual areas in today's files of NSD."""
+TRIALS_PER_SESSION, POSITIONS, SHARED = 750, 10_000, 1000
+NOISY = 20
+"""Every so many trials hold noise, so that each voxel varies; to hold all would take 3 GB of disk."""
+GIB = 2**30
+
+
+def nsd_design() -> Design:
+    """As many positions, shared images and repeats as NSD planned, in random order."""
+    random = np.random.default_rng(0)
+    own = SHARED + random.permutation((POSITIONS - SHARED) * len(VOXELS)).reshape(len(VOXELS), -1)
+    shared = np.tile(np.arange(SHARED), (len(VOXELS), 1))
+    return Design(
+        ordering=random.permutation(np.repeat(np.arange(POSITIONS), 3)),
+        images=np.concatenate([shared, own], axis=1),
+        shared=np.arange(POSITIONS) < SHARED,
+        trials_per_session=TRIALS_PER_SESSION,
+    )
+
+
+def write_images(path: Path, count: int, shown: np.ndarray, pixels: int) -> np.ndarray:
+    """All images as holes in a file, but for those that are shown; mapped as the pipeline maps them."""
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, pixels, pixels))
+    random = np.random.default_rng(0)
+    for row in shown:
+        images[row] = random.integers(0, 256, images.shape[1:], np.uint8)
+    images.flush()
+    return np.load(path, mmap_mode="r")
+
+
+def write_betas(path: Path, sessions: Mapping[str, int]) -> Mapping[str, Any]:
+    """Responses of all subjects as holes in a file, but for every 20th trial."""
+    random = np.random.default_rng(0)
+    with h5py.File(path, "w", track_order=True) as file:
+        for subject, count in sessions.items():
+            group = file.create_group(subject, track_order=True)
+            shape = (count * TRIALS_PER_SESSION, VOXELS[subject])
+            betas = group.create_dataset("betas", shape, np.float32)
+            for trial in range(0, len(betas), NOISY):
+                betas[trial] = random.standard_normal(shape[1], np.float32)
+            group["valid"] = np.ones((count, shape[1]), bool)
+            group["voxel_index"] = np.arange(shape[1])
+    return HDF5Dataset(filepath=path).load()
+
+
+def tabulate_voxels() -> pd.DataFrame:
+    """A quarter of each subject's voxels for each area."""
+    tables = []
+    for subject, count in VOXELS.items():
+        area = np.array(AREAS)[np.arange(count) * len(AREAS) // count]
+        table = pd.DataFrame(
+            {"subject": subject, "voxel_index": np.arange(count), "area": area, "label": area}
+        )
+        tables.append(table.assign(ncsnr=0.5, **{f"in_{name}": area == name for name in AREAS}))
+    return pd.concat(tables, ignore_index=True)
+
+
+@contextmanager
+def few_batches(count: int) -> Iterator[None]:
+    """Inside, an epoch has so many batches of the first subject, and of the others one, a tenth as long.
+
+    The first subject has the most voxels: nothing in its batches is smaller than in a whole epoch.
+    """
+    every = loop.epoch_batches
+
+    def few(trials: Mapping[str, int], **options: Any) -> list[Batch]:
+        batches = every(trials, **options)
+        of_subject = {subject: [trial for owner, trial in batches if owner == subject] for subject in trials}
+        (first, whole), *others = of_subject.items()
+        short = [(subject, trial[0][: len(trial[0]) // 10]) for subject, trial in others]
+        return short + [(first, trial) for trial in whole[:count]]
+
+    loop.epoch_batches = few
+    try:
+        yield
+    finally:
+        loop.epoch_batches = every
+
+
+class Stages:
+    """Runs one step after the other and keeps what each of them took."""
+
+    def __init__(self) -> None:
+        self.table = Table(title="Joint model at NSD's size")
+        for column in ("", "seconds", "own memory, GiB", "GPU, GiB"):
+            self.table.add_column(column, justify="right" if column else "left")
+
+    def run(self, name: str, function: Callable[[], Any]) -> Any:
+        """The function's result."""
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        with Watch() as watch:
+            result = function()
+        gpu = f"{torch.cuda.max_memory_allocated() / GIB:.2f}" if torch.cuda.is_available() else "none"
+        self.table.add_row(name, f"{watch.seconds:.0f}", f"{watch.peak / GIB:.2f}", gpu)
+        Console().print(f"{name}: {watch.seconds:.0f} s, {watch.peak / GIB:.2f} GiB")
+        return result
+
+
+def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
+    """Fit, go on, score, predict and estimate the noise with the pipelines' nodes."""
+    bootstrap_project(ROOT)
+    changes = {"protocol": arguments.protocol, "device": arguments.device, "seed": 1}
+    with KedroSession.create(ROOT, env="nsd", runtime_params=changes) as session:
+        parameters = session.load_context().params
+    sessions, pixels = parameters["release"].used, parameters["images"].pixels
+    design, split = nsd_design(), parameters["split"]
+    shown = np.linspace(0, SHARED + len(VOXELS) * (POSITIONS - SHARED) - 1, arguments.images).astype(int)
+    trials = pd.concat(
+        [
+            split_trials(trial_table(design, subject, count), split.test, split.holdout_fraction, split.seed)
+            for subject, count in sessions.items()
+        ],
+        ignore_index=True,
+    )
+    trials["image_row"] = shown[trials["position"] % len(shown)]
+    planned = image_table(design, tuple(sessions))
+    planned = planned.groupby("subject", sort=False).head(len(shown))
+    planned["image_row"] = shown[planned["position"]]
+    images = write_images(folder / "images.npy", int(shown[-1]) + 1, shown, pixels)
+    image_ids = np.arange(len(images)) + 1
+    betas = write_betas(folder / "betas.h5", sessions)
+    # The few images would fit where all of NSD's do not
+    fitting = parameters["fitting"].model_copy(
+        update={"epochs": 2, "cache_gigabytes": 0, "state": folder / "state"}
+    )
+    datasets = {
+        name: HDF5Dataset(filepath=folder / f"{name}.h5") for name in ("model", "predictions", "noise")
+    }
+    stages = Stages()
+    voxels = stages.run(
+        "start, and choose voxels", lambda: choose_voxels(tabulate_voxels(), betas, areas=AREAS)
+    )
+
+    def fit() -> None:
+        with few_batches(arguments.batches):
+            datasets["model"].save(
+                fit_gnet(
+                    *(
+                        images,
+                        betas,
+                        voxels,
+                        trials,
+                        prefilter_weights("gabor"),
+                        parameters["model"],
+                        fitting,
+                    ),
+                    *(parameters["protocols"], parameters["images"]),
+                    areas=AREAS,
+                    input_mean="input_mean_joint",
+                )
+            )
+
+    def score() -> pd.DataFrame:
+        model = datasets["model"].load()
+        return score_gnet(images, betas, voxels, trials, model, parameters["scoring"], fitting)
+
+    def predict() -> None:
+        model, prediction = datasets["model"].load(), parameters["prediction"]
+        datasets["predictions"].save(
+            predict_images(images, image_ids, planned, voxels, prediction, fitting, model)
+        )
+
+    def noise() -> None:
+        datasets["noise"].save(fit_noise_model(datasets["predictions"].load(), betas, voxels, trials))
+
+    stages.run(f"fit: {arguments.batches} batches of {fitting.batch_size}, twice; holdout, state", fit)
+    stages.run("go on from its state", fit)
+    stages.run("score", score)
+    stages.run(f"predict {len(shown)} images", predict)
+    stages.run("noise model", noise)
+    return stages.table
+
+
+def small_fit(voxels: int, trials: int, batches: int, device: str) -> tuple[float, float, float]:
+    """Seconds, own memory and GPU memory (GiB) of one epoch of one subject at full resolution and width."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (50, 3, 227, 227), np.uint8)
+    network = GNet(Architecture(), {"subj01": voxels}).to(resolve_device(device))
+
+    def part(count: int) -> dict[str, Trials]:
+        responses = random.standard_normal((count, voxels), np.float32)
+        return {"subj01": Trials(random.integers(0, len(images), count), responses)}
+
+    with Watch() as watch, few_batches(batches):
+        procedure = loop.Procedure(epochs=1, cache_bytes=0)
+        loop.fit(network, part(trials), part(trials // 9), images, procedure=procedure, seed=1)
+    gpu = torch.cuda.max_memory_allocated() / GIB if torch.cuda.is_available() else 0.0
+    return watch.seconds, watch.peak / GIB, gpu
+
+
+def measure_growth(device: str, repeats: int) -> Table:
+    """Voxels, then trials, then the trials that are held though few are fitted."""
+    table = Table(title=f"One epoch of one subject, published protocol, best of {repeats}")
+    for column in ("voxels", "trials", "trials fitted", "seconds", "own memory, GiB", "GPU, GiB"):
+        table.add_column(column, justify="right")
+    everything = 10**6
+    series = [
+        [(count, 200, everything) for count in (500, 1000, 2000, 4000)],
+        [(500, count, everything) for count in (200, 400, 600, 800)],
+        [(4000, count, 1) for count in (6000, 12_000, 18_000, 24_000)],
+    ]
+    for sizes in series:
+        measured = []
+        for size in sizes:
+            rounds = []
+            for _ in range(repeats):
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+                    rounds.append(fresh.submit(small_fit, *size, device).result())
+            measured.append((min(r[0] for r in rounds), *(max(r[i] for r in rounds) for i in (1, 2))))
+        for (voxels, trials, batches), (seconds, memory, gpu) in zip(sizes, measured, strict=True):
+            fitted = min(trials, 100 * batches)
+            table.add_row(
+                *(f"{count:,}" for count in (voxels, trials, fitted)),
+                f"{seconds:.1f}",
+                f"{memory:.2f}",
+                f"{gpu:.2f}" if gpu else "none",
+            )
+        table.add_row(*linear(sizes, measured))
+        table.add_section()
+    return table
+
+
+def linear(sizes: list[tuple[int, int, int]], measured: list[tuple[float, float, float]]) -> list[str]:
+    """A line through each column of measurements: its share of their variance."""
+    counts = np.array(sizes)[:, :2].astype(float)
+    grown = counts[:, counts.std(0) > 0][:, 0]
+    shares = [
+        f"{np.corrcoef(grown, column)[0, 1] ** 2:.3f}" if np.std(column) else ""
+        for column in np.array(measured).T
+    ]
+    return ["a line explains", "", "", *shares]
+
+
+def main() -> None:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=None, help="for the temporary files")
+    parser.add_argument("--protocol", choices=("published", "revised"), default="published")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batches", type=int, default=2, help="of subject 1, in each of two epochs")
+    parser.add_argument("--images", type=int, default=50, help="that are shown")
+    parser.add_argument("--repeats", type=int, default=1, help="of the small fits")
+    parser.add_argument("--only", choices=("stages", "growth"), default=None)
+    arguments = parser.parse_args()
+    if arguments.only != "growth":
+        with tempfile.TemporaryDirectory(prefix="gnet-memory-", dir=arguments.folder) as folder:
+            Console().print(measure_stages(Path(folder), arguments))
+    if arguments.only != "stages":
+        Console().print(measure_growth(arguments.device, arguments.repeats))
+
+
+if __name__ == "__main__":
+    main()
