@@ -1,4 +1,4 @@
-"""The command `gnet`: what is done to files, outside the pipelines."""
+"""The command `gnet`: what is done outside the pipelines."""
 
 from __future__ import annotations
 
@@ -75,6 +75,19 @@ def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
     for part, path in zip(models, targets, strict=True):
         export_checkpoint(part, path)
         click.echo(f"{path}: {', '.join(part.areas) or 'areas unknown'}; {', '.join(part.voxel_index)}")
+
+
+@main.command()
+@click.option("--env", "-e", metavar="ENV", help="Configuration environment, as for kedro run.")
+def doctor(env: str | None) -> None:
+    """Print what a bug report needs: versions, machine, configuration, data, models.
+
+    Call it in the project's folder and paste all of it. Your home folder is abbreviated; look over the other
+    paths before you publish them.
+    """
+    from gnet.doctor import report
+
+    click.echo(report(env))
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
