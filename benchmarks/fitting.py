@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnet.fitting.batches import Trials, epoch_batches
-from gnet.fitting.loop import Procedure, fit, seeded
+from gnet.fitting.loop import fit, seeded
+from gnet.fitting.stepper import Procedure
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
 

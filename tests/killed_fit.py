@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from gnet.fitting.batches import Trials
-from gnet.fitting.loop import Procedure, fit, seeded
+from gnet.fitting.loop import fit, seeded
+from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import Architecture, GNet
 
 

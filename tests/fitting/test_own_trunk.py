@@ -44,4 +44,5 @@ def test_transfer_to_the_own_area_reproduces_its_accuracy(problem, own, mode):
         for seed, network in zip(SEEDS, networks, strict=True)
     ]
     assert np.abs(found - expected).max() < 3 * spread
-    assert refitted(problem, None, mode, seed=99) < expected.min() - 3 * spread
+    if mode == "frozen":  # in training mode, batch statistics make good features of a random trunk, too
+        assert refitted(problem, None, mode, seed=99) < expected.min() - 3 * spread

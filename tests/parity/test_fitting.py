@@ -6,8 +6,8 @@ import torch
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.evaluation.resampling import bootstrap_correlation
-from gnet.fitting.loop import Procedure, Stepper
 from gnet.fitting.objective import voxel_loss
+from gnet.fitting.stepper import Procedure, Stepper
 from gnet.models.published import from_published_encoder, from_published_readout
 from recorded import assert_close, published_network, tensors
 

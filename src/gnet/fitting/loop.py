@@ -2,69 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from jaxtyping import Float, UInt8
 
-from gnet.errors import DeviceError, GNetError, ParameterError
+from gnet.errors import DeviceError, GNetError
 from gnet.evaluation.accuracy import voxel_correlation
-from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict, read_ahead
-from gnet.fitting import resume
+from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, predict
+from gnet.fitting import estimate, resume
 from gnet.fitting.batches import Batch, Trials, epoch_batches
-from gnet.fitting.sweep import readout_loss
-from gnet.models.device import PRECISIONS, precision
+from gnet.fitting.stepper import Procedure, Stepper
+from gnet.models.device import large_arrays_kept, precision
 from gnet.models.gnet import GNet
 from gnet.progress import bar
+
+log = logging.getLogger(__name__)
 
 
 class FitError(GNetError, ArithmeticError):
     """The fit cannot go on: its loss or its score is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Procedure:
-    """How to fit. Defaults are the published values (facts of the paper and its code)."""
-
-    update: str = "alternating"
-    """`alternating`: a trunk step, then a second forward pass with fresh dropout and a readout step.
-    `simultaneous`: one forward and backward pass, both step."""
-    batches: str = "fixed_slices"
-    """See `epoch_batches`."""
-    trunk: str = "trained"
-    """`trained`; `drifting`: fixed weights in training mode, so that dropout acts and running statistics
-    move; `frozen`: evaluation mode, nothing of the trunk changes."""
-    epochs: int = 50
-    batch_size: int = 100
-    trunk_rate: float = 1e-3
-    readout_rate: float = 1e-3
-    sparsity: float = 0.1
-    """Factor of the sum of absolute feature weights (L1)."""
-    correlation_floor: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    precision: str = "float32"
-    """Of convolutions and matrix products: see `gnet.models.device.precision`."""
-    cache_bytes: int = 2**31
-    """How much memory prefiltered images may take; they are computed again and again beyond it."""
-
-    def __post_init__(self) -> None:
-        choices = {
-            "update": ("alternating", "simultaneous"),
-            "batches": ("fixed_slices", "reshuffled"),
-            "trunk": ("trained", "drifting", "frozen"),
-            "precision": PRECISIONS,
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ParameterError(f"{name}: expected {' or '.join(allowed)}, got {getattr(self, name)!r}.")
 
 
 @contextmanager
@@ -73,108 +36,6 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
         torch.manual_seed(seed)
         yield
-
-
-class Stepper:
-    """One network, its optimisers, and what a single batch does to them.
-
-    One Adam for the trunk and one for each subject's readout, so that a batch moves only what it concerns.
-    """
-
-    def __init__(self, network: GNet, procedure: Procedure) -> None:
-        self.network, self.procedure = network, procedure
-
-        def adam(parameters: Iterator[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
-            return torch.optim.Adam(parameters, lr=rate, betas=procedure.betas, eps=procedure.eps)
-
-        shared = [*network.trunk.parameters()]
-        shared += [weight for weight in network.prefilter.parameters() if weight.requires_grad]
-        self.trunk_optimiser = adam(iter(shared), procedure.trunk_rate)
-        self.readout_optimisers = {
-            subject: adam(readout.parameters(), procedure.readout_rate)
-            for subject, readout in network.readouts.items()
-        }
-
-    @property
-    def optimisers(self) -> dict[str, torch.optim.Adam]:
-        """All of them by name."""
-        return {"trunk": self.trunk_optimiser, **self.readout_optimisers}
-
-    def step(
-        self,
-        subject: str,
-        trunk_input: Tensor | tuple[Tensor, ...],
-        target: Tensor,
-        counts: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Update the network on one batch; the loss and the SSE of each voxel, before the last update.
-
-        `trunk_input` is what the trunk reads or, where it is frozen, the maps that it would give. `counts`
-        says as how many trials each of them counts; one each if it is None.
-        """
-        network, procedure = self.network, self.procedure
-        readout, optimiser = network.readout(subject), self.readout_optimisers[subject]
-        trained = procedure.trunk == "trained"
-        alternating = trained and procedure.update == "alternating"
-        if alternating:
-            readout.requires_grad_(False)
-            maps = network.trunk(trunk_input)
-            loss, trunk_error = readout_loss(
-                readout, maps, target, floor=procedure.correlation_floor, counts=counts
-            )
-            sound = torch.isfinite(loss.detach())
-            self.trunk_optimiser.zero_grad()
-            loss.backward()
-            self.trunk_optimiser.step()
-            readout.requires_grad_(True)
-        together = trained and not alternating
-        with torch.set_grad_enabled(together):
-            maps = trunk_input if procedure.trunk == "frozen" else network.trunk(trunk_input)
-        loss, error = readout_loss(readout, maps, target, floor=procedure.correlation_floor, counts=counts)
-        loss = loss + procedure.sparsity * readout.weight.abs().sum()
-        optimiser.zero_grad()
-        if together:
-            self.trunk_optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        if together:
-            self.trunk_optimiser.step()
-        if alternating:  # where the first pass failed, its errors tell which voxels began it
-            error = torch.where(sound, error, trunk_error)
-        return loss.detach(), error.detach()
-
-    def inputs(
-        self, images: UInt8[np.ndarray, "image 3 y x"], rows: Int[np.ndarray, " row"]
-    ) -> PrefilteredImages | FrozenMaps:
-        """What the steps read, for all rows that will be asked for."""
-        frozen = self.procedure.trunk == "frozen"
-        self.network.train()
-        if frozen:
-            self.network.trunk.eval()
-        source = FrozenMaps if frozen else PrefilteredImages
-        return source(self.network, images, rows, cache_bytes=self.procedure.cache_bytes)
-
-    def epoch(
-        self, training: Mapping[str, Trials], batches: Sequence[Batch], inputs: PrefilteredImages | FrozenMaps
-    ) -> Iterator[tuple[Float[Tensor, ""], Float[Tensor, " _"]]]:
-        """Step through the batches; of each, the loss and the SSE of each voxel. Data are read one ahead."""
-        self.network.train()
-        if self.procedure.trunk == "frozen":
-            self.network.trunk.eval()
-        device = self.network.input_mean.device
-
-        def read(batch: Batch) -> tuple[Tensor | None, Tensor, Tensor | None]:
-            subject, trial = batch
-            trials = training[subject]
-            counts = None
-            if trials.count is not None:
-                counts = torch.from_numpy((trials.count[trial] / trials.count.mean()).astype(np.float32))
-            return inputs.read(trials.image_row[trial]), torch.from_numpy(trials.response[trial]), counts
-
-        for (subject, trial), (pixels, target, counts) in read_ahead(read, batches):
-            trunk_input = inputs(training[subject].image_row[trial], pixels)
-            counts = None if counts is None else counts.to(device)
-            yield self.step(subject, trunk_input, target.to(device), counts)
 
 
 def fit(
@@ -218,6 +79,8 @@ def fit(
     ------
     FitError
         when the loss is not finite, or no voxel has a holdout correlation.
+    DeviceError, StorageError
+        when memory or disk would not suffice; before the first batch (`gnet.fitting.estimate`).
     """
     stepper = Stepper(network, procedure)
     device = network.input_mean.device
@@ -230,13 +93,20 @@ def fit(
     with (
         seeded(seed),
         precision(procedure.precision, device),
+        large_arrays_kept(),
         out_of_memory_advice(procedure, device),
         bar() as progress,
     ):
         standing = resume.Standing()
         if state is not None:
             standing = resume.restore(state, mark, network, stepper.optimisers, random)
+        needed = estimate.needs(network, procedure, len(np.unique(rows)))
+        estimate.refuse_too_little(needed, procedure, device, state, description)
         inputs = stepper.inputs(images, rows)
+        left = procedure.epochs - standing.epochs
+        if left:
+            expected = estimate.seconds(stepper, training, holdout, inputs, epochs=left)
+            log.info("%s: %d epochs, about %s.", description, left, estimate.duration(expected))
         epochs = progress.add_task(description, total=procedure.epochs, completed=standing.epochs)
         for epoch in range(standing.epochs + 1, procedure.epochs + 1):
             started = time.perf_counter()

@@ -11,13 +11,13 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from gnet.atomic import atomic_path
 from gnet.fitting.batches import Trials
+from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import GNet
 from gnet.steady_file import SteadyFile
 
@@ -45,7 +45,7 @@ def fingerprint(
     network: GNet,
     training: Mapping[str, Trials],
     holdout: Mapping[str, Trials],
-    procedure: Any,
+    procedure: Procedure,
     seed: int,
 ) -> str:
     """A digest of all that a fit's result depends on: weights at the start, trials, procedure, seed, torch.

@@ -147,7 +147,8 @@ def _fitted(
     import torch
 
     from gnet.fitting.batches import Trials, image_means
-    from gnet.fitting.loop import Procedure, fit
+    from gnet.fitting.loop import fit
+    from gnet.fitting.stepper import Procedure
     from gnet.models.checkpoints import FittedModel, to_arrays
     from gnet.models.device import resolve_device
 

@@ -1,0 +1,195 @@
+"""What a fit will need, before it starts: memory, disk and time; and whether there is enough.
+
+Memory and disk follow from sizes: what automatic differentiation keeps of two images is looked at, and
+scaled. Time follows from a batch of each subject, done on a copy of the network.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gnet.errors import DeviceError, StorageError
+from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages
+from gnet.fitting.batches import Trials
+from gnet.fitting.stepper import Procedure, Stepper
+from gnet.models.device import free_memory
+from gnet.models.gnet import GNet
+from gnet.models.readout import BLOCK_VOXELS
+
+log = logging.getLogger(__name__)
+
+LOOKED_AT = 2
+"""Images from whose pass the memory of a batch is told."""
+
+COPIES_OF_MAPS = {"trained": 5, "drifting": 3, "frozen": 3}
+"""Arrays as large as the maps that a sweep reads: value, slope, groups; of a trained trunk also gradients."""
+
+SCORING = 0.35
+"""Time to score an image on the holdout, in trials that are fitted (docs/performance.md)."""
+
+COPIES_OF_WEIGHTS = 4
+"""Besides the weights: gradients, Adam's two moments, the best state."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Of one fit, in bytes; beyond what is held when it starts."""
+
+    images: int
+    """Prefiltered images or frozen maps, if they are kept."""
+    batch: int
+    """The largest batch on its way forward and back."""
+    weights: int
+    """Gradients, optimisers and the best state."""
+    disk: int
+    """The state after an epoch, twice while it is replaced."""
+
+    @property
+    def memory(self) -> int:
+        """On the device, all of it."""
+        return self.images + self.batch + self.weights
+
+
+def needs(network: GNet, procedure: Procedure, images: int) -> Needs:
+    """What fitting this network to so many different images takes.
+
+    Runs two images of noise through a copy of it; leaves the network and the random numbers as they are.
+    """
+    network = copy.deepcopy(network).train()
+    side, device = network.architecture.pixels, network.input_mean.device
+    noise = torch.zeros(LOOKED_AT, 3, side, side, dtype=torch.uint8, device=device)
+    kept: dict[int, int] = {}
+
+    def look(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
+        prefiltered = network.prefiltered(noise)
+        with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+            maps = network.trunk(prefiltered)
+    of_maps = sum(grid.nbytes for grid in maps) // LOOKED_AT
+    of_input = of_maps if procedure.trunk == "frozen" else prefiltered.nbytes // LOOKED_AT
+    of_trunk = {"trained": sum(kept.values()) // LOOKED_AT, "drifting": 2 * of_maps, "frozen": 0}
+    block = min(BLOCK_VOXELS[device.type], max(network.voxels.values()))
+    of_sweep = 3 * block * sum(network.architecture.features) * 4 + COPIES_OF_MAPS[procedure.trunk] * of_maps
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    fits = images * of_input <= procedure.cache_bytes and not network.architecture.trainable_prefilter
+    return Needs(
+        images=images * of_input if fits else 0,
+        batch=procedure.batch_size * (of_trunk[procedure.trunk] + of_sweep + of_input),
+        weights=COPIES_OF_WEIGHTS * weights,
+        disk=2 * COPIES_OF_WEIGHTS * weights,
+    )
+
+
+def refuse_too_little(
+    needed: Needs, procedure: Procedure, device: torch.device, state: Path | None, description: str
+) -> None:
+    """Say what a fit needs and what there is.
+
+    Raises
+    ------
+    DeviceError
+        if the device's free memory does not suffice, with the parameter that helps.
+    StorageError
+        if there is too little room on the disk where the state after each epoch is to lie.
+    """
+    free = free_memory(device)
+    room = None if state is None else shutil.disk_usage(existing(state)).free
+    log.info(
+        "%s: needs %s of memory (%s free)%s.",
+        description,
+        readable(needed.memory),
+        "unknown how much" if free is None else readable(free),
+        "" if room is None else f" and {readable(needed.disk)} on the disk ({readable(room)} free)",
+    )
+    if free is not None and needed.memory > free:
+        smaller = max(2, int(procedure.batch_size * (free - needed.weights) / max(needed.batch, 1)))
+        if needed.memory - needed.images <= free:
+            least = (free - needed.memory + needed.images) / 1e9
+            advice = f"Set fitting.cache_gigabytes to {least:.1f} or less: slower, and changes no result."
+        else:
+            advice = f"Set fitting.cache_gigabytes to 0 and fitting.batch_size to {smaller} or less."
+        raise DeviceError(
+            f"{description}: expected {readable(needed.memory)} of memory on {device} "
+            f"({readable(needed.images)} for images, {readable(needed.batch)} for a batch of "
+            f"{procedure.batch_size}, {readable(needed.weights)} for optimisers), found {readable(free)} "
+            f"free. {advice}"
+        )
+    if room is not None and needed.disk > room:
+        raise StorageError(
+            f"{state}: expected room for {readable(needed.disk)}, the state of the fit, found "
+            f"{readable(room)} on the disk. Delete what is not needed."
+        )
+
+
+def seconds(
+    stepper: Stepper,
+    training: Mapping[str, Trials],
+    holdout: Mapping[str, Trials],
+    inputs: PrefilteredImages | FrozenMaps,
+    *,
+    epochs: int,
+) -> float:
+    """How long so many epochs will take, told from a batch of each subject.
+
+    They are done on a copy. The network and the random numbers stay as they are.
+    """
+    on_copy = Stepper(copy.deepcopy(stepper.network), stepper.procedure)
+    total = 0.0
+    with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
+        first = next(iter(training))
+        timed(on_copy, {first: training[first]}, inputs)  # the first batch of all is slower
+        for subject, trials in training.items():
+            scored = SCORING * len(np.unique(holdout[subject].image_row))
+            batches = (len(trials.image_row) + scored) / stepper.procedure.batch_size
+            total += timed(on_copy, {subject: trials}, inputs) * batches
+    return total * epochs
+
+
+def timed(stepper: Stepper, training: Mapping[str, Trials], inputs: PrefilteredImages | FrozenMaps) -> float:
+    """Seconds that one batch of the one subject takes."""
+    [(subject, trials)] = training.items()
+    batch = np.arange(min(stepper.procedure.batch_size, len(trials.image_row)))
+    started = time.perf_counter()
+    [(loss, _)] = stepper.epoch(training, [(subject, batch)], inputs)
+    loss.item()  # waits for the device
+    return time.perf_counter() - started
+
+
+def existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return path if path.exists() else existing(path.parent)
+
+
+def readable(size: int) -> str:
+    """A number of bytes for people.
+
+    >>> readable(2_130_000_000), readable(31_000_000)
+    ('2.1 GB', '31 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def duration(seconds: int | float) -> str:
+    """A time for people.
+
+    >>> duration(42), duration(400), duration(50_000)
+    ('42 s', '7 min', '13.9 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
