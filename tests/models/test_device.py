@@ -1,13 +1,10 @@
 """The device parameter means one device, or says why it cannot."""
 
-import platform
-import resource
-
 import pytest
 import torch
 
 from gnet.errors import DeviceError, ParameterError
-from gnet.models.device import large_arrays_kept, precision, resolve_device
+from gnet.models.device import precision, resolve_device
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:first", "cuda:", "cuda:²", "cpu:0", "mps:0", ""])
@@ -68,22 +65,3 @@ def test_unknown_precision():
     expected = "precision: expected float32, tf32, bfloat16, got 'half'"
     with pytest.raises(ParameterError, match=expected), precision("half", torch.device("cpu")):
         pass
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
-def test_large_arrays_are_kept_inside_and_given_back_after():
-    """Pages that the system has to hand out when a batch's arrays are made again: half of them, or fewer."""
-
-    def faults():
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        arrays = [torch.ones(2**23 + number) for number in range(8)]  # more than the library keeps by itself
-        del arrays
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    outside = [faults(), faults()]
-    with large_arrays_kept():
-        faults()
-        inside = faults()
-    assert inside < 0.6 * min(outside)
-    faults()
-    assert faults() > 0.9 * min(outside)
