@@ -2,14 +2,17 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from kedro.io.core import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
+from gnet import hooks
 from gnet.errors import DeviceError, ReleaseError
 from gnet.hooks import explain
 
@@ -108,3 +111,36 @@ def test_the_command_line_shows_where_a_bug_is(tmp_path):
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "KeyError: 'problem'" in done.stderr
+
+
+@pytest.fixture
+def _signals():
+    """Signals do what they did, afterwards."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_command_in_good_order(number, code, monkeypatch):
+    last = []
+    monkeypatch.setattr(hooks.atexit, "register", lambda *words, **_: last.append(words[1]))
+    with click.Context(click.Command("run")):
+        hooks.Interruptions().before_pipeline_run()
+    with pytest.raises(SystemExit) as ended:
+        signal.raise_signal(number)
+    assert ended.value.code == code
+    assert "Interrupted. What is finished is kept: the same command, given again, goes on" in last[0]
+    assert signal.getsignal(number) is signal.SIG_DFL  # the second one ends it at once
+
+
+@pytest.mark.usefixtures("_signals")
+def test_signals_that_are_ignored_and_those_of_a_notebook_stay_what_they_are():
+    hooks.Interruptions().before_pipeline_run()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with click.Context(click.Command("run")):
+        hooks.Interruptions().before_pipeline_run()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

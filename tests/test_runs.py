@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from disks import read_only
+from disks import bound, read_only
 from gnet import runs
 from gnet.errors import BusyError, StorageError
 from gnet.runs import announce, at_work, remove_leftovers
@@ -143,3 +143,15 @@ def test_a_folder_that_can_only_be_read(tmp_path):
         pytest.raises(StorageError, match="expected a disk that can be written to, found a read-only one"),
     ):
         announce(tmp_path, set(), {"betas"})
+
+
+def test_a_folder_of_somebody_else(tmp_path):
+    code = "import sys; from pathlib import Path; from gnet.runs import announce\n"
+    code += "announce(Path(sys.argv[1]), set(), {'betas'})"
+    tmp_path.chmod(0o555)
+    done = subprocess.run(
+        [*bound(), sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False
+    )
+    tmp_path.chmod(0o755)
+    assert f"StorageError: {tmp_path}/.run-" in done.stderr
+    assert "expected permission to read and write there, found none. Ask its owner" in done.stderr
