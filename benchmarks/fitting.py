@@ -62,8 +62,9 @@ GEOMETRIES = {
     "b": Geometry(pixels=227, voxels=4627, trials=200),
     "c": Geometry(pixels=75, voxels=375, trials=1080, trunk_width=16),
     "subj01": Geometry(pixels=227, voxels=4627, trials=24_300),
+    "tiny": Geometry(pixels=47, voxels=7, trials=90, trunk_width=4, batch_size=20),
 }
-"""`c` is the demo's joint model for one subject; `subj01` an epoch of full size, for a GPU."""
+"""`c`: the demo's joint model of one subject. `subj01`: an epoch at full size, for a GPU. `tiny`: for tests."""
 
 
 class PlainReadout(nn.Module):
@@ -103,6 +104,7 @@ class PlainGNet(nn.Module):
         self.readout.load_state_dict(network.readouts["subj01"].state_dict())
         self.prefilter.requires_grad_(True)
         self.register_buffer("mean", network.input_mean.detach().clone().view(3, 1, 1))
+        self.to(memory_format=torch.contiguous_format)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.readout(self.trunk(self.prefilter(images - self.mean)))
@@ -120,7 +122,14 @@ def plain_loss(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def plain_epochs(
-    network: GNet, training: Trials, holdout: Trials, images: np.ndarray, epochs: int, seed: int
+    network: GNet,
+    training: Trials,
+    holdout: Trials,
+    images: np.ndarray,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
 ) -> list[dict[str, float]]:
     """The published procedure, transcribed; one row an epoch."""
     device = network.input_mean.device
@@ -136,7 +145,7 @@ def plain_epochs(
             plain.train()
             total = 0.0
             batches = epoch_batches(
-                {"subj01": len(training.image_row)}, size=100, rule="fixed_slices", random=random
+                {"subj01": len(training.image_row)}, size=batch_size, rule="fixed_slices", random=random
             )
             for _, trial in batches:
                 batch = torch.from_numpy(scaled[training.image_row[trial]]).to(device)
@@ -205,13 +214,15 @@ def contend(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     if contender == "plain":
-        history = plain_epochs(network, training, holdout, images, epochs, seed=1)
+        history = plain_epochs(
+            network, training, holdout, images, epochs=epochs, batch_size=geometry.batch_size, seed=1
+        )
     else:
         choices = {
             "published": {"update": "alternating", "batches": "fixed_slices"},
             "revised": {"update": "simultaneous", "batches": "reshuffled"},
         }[contender]
-        procedure = Procedure(epochs=epochs, **(choices | options))
+        procedure = Procedure(epochs=epochs, batch_size=geometry.batch_size, **(choices | options))
         with contextlib.redirect_stdout(sys.stderr):
             table = fit(
                 network,

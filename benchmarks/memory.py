@@ -220,7 +220,7 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
         each = fit_noise_model(datasets["predictions"].load(), betas, voxels, trials)
         datasets["noise"].save({"subj01": each["subj01"]})
 
-    stages.run(f"fit: {arguments.batches} batches of {fitting.batch_size}, twice; holdout, state", fit)
+    stages.run(f"fit: batches of {fitting.batch_size}, holdout, state", fit)
     stages.run("go on from its state", fit)
     stages.run("score", score)
     stages.run(f"predict {len(shown)} images", predict)

@@ -138,6 +138,7 @@ class Fitting(Strict):
     sparsity: Annotated[float, Field(ge=0)]
     cache_gigabytes: Annotated[float, Field(ge=0)]
     precision: Literal["float32", "tf32", "bfloat16"]
+    compiled: bool
     update: Literal["alternating", "simultaneous"] | None = None
     batches: Literal["fixed_slices", "reshuffled"] | None = None
     responses: Literal["trials", "image_means"] | None = None

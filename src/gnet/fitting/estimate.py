@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +148,7 @@ def seconds(
 
     They are done on a copy. The network and the random numbers stay as they are.
     """
-    on_copy = Stepper(copy.deepcopy(stepper.network), stepper.procedure)
+    on_copy = Stepper(copy.deepcopy(stepper.network), replace(stepper.procedure, compiled=False))
     total = 0.0
     with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
         first = next(iter(training))

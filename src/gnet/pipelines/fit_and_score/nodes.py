@@ -175,6 +175,7 @@ def _fitted(
         readout_rate=fitting.readout_rate,
         sparsity=fitting.sparsity,
         precision=fitting.precision,
+        compiled=fitting.compiled,
         cache_bytes=int(fitting.cache_gigabytes * 1e9),
     )
     history = fit(

@@ -333,7 +333,10 @@ def run_facts(
     seeds = list(dict.fromkeys(fit["seed"] for fit in fits.values()))
     sessions = ", ".join(f"{subject}: {count}" for subject, count in release.used.items())
     kind = "simulated, a stand-in" if simulated else "Natural Scenes Dataset"
-    choices = ("update", "batches", "holdout", "input_mean_joint", "input_mean_area", "frozen_trunk")
+    choices = (
+        *("update", "batches", "responses", "holdout"),
+        *("input_mean_joint", "input_mean_area", "frozen_trunk", "precision"),
+    )
     rates = f"{first['trunk_rate']:g} (trunk), {first['readout_rate']:g} (readouts)"
     architecture = json.loads(model["architecture"])
     return {

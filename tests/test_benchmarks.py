@@ -1,0 +1,41 @@
+"""The benchmarks still run, and what they compare is the same fit."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def contend(contender, **options):
+    """The history of one contender of the fitting benchmark, in a process of its own as there."""
+    command = [sys.executable, BENCHMARKS / "fitting.py", "--one", "--geometries", "tiny", "--threads", "1"]
+    command += ["--contenders", contender, "--epochs", "3", "--options", json.dumps(options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["history"]
+
+
+def column(history, name):
+    return [epoch[name] for epoch in history]
+
+
+@pytest.mark.slow
+def test_the_published_protocol_is_the_plain_transcription():
+    """Same losses and same scores, epoch for epoch, dropout and order of batches included."""
+    plain, ours = contend("plain"), contend("published")
+    assert column(ours, "loss") == pytest.approx(column(plain, "loss"), rel=1e-4)
+    assert column(ours, "holdout_median_r") == pytest.approx(column(plain, "holdout_median_r"), abs=0.01)
+    revised = contend("revised")
+    assert column(revised, "loss") != pytest.approx(column(plain, "loss"), rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_trunk_fits_as_well():
+    """Its dropout draws other numbers: losses are near, not equal."""
+    eager, compiled = contend("revised"), contend("revised", compiled=True)
+    assert column(compiled, "loss") == pytest.approx(column(eager, "loss"), rel=0.05)
