@@ -139,13 +139,14 @@ class PreparedImages:
         """Images through HDF5, which wants each of them once and in its own order."""
         ascending, place = np.unique(rows, return_inverse=True)
         try:
-            return brick[ascending][place]
+            images = brick[ascending]
         except UNREADABLE as error:
             raise ReleaseError(
                 f"{self.layout.stimuli}: expected images {ascending[0] + 1:,} to {ascending[-1] + 1:,}, but "
                 f"reading them fails ({error}). "
                 f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
             ) from error
+        return images if np.array_equal(rows, ascending) else images[place]
 
     def _refuse_blank(self, prepared: UInt8[np.ndarray, "image 3 pixels pixels"], start: int) -> None:
         """An image of one colour is none: a file that was not written to its end reads so."""
