@@ -38,6 +38,7 @@ from rich.table import Table
 
 from gnet.fitting import loop
 from gnet.fitting.batches import Batch, Trials
+from gnet.fitting.stepper import Procedure
 from gnet.io.hdf5 import HDF5Dataset
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
@@ -239,7 +240,7 @@ def small_fit(voxels: int, trials: int, batches: int, device: str) -> tuple[floa
         return {"subj01": Trials(random.integers(0, len(images), count), responses)}
 
     with Watch() as watch, few_batches(batches):
-        procedure = loop.Procedure(epochs=1, cache_bytes=0)
+        procedure = Procedure(epochs=1, cache_bytes=0)
         loop.fit(network, part(trials), part(trials // 9), images, procedure=procedure, seed=1)
     gpu = torch.cuda.max_memory_allocated() / GIB if torch.cuda.is_available() else 0.0
     return watch.core_seconds, watch.peak / GIB, gpu
@@ -278,14 +279,14 @@ def measure_growth(device: str, repeats: int) -> Table:
 
 
 def linear(sizes: list[tuple[int, int, int]], measured: list[tuple[float, float, float]]) -> list[str]:
-    """A line through each column of measurements: its share of their variance."""
-    counts = np.array(sizes)[:, :2].astype(float)
-    grown = counts[:, counts.std(0) > 0][:, 0]
+    """The share of each column's variance that a line explains; of time only where more is fitted."""
+    counts = np.array(sizes, float)
+    grown = counts[:, 0] if np.std(counts[:, 0]) else counts[:, 1]
     shares = [
         f"{np.corrcoef(grown, column)[0, 1] ** 2:.3f}" if np.std(column) else ""
         for column in np.array(measured).T
     ]
-    return ["a line explains", "", "", *shares]
+    return ["a line explains", "", "", "" if counts[0, 2] == 1 else shares[0], *shares[1:]]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The benchmarks still run, and what they compare is the same fit."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,3 +40,12 @@ def test_a_compiled_trunk_fits_as_well():
     """Its dropout draws other numbers: losses are near, not equal."""
     eager, compiled = contend("revised"), contend("revised", compiled=True)
     assert column(compiled, "loss") == pytest.approx(column(eager, "loss"), rel=0.05)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="files are taken out of Linux's cache")
+def test_preparing_images_is_measured(tmp_path):
+    command = [sys.executable, BENCHMARKS / "preparation.py", "--folder", tmp_path, "--only", "images"]
+    command += ["--images", "20", "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("Pillow") == 2
+    assert not list(tmp_path.iterdir())
