@@ -1,8 +1,12 @@
 """Nothing half-written is ever left under a final name."""
 
+import errno
+import os
+
 import pytest
 
 from gnet.atomic import atomic_folder, atomic_path
+from gnet.errors import ReleaseError, StorageError
 
 
 def fail_half_way(manager, name, error):
@@ -94,3 +98,59 @@ def test_failed_rename_brings_the_old_folder_back(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk gone"), atomic_folder(target):
         pass
     assert everything_below(tmp_path) == ["masks", "masks/old.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "expected room on the disk, found it full. Delete what is not needed, or use another"),
+        (errno.EDQUOT, "expected room on the disk, found your quota used up"),
+        (errno.EFBIG, "found a limit on the size of files. Raise it (`ulimit -f`), or use another disk"),
+        (errno.EROFS, "expected a disk that can be written to, found a read-only one"),
+        (errno.EPERM, "expected permission to read and write there, found none"),
+        (errno.EIO, "expected a disk that works, found one that reports an error"),
+    ],
+)
+def test_what_a_disk_refuses_is_said_in_our_words_and_of_the_final_name(tmp_path, number, words):
+    def write(name, path):
+        with atomic_path(path / name) as part:
+            raise OSError(number, os.strerror(number), str(part))
+
+    def write_folder(path):
+        with atomic_folder(path) as part:
+            write("V1.nii.gz", part)
+
+    for refused, place in (
+        (lambda: write("r.csv", tmp_path), tmp_path / "r.csv"),
+        (lambda: write_folder(tmp_path / "masks"), tmp_path / "masks" / "V1.nii.gz"),
+    ):
+        with pytest.raises(StorageError) as raised:
+            refused()
+        assert str(raised.value).startswith(f"{place}: expected ")
+        assert words in str(raised.value)
+        assert str(raised.value).endswith("give the same command again: what is finished is kept.")
+    assert everything_below(tmp_path) == []
+
+
+def test_a_disk_is_blamed_also_where_a_library_hides_it(tmp_path):
+    def hidden():
+        with atomic_path(tmp_path / "fit.pt"):
+            try:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            except OSError:
+                raise RuntimeError("unexpected pos 704 vs 598")  # noqa: B904 - as torch does
+
+    with pytest.raises(StorageError, match=r"fit.pt: expected room on the disk, found it full"):
+        hidden()
+
+
+def test_a_disk_is_not_blamed_for_what_the_release_lacks(tmp_path):
+    def missing():
+        with atomic_path(tmp_path / "betas.h5"):
+            try:
+                raise PermissionError(errno.EACCES, "Permission denied", "betas_session01.hdf5")
+            except OSError as error:
+                raise ReleaseError("betas_session01.hdf5: no permission to read it") from error
+
+    with pytest.raises(ReleaseError, match="no permission to read it"):
+        missing()

@@ -84,6 +84,16 @@ class Project:
             session.run(pipeline_names=list(pipelines), to_outputs=only)
         return _run(listener)
 
+    def failed(self, *pipelines: str, **parameters: Any) -> tuple[str, Run]:
+        """The message that a user sees when the run ends badly, "" if it does not."""
+        message = ""
+        with listening() as listener, self.session(**parameters) as session:
+            try:
+                session.run(pipeline_names=list(pipelines))
+            except Exception as error:
+                message = explained(error)
+        return message, _run(listener)
+
     def refused(self, *pipelines: str, nodes: list[str] | None = None, **parameters: Any) -> tuple[str, Run]:
         """The message that a user sees when the run stops, having checked that it cost nothing."""
         before = self.files()
