@@ -163,6 +163,7 @@ def _fitted(
                 responses[chosen],
                 voxel_index=table["voxel_index"].to_numpy(),
             )
+        del responses  # the parts are copies: at full size half a gigabyte would stay until the fit ends
         if choices.responses == "image_means":
             data["train"][subject] = image_means(data["train"][subject])
     procedure = Procedure(
