@@ -64,7 +64,7 @@ GEOMETRIES = {
     "subj01": Geometry(pixels=227, voxels=4627, trials=24_300),
     "tiny": Geometry(pixels=47, voxels=7, trials=90, trunk_width=4, batch_size=20),
 }
-"""`c`: the demo's joint model of one subject. `subj01`: an epoch at full size, for a GPU. `tiny`: for tests."""
+"""`c`: the demo's joint model, one subject. `subj01`: an epoch at full size, for a GPU. `tiny`: for tests."""
 
 
 class PlainReadout(nn.Module):

@@ -111,9 +111,13 @@ def test_kedro_commands_name_what_exists(page, command):
     assert (ROOT / "conf" / options.get("--env", "base")).is_dir()
     outputs = set().union(*(pipelines[name].all_outputs() for name in named))
     assert set(options.get("--to-outputs", "").split(",")) - {""} <= outputs
-    configuration = "".join(path.read_text() for path in (ROOT / "conf" / "base").glob("parameters*.yml"))
+    files = [path.read_text() for path in (ROOT / "conf" / "base").glob("parameters*.yml")]
+    parameters = {name: value for text in files for name, value in yaml.safe_load(text).items()}
     for setting in filter(None, options.get("--params", "").split(",")):
-        assert f"${{runtime_params:{setting.split('=')[0]}," in configuration
+        name = setting.split("=")[0]
+        group, dot, inner = name.partition(".")
+        known = inner in parameters[group] if dot else f"${{runtime_params:{name}," in "".join(files)
+        assert known, setting
 
 
 def run(*command, **variables):
@@ -234,7 +238,7 @@ def test_protocols_are_those_of_the_configuration():
     assert "\n".join(rows) + "\n\n" in PAGES["docs/protocol.md"]
     described = re.findall(r"^\*\*(`.+?):", PAGES["docs/protocol.md"], re.MULTILINE)
     named = {name.removeprefix("fitting.") for line in described for name in re.findall(r"`([\w.]+)`", line)}
-    assert named == set(bundles["published"]) | {"seed"}
+    assert named == set(bundles["published"]) | {"seed", "precision"}
 
 
 def kept(folder):

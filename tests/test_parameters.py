@@ -133,9 +133,10 @@ def test_the_real_release_has_the_published_numbers():
     assert (nsd["model"]["trunk_width"], nsd["model"]["dropout"], nsd["model"]["momentum"]) == (64, 0.5, 0.25)
     assert nsd["prefilter"]["source"] == "alexnet"
     expected = {
-        "protocol": "published", "seed": None, "epochs": 50, "batch_size": 100, "trunk_rate": 0.001,
-        "readout_rate": 0.001, "sparsity": 0.1,
+        "protocol": "published", "seed": None, "epochs": None, "batch_size": 100, "trunk_rate": 0.001,
+        "readout_rate": 0.001, "sparsity": 0.1, "precision": "float32",
     }  # fmt: skip
     assert {name: nsd["fitting"][name] for name in expected} == expected
+    assert nsd["protocols"]["published"]["epochs"] == 50
     assert (nsd["split"]["test"], nsd["split"]["holdout_fraction"]) == ("shared", 0.1)
     assert nsd["scoring"]["resamples"] == 64

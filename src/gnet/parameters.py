@@ -114,6 +114,7 @@ class Choices(Strict):
     input_mean_joint: InputMean
     input_mean_area: InputMean
     frozen_trunk: Literal["drifting", "frozen"]
+    epochs: Count
 
 
 class Protocols(Strict):
@@ -131,7 +132,6 @@ class Fitting(Strict):
     seed: int | None
     state: Path | None = None
     """File for the state of an unfinished fit; set for each fit by `gnet.hooks.UnfinishedFits`."""
-    epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
     trunk_rate: Positive
     readout_rate: Positive
@@ -146,6 +146,7 @@ class Fitting(Strict):
     input_mean_joint: InputMean | None = None
     input_mean_area: InputMean | None = None
     frozen_trunk: Literal["drifting", "frozen"] | None = None
+    epochs: Count | None = None
 
     def choices(self, protocols: Protocols) -> Choices:
         """The protocol's bundle, with what is set alone in its place."""

@@ -41,7 +41,10 @@ def test_images_of_another_shape(network, shape, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no check of shapes
     with pytest.raises(ParameterError) as caught:
         network.prefiltered(torch.zeros(shape, dtype=torch.uint8))
-    assert str(caught.value) == f"images: expected (n, 3, 47, 47), got {shape}."
+    assert str(caught.value) == (
+        f"images: expected (n, 3, 47, 47), got {shape}. Prepare them with images.pixels: 47, "
+        "or fit a model to these."
+    )
 
 
 @torch.no_grad()

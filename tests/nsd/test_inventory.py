@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from gnet.errors import ParameterError, ReleaseError
+from gnet.nsd import inventory as inventory_module
 from gnet.nsd.inventory import COLUMNS, inventory, refuse_incomplete
 
 
@@ -383,3 +384,15 @@ def test_parameters_that_ask_for_what_is_not_planned(release):
         take(release, sessions={})
     with pytest.raises(ParameterError, match="unknown file format 'mgh'"):
         take(release, file_format="mgh")
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    """Its owner can help; fetching it again would not. (Root may read everything: refused by hand.)"""
+    path = tmp_path / "ncsnr.nii.gz"
+    path.write_bytes(b"what it holds does not matter")
+
+    def refused(_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(inventory_module, "_nifti_header", refused)
+    assert inventory_module._probe(path) == "no permission to read it: ask its owner (`ls -l`) for it"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from gnet.fitting import loop
 from gnet.nsd.layout import Layout
 from gnet.nsd.rois import read_atlas
 
@@ -22,10 +23,29 @@ def test_revised_protocol_is_recorded(prepared):
     prepared.run("encoding_joint", fitting={**QUICK, "protocol": "revised"})
     expected = {
         "protocol": "revised", "update": "simultaneous", "batches": "reshuffled", "holdout": "images",
-        "input_mean_joint": "training_images", "frozen_trunk": "frozen",
+        "responses": "image_means", "input_mean_joint": "training_images", "frozen_trunk": "frozen",
     }  # fmt: skip
     found = configuration(prepared)
     assert {name: found[name] for name in expected} == expected
+
+
+def test_means_are_fitted_once_an_image(prepared, monkeypatch):
+    """As many samples as a subject has training images, each with the number of its trials."""
+    fitted = {}
+    fit = loop.fit
+
+    def watched(network, training, *arguments, **options):
+        fitted.update(training)
+        return fit(network, training, *arguments, **options)
+
+    monkeypatch.setattr(loop, "fit", watched)
+    prepared.run("encoding_joint", fitting={**QUICK, "protocol": "revised"})
+    trials = prepared.load("trials")
+    for subject, means in fitted.items():
+        train = trials[(trials["subject"] == subject) & (trials["part_images"] == "train")]
+        expected = train["image_row"].value_counts(sort=False)
+        assert dict(zip(means.image_row, means.count, strict=True)) == expected.to_dict()
+    assert set(fitted) == set(WHOLE_SESSIONS)
 
 
 def test_protocol_of_the_command_line(prepared):

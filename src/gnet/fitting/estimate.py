@@ -37,6 +37,9 @@ COPIES_OF_MAPS = {"trained": 5, "drifting": 3, "frozen": 3}
 SCORING = 0.35
 """Time to score an image on the holdout, in trials that are fitted (docs/performance.md)."""
 
+BYTES_SCORED = 4 + 4 * 8
+"""A response that is scored: its prediction, and four arrays in double precision."""
+
 COPIES_OF_WEIGHTS = 4
 """Besides the weights: gradients, Adam's two moments, the best state."""
 
@@ -51,17 +54,19 @@ class Needs:
     """The largest batch on its way forward and back."""
     weights: int
     """Gradients, optimisers and the best state."""
+    scoring: int
+    """Predictions of the largest holdout, and their correlation in double precision; never on a GPU."""
     disk: int
     """The state after an epoch, twice while it is replaced."""
 
     @property
     def memory(self) -> int:
         """On the device, all of it."""
-        return self.images + self.batch + self.weights
+        return self.images + self.weights + max(self.batch, self.scoring)
 
 
-def needs(network: GNet, procedure: Procedure, images: int) -> Needs:
-    """What fitting this network to so many different images takes.
+def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> Needs:
+    """What fitting this network to so many different images takes, and scoring so many responses.
 
     Runs two images of noise through a copy of it; leaves the network and the random numbers as they are.
     """
@@ -91,6 +96,7 @@ def needs(network: GNet, procedure: Procedure, images: int) -> Needs:
         images=images * of_input if fits else 0,
         batch=procedure.batch_size * (of_trunk[procedure.trunk] + of_sweep + of_input),
         weights=COPIES_OF_WEIGHTS * weights,
+        scoring=BYTES_SCORED * scored if device.type == "cpu" else 0,
         disk=2 * COPIES_OF_WEIGHTS * weights,
     )
 

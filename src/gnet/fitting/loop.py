@@ -38,6 +38,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@large_arrays_kept()
 def fit(
     network: GNet,
     training: Mapping[str, Trials],
@@ -93,14 +94,14 @@ def fit(
     with (
         seeded(seed),
         precision(procedure.precision, device),
-        large_arrays_kept(),
         out_of_memory_advice(procedure, device),
         bar() as progress,
     ):
         standing = resume.Standing()
         if state is not None:
             standing = resume.restore(state, mark, network, stepper.optimisers, random)
-        needed = estimate.needs(network, procedure, len(np.unique(rows)))
+        scored = max(trials.response.size for trials in holdout.values())
+        needed = estimate.needs(network, procedure, images=len(np.unique(rows)), scored=scored)
         estimate.refuse_too_little(needed, procedure, device, state, description)
         inputs = stepper.inputs(images, rows)
         left = procedure.epochs - standing.epochs

@@ -129,7 +129,10 @@ class GNet(nn.Module):
         """
         side = self.architecture.pixels
         if tuple(images.shape[1:]) != (3, side, side):
-            raise ParameterError(f"images: expected (n, 3, {side}, {side}), got {tuple(images.shape)}.")
+            raise ParameterError(
+                f"images: expected (n, 3, {side}, {side}), got {tuple(images.shape)}. Prepare them with "
+                f"images.pixels: {side}, or fit a model to these."
+            )
         with torch.set_grad_enabled(self.architecture.trainable_prefilter and torch.is_grad_enabled()):
             return self.prefilter(images / 255 - self.input_mean[:, None, None])
 

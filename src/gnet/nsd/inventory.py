@@ -337,6 +337,8 @@ def _probe(path: Path) -> _Header | str:
         return _hdf5_header(path) if path.suffix == ".hdf5" else _nifti_header(path)
     except ReleaseError as error:
         return str(error)
+    except PermissionError:
+        return "no permission to read it: ask its owner (`ls -l`) for it"
     except UNREADABLE as error:
         return f"damaged or truncated: it cannot be opened ({error})"
 

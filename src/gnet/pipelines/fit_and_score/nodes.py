@@ -170,7 +170,7 @@ def _fitted(
         update=choices.update,
         batches=choices.batches,
         trunk=trunk,
-        epochs=fitting.epochs,
+        epochs=choices.epochs,
         batch_size=fitting.batch_size,
         trunk_rate=fitting.trunk_rate,
         readout_rate=fitting.readout_rate,
