@@ -5,6 +5,7 @@ that data_engineering and masks make of it is compared with what they make of th
 """
 
 import logging
+import os
 import shutil
 import warnings
 from collections import Counter
@@ -48,6 +49,9 @@ AREAS = Areas(
         for name, labels in {"V1": ("V1v", "V1d"), "V2": ("V2v", "V2d"), "hV4": ("hV4",)}.items()
     }
 )
+TIMES = int(os.environ.get("GNET_DAMAGES", "6"))
+"""How often each kind of damage is done: hundreds in all, or more with GNET_DAMAGES=30 in the environment."""
+
 BRIEF = settings(
     deadline=None,
     database=None,
@@ -149,23 +153,17 @@ def repeat(damage, examples, intact, folder):
     return outcomes
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damage_is_refused_or_makes_no_difference_or_could_be_true(damage, intact, tmp_path):
-    repeat(damage, 3, intact, tmp_path)
-
-
 @pytest.fixture(scope="module")
 def outcomes():
-    """What came of many damages; printed at the end, for `pytest -s`."""
+    """What came of all damages; printed at the end, for `pytest -s`."""
     counter = Counter()
     yield counter
     print("\n" + "\n".join(f"{count:6,} {name}" for name, count in counter.most_common()))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_the_same_many_times(damage, intact, tmp_path, outcomes):
-    outcomes.update(repeat(damage, 30, intact, tmp_path))
+def test_damage_is_refused_or_makes_no_difference_or_could_be_true(damage, intact, tmp_path, outcomes):
+    outcomes.update(repeat(damage, TIMES, intact, tmp_path))
 
 
 def test_what_cannot_be_known_is_documented():
