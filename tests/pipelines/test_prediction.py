@@ -83,7 +83,10 @@ def test_a_picture_cut_short(encoded, folder):
 
 def test_images_of_another_size_than_the_models(encoded, folder):
     message, _ = encoded.refused("pictures", images={"pixels": 60}, prediction={"folder": str(folder)})
-    assert message == "\nParameterError: images: expected (n, 3, 51, 51), got (2, 3, 60, 60)."
+    assert message == (
+        "\nParameterError: images: expected (n, 3, 51, 51), got (2, 3, 60, 60). Prepare them with "
+        "images.pixels: 51, or fit a model to these."
+    )
 
 
 @pytest.mark.parametrize("pipeline", ["prediction", "tuning"])
