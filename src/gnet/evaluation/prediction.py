@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -14,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from gnet.models.gnet import GNet
+from gnet.nsd.threads import in_order
 
 
 class PrefilteredImages:
@@ -139,15 +138,7 @@ def read_ahead(read: Callable[[Item], Read], items: Iterable[Item]) -> Iterator[
     >>> list(read_ahead(lambda item: item * 2, [1, 2, 3]))
     [(1, 2), (2, 4), (3, 6)]
     """
-    with ThreadPoolExecutor(1) as reader:
-        upcoming: deque[tuple[Item, Future[Read]]] = deque()
-        for item in items:
-            upcoming.append((item, reader.submit(read, item)))
-            if len(upcoming) > 1:
-                this, being_read = upcoming.popleft()
-                yield this, being_read.result()
-        for this, being_read in upcoming:
-            yield this, being_read.result()
+    return in_order(lambda item: (item, read(item)), items, threads=1, ahead=1)
 
 
 def places(

@@ -20,23 +20,29 @@ def usable_cores() -> int:
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int | None = None,
+    *,
+    ahead: int | None = None,
 ) -> Iterator[Result]:
     """Yield the function of each item in the items' order, computed by threads ahead of being asked for.
 
-    At most two results a thread wait to be taken, so memory is bounded however long the items are. What the
-    function raises is raised when its item's turn comes; items not yet begun are then left.
+    At most `ahead` results wait to be taken, two a thread if it is not given, so memory is bounded however
+    long the items are. What the function raises is raised when its item's turn comes; items not yet begun are
+    then left.
 
     >>> list(in_order(len, ["a", "bcd", "ef"], threads=2))
     [1, 3, 2]
     """
     threads = usable_cores() if threads is None else threads
+    ahead = 2 * threads if ahead is None else ahead
     waiting = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * threads:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
