@@ -132,20 +132,21 @@ class Stepper:
         self, images: UInt8[np.ndarray, "image 3 y x"], rows: Int[np.ndarray, " row"]
     ) -> PrefilteredImages | FrozenMaps:
         """What the steps read, for all rows that will be asked for."""
-        frozen = self.procedure.trunk == "frozen"
-        self.network.train()
-        if frozen:
-            self.network.trunk.eval()
-        source = FrozenMaps if frozen else PrefilteredImages
+        self._set_mode()
+        source = FrozenMaps if self.procedure.trunk == "frozen" else PrefilteredImages
         return source(self.network, images, rows, cache_bytes=self.procedure.cache_bytes)
+
+    def _set_mode(self) -> None:
+        """Training mode, but for a frozen trunk."""
+        self.network.train()
+        if self.procedure.trunk == "frozen":
+            self.network.trunk.eval()
 
     def epoch(
         self, training: Mapping[str, Trials], batches: Sequence[Batch], inputs: PrefilteredImages | FrozenMaps
     ) -> Iterator[tuple[Float[Tensor, ""], Float[Tensor, " _"]]]:
         """Step through the batches; of each, the loss and the SSE of each voxel. Data are read one ahead."""
-        self.network.train()
-        if self.procedure.trunk == "frozen":
-            self.network.trunk.eval()
+        self._set_mode()
         device = self.network.input_mean.device
 
         def read(batch: Batch) -> tuple[Tensor | None, Tensor, Tensor | None]:
