@@ -138,6 +138,11 @@ def new_folders(folder: str | os.PathLike) -> Iterator[None]:
         raise
 
 
+def existing_level(path: Path) -> Path:
+    """The path, or the nearest folder above it that exists."""
+    return next(level for level in (path, *path.parents) if level.exists())
+
+
 def storage_error(error: BaseException, path: str | os.PathLike | None = None) -> StorageError | None:
     """What a disk refused, as a message of ours; None if `error` and what caused it are something else.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gnet
+from gnet.atomic import existing_level
 
 PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "h5py", "pyarrow", "nibabel", "pillow", "matplotlib", "kedro",
@@ -140,9 +141,13 @@ def _machine() -> Iterator[Line]:
 
 
 def _memory() -> str:
+    import torch
+
+    from gnet.models.device import free_memory
+
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
-    return f"{_size(total)}, {_size(1024 * int(found[1]))} free" if found else _size(total)
+    free = free_memory(torch.device("cpu"))
+    return _size(total) if free is None else f"{_size(total)}, {_size(free)} free"
 
 
 def _cuda() -> str:
@@ -184,7 +189,7 @@ def _data(configured: _Configuration) -> Iterator[Line]:
 
 
 def _disk(folder: Path) -> str:
-    there = next(level for level in (folder, *folder.parents) if level.exists())
+    there = existing_level(folder)
     usage = shutil.disk_usage(there)
     state = "" if there == folder else " (not there yet)"
     writable = "" if os.access(there, os.W_OK) else ", cannot be written to"

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gnet.atomic import existing_level
 from gnet.errors import DeviceError, StorageError
 from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages
 from gnet.fitting.batches import Trials
@@ -68,11 +69,11 @@ class Needs:
 def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> Needs:
     """What fitting this network to so many different images takes, and scoring so many responses.
 
-    Runs two images of noise through a copy of it; leaves the network and the random numbers as they are.
+    Runs two black images through a copy of the trunk; leaves the network and the random numbers as they are.
     """
-    network = copy.deepcopy(network).train()
+    trunk = copy.deepcopy(network.trunk).train()
     side, device = network.architecture.pixels, network.input_mean.device
-    noise = torch.zeros(LOOKED_AT, 3, side, side, dtype=torch.uint8, device=device)
+    black = torch.zeros(LOOKED_AT, 3, side, side, dtype=torch.uint8, device=device)
     kept: dict[int, int] = {}
 
     def look(tensor: Tensor) -> Tensor:
@@ -82,9 +83,9 @@ def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> N
         return tensor
 
     with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
-        prefiltered = network.prefiltered(noise)
+        prefiltered = network.prefiltered(black)
         with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
-            maps = network.trunk(prefiltered)
+            maps = trunk(prefiltered)
     of_maps = sum(grid.nbytes for grid in maps) // LOOKED_AT
     of_input = of_maps if procedure.trunk == "frozen" else prefiltered.nbytes // LOOKED_AT
     of_trunk = {"trained": sum(kept.values()) // LOOKED_AT, "drifting": 2 * of_maps, "frozen": 0}
@@ -114,7 +115,7 @@ def refuse_too_little(
         if there is too little room on the disk where the state after each epoch is to lie.
     """
     free = free_memory(device)
-    room = None if state is None else shutil.disk_usage(existing(state)).free
+    room = None if state is None else shutil.disk_usage(existing_level(state)).free
     log.info(
         "%s: needs %s of memory (%s free)%s.",
         description,
@@ -174,11 +175,6 @@ def timed(stepper: Stepper, training: Mapping[str, Trials], inputs: PrefilteredI
     [(loss, _)] = stepper.epoch(training, [(subject, batch)], inputs)
     loss.item()  # waits for the device
     return time.perf_counter() - started
-
-
-def existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
-    return path if path.exists() else existing(path.parent)
 
 
 def readable(size: int) -> str:
