@@ -22,7 +22,7 @@ class VersionsDataset(LocalDataset):
     ```yaml
     hierarchy_index_versions:
       type: gnet.io.versions.VersionsDataset
-      filepath: ${globals:data_root}/08_reporting/hierarchy_index.csv
+      filepath: ${globals:data_root}/07_model_output/hierarchy_index.csv
     ```
 
     Examples
