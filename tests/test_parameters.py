@@ -82,7 +82,7 @@ def test_unknown_keys_are_refused(base, name):
         ("fitting", {"update": "never"}, "'alternating' or 'simultaneous'"),
         ("fitting", {"trunk_rate": 0}, "greater than 0"),
         ("fitting", {"batch_size": 1}, "greater than or equal to 2"),
-        ("simulation", {"organisation": "random"}, "'parallel' or 'hierarchical'"),
+        ("simulation", {"organisation": "random"}, "'parallel', 'hierarchical' or 'even'"),
     ],
 )  # fmt: skip
 def test_values_that_are_not_allowed(base, name, changes, message):

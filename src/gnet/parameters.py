@@ -173,7 +173,7 @@ class Simulation(Strict):
     own_images: Count
     stimulus_pixels: Count
     voxels_per_label: tuple[Count, Count]
-    organisation: Literal["parallel", "hierarchical"]
+    organisation: Literal["parallel", "hierarchical", "even"]
     ceiling: tuple[float, float]
     noise_correlation: Annotated[float, Field(ge=0, le=1)]
     missing_voxels: Annotated[int, Field(ge=0)]

@@ -273,7 +273,7 @@ def test_betas_outside_the_areas_are_there_and_weak(release, layout):
         ({"voxels_per_label": (5, 4)}, r"voxels_per_label of at least 1, fewest first, got \[5, 4\]"),
         ({"missing_voxels": 5}, "expected 0 to 4 missing_voxels, no more than a label has, got 5"),
         ({"shared_images": 0, "own_images": 40}, "expected shared and own images, got 0 and 40"),
-        ({"organisation": "anarchic"}, "expected one of parallel, hierarchical, got 'anarchic'"),
+        ({"organisation": "anarchic"}, "expected one of parallel, hierarchical, even, got 'anarchic'"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused(plan, change, message):

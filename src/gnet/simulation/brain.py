@@ -18,7 +18,7 @@ from gnet.errors import ParameterError
 
 FIELD_OF_VIEW = 8.4  # degrees, side of the image (Allen et al. 2022)
 AREAS = ("V1", "V2", "V3", "hV4")  # from the lowest to the highest
-ORGANISATIONS = ("parallel", "hierarchical")
+ORGANISATIONS = ("parallel", "hierarchical", "even")
 
 GRID = 22  # side of a feature map
 SAMPLES = 3  # grey values along the side of one cell of a map, where the filters are applied
@@ -33,6 +33,7 @@ FIELD_SIZE = {
     "V3": (0.85, 0.3),
     "hV4": (1.1, 0.4),
 }
+EVEN_STEPS = 2  # combinations in the chain of every area of an even brain
 BLOCK = 100  # images filtered together
 
 
@@ -102,16 +103,18 @@ def area_maps(
 ) -> dict[str, Float32[np.ndarray, "image map row column"]]:
     """Feature maps of each area, as many as there are energies, on the same grid.
 
-    V1's maps are the energies. n areas higher, maps come from the energies by a chain of n random
-    `combinations`. The organisations differ in whose chain it is:
+    Maps come from the energies by a chain of random `combinations`, in V1 of none, n areas higher of n. The
+    organisations differ in whose chain it is, and one in its length:
 
     - `hierarchical`: there is one chain. V2's maps are combinations of V1's, V3's are combinations of V2's,
       hV4's of V3's, so whoever has learned a higher area has learned the lower ones on the way.
     - `parallel`: each area has a chain of its own that starts at the energies and shares no intermediate
       map with any other area. Knowing hV4's chain says nothing about V2's.
+    - `even`: parallel, with chains of `EVEN_STEPS` in every area, V1 too.
 
-    Chains of an area have the same length and the same kind of steps in both, so that areas are equally
-    difficult.
+    An area is as hard a task in a parallel brain as in a hierarchical one, and higher areas are harder. Easy
+    tasks are served by anybody's trunk, so a hierarchy index near one comes with that already. In an even
+    brain no area is harder than another.
 
     Raises
     ------
@@ -124,9 +127,9 @@ def area_maps(
         )
     maps = {}
     for height, area in enumerate(AREAS):
-        chain = area if organisation == "parallel" else "common"
+        chain = "common" if organisation == "hierarchical" else area
         maps[area] = energies
-        for step in range(height):
+        for step in range(EVEN_STEPS if organisation == "even" else height):
             maps[area] = combinations(maps[area], np.random.default_rng([seed, *chain.encode(), step]))
     return maps
 

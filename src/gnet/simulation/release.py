@@ -64,7 +64,7 @@ class SimulationPlan:
     voxels_per_label: Sequence[int] = (40, 60)
     """Fewest and most voxels of V1v, V1d, V2v, V2d, V3v, V3d, hV4; the number is drawn for each."""
     organisation: str = "parallel"
-    """Where the areas' feature maps come from, `parallel` or `hierarchical`: see `gnet.simulation.brain`."""
+    """Where the areas' feature maps come from, see `gnet.simulation.brain.area_maps`."""
     ceiling: Sequence[float] = (25.0, 60.0)
     """Lowest and highest noise ceiling of a single trial in the areas, percent; drawn for each voxel."""
     noise_correlation: float = 0.2
