@@ -26,7 +26,7 @@ from kedro.validation.exceptions import ParameterValidationError
 from gnet import pipeline_registry
 from gnet.atomic import storage_error
 from gnet.configuration import data_root, is_parameter, written_parameters
-from gnet.errors import GNetError
+from gnet.errors import GNetError, ModelFileError
 from gnet.runs import announce
 from gnet.summaries import SUMMARIES, print_place, print_summary
 
@@ -121,6 +121,7 @@ class Prerequisites:
         missing = [name for name in stored if not catalog.exists(name)]
         if not missing:
             return
+        refuse_unmade(missing, catalog)
         names = run_params["pipeline_names"] or ["the default pipeline"]
         log.info("%s needs %s, not there yet: making it first.", ", ".join(names), ", ".join(missing))
         sources = ["__default__"] if catalog.exists("nsd") else ["simulation", "__default__"]
@@ -134,6 +135,16 @@ class Prerequisites:
         ) as session:
             session.run(pipeline_names=sources, to_outputs=missing, only_missing_outputs=True)
         log.info("Made %s. Now %s.", ", ".join(missing), ", ".join(names))
+
+
+def refuse_unmade(missing: list[str], catalog: CatalogProtocol) -> None:
+    """Raise ModelFileError for the one input that no pipeline makes, the imported model."""
+    if "imported" in missing:
+        path = catalog.get("imported")._filepath
+        raise ModelFileError(
+            f"imported: expected a model at {path}, found none. Import one: gnet import-checkpoint FILE... "
+            f"--to {path}"
+        )
 
 
 def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -41,8 +41,8 @@ def use_areas(names: tuple[str, ...]) -> bool:
 def register_pipelines() -> dict[str, Pipeline]:
     """Pipelines by name.
 
-    Not part of the default: `simulation`, which runs when there is no release, and `pictures`, which needs a
-    folder of them.
+    Not part of the default: `simulation`, which runs when there is no release, `pictures`, which needs a
+    folder of them, and `imported` and `synthetic_imported`, which need a model from elsewhere.
     """
     with warnings.catch_warnings():
         # Kedro warns of dots in names outside of their namespace. These are meant: a prediction reads the
@@ -73,9 +73,13 @@ def _pipelines() -> dict[str, Pipeline]:
         "synthetic": synthetic.create_pipeline(_areas),
         "reporting": reporting.create_pipeline(_areas),
     }
+    imported = prediction.create_imported_pipeline()
     others = {
         "simulation": simulation.create_pipeline(),
         "pictures": prediction.create_pictures_pipeline(_areas),
+        "imported": imported,
+        # predictions are made anew each time: another model may have been imported meanwhile
+        "synthetic_imported": imported + synthetic.create_imported_pipeline(_areas),
     }
     named = {name: boxed(pipeline, BOXES.get(name, name)) for name, pipeline in (pipelines | others).items()}
     return {**named, "__default__": sum(named[name] for name in pipelines)}

@@ -39,6 +39,7 @@ ACCURACY = Summary(
 SUMMARIES = {
     "gnet8j_summary": ACCURACY,
     "gnet8r_summary": ACCURACY,
+    "imported_summary": ACCURACY,
     "joint_versus_areas": Summary(
         "accuracy of the joint model less that of the area-wise models",
         {

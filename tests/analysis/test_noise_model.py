@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from gnet.analysis.noise_model import covariance_factor, noise_model
-from gnet.analysis.synthetic_responses import synthetic_responses
+from gnet.analysis.synthetic_responses import SyntheticResponses
+
+
+def whole(*arguments, **choices):
+    """Synthetic responses of all trials at once."""
+    stream = SyntheticResponses(*arguments, **choices)
+    responses = np.concatenate(list(stream))
+    assert responses.shape == stream.shape
+    assert responses.dtype == stream.dtype
+    return responses
 
 
 def test_planted_noise_is_found_and_made_again():
@@ -21,9 +30,7 @@ def test_planted_noise_is_found_and_made_again():
     np.testing.assert_allclose(found.covariance, covariance, atol=0.05)
     np.testing.assert_allclose(found.factor @ found.factor.T, found.covariance, atol=1e-9)
 
-    again = synthetic_responses(
-        prediction, np.arange(images), gain=found.gain, factor=found.factor, seed=3
-    ).astype(float)
+    again = whole(prediction, np.arange(images), gain=found.gain, factor=found.factor, seed=3)
     left = again - found.gain * z
     np.testing.assert_allclose(left.T @ left / images, found.covariance, atol=0.03)
 
@@ -54,11 +61,21 @@ def test_constant_voxels_are_refused():
 
 def test_noiseless_responses_are_z_scored_and_repeat():
     predicted = np.random.default_rng(0).normal(5, 3, (50, 2))
-    responses = synthetic_responses(predicted, np.repeat(np.arange(50), 2))
+    responses = whole(predicted, np.repeat(np.arange(50), 2))
     np.testing.assert_array_equal(responses[::2], responses[1::2])
     np.testing.assert_allclose(responses.mean(0), 0, atol=1e-6)
     np.testing.assert_allclose(responses.std(0), 1, rtol=1e-6)
 
 
 def test_a_voxel_that_never_varies_is_not_zero():
-    assert np.isnan(synthetic_responses(np.ones((3, 1)), np.arange(3))).all()
+    assert np.isnan(whole(np.ones((3, 1)), np.arange(3))).all()
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_the_noise_does_not_depend_on_the_blocks(block):
+    random = np.random.default_rng(0)
+    predicted, factor = random.standard_normal((20, 3)), random.standard_normal((3, 3))
+    trials = random.integers(0, 20, 50)
+    expected = whole(predicted, trials, gain=np.ones(3), factor=factor, seed=1)
+    blocks = whole(predicted, trials, gain=np.ones(3), factor=factor, seed=1, block=block)
+    np.testing.assert_allclose(blocks, expected, rtol=1e-6)

@@ -46,8 +46,9 @@ def make(tmp_path):
         images = images.assign(image_id=images["image_row"] + 1, position=images["image_row"])
         images = images.assign(shared=images["image_row"] < SHARED)
         choices = {"source": "gnet8j", "noise": "none", "repetitions": 3, "seed": 1} | choices
-        betas, table, trials = make_responses(voxels, images, Synthetic(**choices), SPLIT, *sides, {}, {})
-        return betas["subj01"], table, trials, predicted, covariance
+        betas, table, trials = make_responses(voxels, images, Synthetic(**choices), SPLIT, *sides)
+        made = stored(tmp_path / "betas.h5", betas)["subj01"].read()
+        return made, table, trials, predicted, covariance
 
     return responses
 

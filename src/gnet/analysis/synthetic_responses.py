@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
 
-def synthetic_responses(
-    predicted: Float[np.ndarray, "image voxel"],
-    trial_image: Int[np.ndarray, " trial"],
-    *,
-    gain: Float[np.ndarray, " voxel"] | None = None,
-    factor: Float[np.ndarray, "voxel source"] | None = None,
-    seed: int = 0,
-) -> Float32[np.ndarray, "trial voxel"]:
+@dataclass(frozen=True)
+class SyntheticResponses:
     """Predictions z-scored over images, or `gain * z + factor @ noise` with standard normal noise.
 
-    Parameters
-    ----------
-    predicted
-        A model's predictions. A voxel that never varies has no z-score and is NaN.
-    trial_image
-        Which image each trial shows.
-    gain, factor
-        Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise.
+    Has a `shape` and a `dtype`, and iterating yields consecutive blocks of trials (trial, voxel): what a
+    dataset needs to store an array that is never whole in memory. The noise does not depend on the size of
+    the blocks.
 
-    >>> synthetic_responses(np.array([[1.0], [3.0]]), np.array([1, 0, 1]))
-    array([[ 1.],
+    >>> list(SyntheticResponses(np.array([[1.0], [3.0]]), np.array([1, 0, 1])))
+    [array([[ 1.],
            [-1.],
-           [ 1.]], dtype=float32)
+           [ 1.]], dtype=float32)]
     """
-    deviation = predicted - predicted.mean(0, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        z = deviation / deviation.std(0)
-    responses = z[trial_image]
-    if gain is not None and factor is not None:
-        noise = np.random.default_rng(seed).standard_normal((len(responses), factor.shape[1]))
-        responses = gain * responses + noise @ factor.T
-    return responses.astype(np.float32)
+
+    predicted: Float[np.ndarray, "image voxel"]
+    """A model's predictions. A voxel that never varies has no z-score and is NaN."""
+    trial_image: Int[np.ndarray, " trial"]
+    """Which image each trial shows."""
+    gain: Float[np.ndarray, " voxel"] | None = None
+    factor: Float[np.ndarray, "voxel source"] | None = None
+    """Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise."""
+    seed: int = 0
+    block: int = 1000
+
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Trials and voxels."""
+        return len(self.trial_image), self.predicted.shape[1]
+
+    def __iter__(self) -> Iterator[Float32[np.ndarray, "block voxel"]]:
+        mean = self.predicted.mean(0, dtype=np.float64)
+        spread = self.predicted.std(0, dtype=np.float64)
+        random = np.random.default_rng(self.seed)
+        for start in range(0, len(self.trial_image), self.block):
+            image = self.trial_image[start : start + self.block]
+            with np.errstate(invalid="ignore"):
+                responses = (self.predicted[image] - mean) / spread
+            if self.gain is not None and self.factor is not None:
+                noise = random.standard_normal((len(image), self.factor.shape[1]))
+                responses = self.gain * responses + noise @ self.factor.T
+            yield responses.astype(np.float32)

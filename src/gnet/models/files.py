@@ -44,10 +44,15 @@ def read_models(path: Path | str) -> list[FittedModel]:
             f"{path}: expected a model in HDF5, found a file that cannot be read ({error}). "
             "If it is a checkpoint of the published code, import it: gnet import-checkpoint"
         ) from error
+    return models_in(stored, str(path))
+
+
+def models_in(stored: Mapping[str, Any], origin: str = "model") -> list[FittedModel]:
+    """The model or models in a file's nested arrays; arguments and errors as `from_arrays`."""
     if stored.get("format") == COLLECTION:
         parts = sorted((name for name in stored if name.isdecimal()), key=int)
-        return [from_arrays(stored[name], f"{path}, model {name}") for name in parts]
-    return [from_arrays(stored, str(path))]
+        return [from_arrays(stored[name], f"{origin}, model {name}") for name in parts]
+    return [from_arrays(stored, origin)]
 
 
 def save_models(models: FittedModel | Sequence[FittedModel], path: Path | str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from gnet.errors import ModelFileError
 
@@ -44,6 +44,31 @@ def scoring_trials(
     image_row, trial_image = np.unique(tests["image_row"], return_inverse=True)
     response = betas[subject]["betas"].columns(column)[tests["trial"].to_numpy()]
     return ScoringTrials(image_row, trial_image, response)
+
+
+def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list[str]:
+    """The subjects of any of the models that are in use here, in the order of the voxel table.
+
+    Raises
+    ------
+    ModelFileError
+        where there is none.
+    """
+    fitted = list(dict.fromkeys(subject for model in models for subject in model.voxel_index))
+    here = list(dict.fromkeys(voxels["subject"]))
+    common = [subject for subject in here if subject in fitted]
+    if not common:
+        raise ModelFileError(
+            f"models: expected voxels of {', '.join(here)}, found those of {', '.join(fitted)}. Set "
+            "release.subjects to subjects that both have, or take another model."
+        )
+    return common
+
+
+def exclusions(betas: Mapping[str, Any], subject: str) -> Shaped[np.ndarray, " voxel"]:
+    """Why a voxel of the voxel table cannot be fitted or scored, in words; empty for those that can."""
+    missing = (~np.asarray(betas[subject]["valid"])).sum(0)
+    return np.array([f"no data in {count} sessions" if count else "" for count in missing], dtype=str)
 
 
 def model_voxels(model: FittedModel, voxels: pd.DataFrame, subject: str) -> pd.DataFrame:

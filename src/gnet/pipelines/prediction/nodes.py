@@ -11,8 +11,15 @@ import pandas as pd
 
 from gnet.analysis.noise_model import noise_model
 from gnet.nsd.stimuli import read_pictures
-from gnet.parameters import Fitting, Images, Prediction
-from gnet.pipelines.measured import model_voxels, positions, scoring_trials, voxels_of
+from gnet.parameters import Fitting, Images, Prediction, Scoring
+from gnet.pipelines.measured import (
+    common_subjects,
+    exclusions,
+    model_voxels,
+    positions,
+    scoring_trials,
+    voxels_of,
+)
 
 
 def predict_images(
@@ -73,23 +80,24 @@ def _predictions(
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """Each subject's predictions, made when their turn to be stored comes."""
     from gnet.evaluation.stream import PredictionStream
-    from gnet.models.checkpoints import from_arrays
     from gnet.models.device import resolve_device
+    from gnet.models.files import models_in
 
-    fitted = [from_arrays(model) for model in models]
+    fitted = [part for model in models for part in models_in(model)]
     device = resolve_device(fitting.device)
     for model in fitted:
         model.network.to(device)
 
     def one_subject(subject: str) -> dict[str, Any]:
         chosen = rows(subject)
-        tables = [model_voxels(model, voxels, subject) for model in fitted]
+        of_subject = [model for model in fitted if subject in model.voxel_index]
+        tables = [model_voxels(model, voxels, subject) for model in of_subject]
         return {
             **identity(chosen),
             "voxel_index": np.concatenate([table["voxel_index"] for table in tables]),
             "area": np.concatenate([table["area"].to_numpy(str) for table in tables]),
             "predictions": PredictionStream(
-                [model.network for model in fitted],
+                [model.network for model in of_subject],
                 subject,
                 images,
                 chosen,
@@ -97,7 +105,7 @@ def _predictions(
             ),
         }
 
-    return {subject: partial(one_subject, subject) for subject in fitted[0].voxel_index}
+    return {subject: partial(one_subject, subject) for subject in common_subjects(fitted, voxels)}
 
 
 def fit_noise_model(
@@ -120,3 +128,46 @@ def fit_noise_model(
         }
 
     return {subject: partial(one_subject, subject) for subject in predictions}
+
+
+def score_imported(
+    images: np.ndarray,
+    betas: Mapping[str, Any],
+    voxels: pd.DataFrame,
+    trials: pd.DataFrame,
+    imported: Mapping[str, Any],
+    scoring: Scoring,
+    fitting: Fitting,
+) -> pd.DataFrame:
+    """Accuracy on the test trials of this release, of every voxel that one of the imported models has.
+
+    Who fitted the model may have held out other trials: then it was fitted to some of these.
+    """
+    from gnet.evaluation.accuracy import accuracy_table
+    from gnet.evaluation.prediction import PrefilteredImages, predict
+    from gnet.models.device import resolve_device
+    from gnet.models.files import models_in
+
+    models = models_in(imported)
+    tables = []
+    for subject in common_subjects(models, voxels):
+        excluded = exclusions(betas, subject)
+        for model in (model for model in models if subject in model.voxel_index):
+            network = model.network.to(resolve_device(fitting.device))
+            table = model_voxels(model, voxels, subject)
+            table = table.assign(excluded=excluded[table["column"]])
+            kept = table["excluded"].to_numpy() == ""
+            tests = scoring_trials(betas, trials, subject, table["column"].to_numpy()[kept])
+            prefiltered = PrefilteredImages(network, images, tests.image_row)
+            predicted = predict(network, subject, prefiltered, tests.image_row, batch_size=scoring.batch_size)
+            accuracy = accuracy_table(
+                predicted[:, kept],
+                tests.response,
+                tests.trial_image,
+                table["ncsnr"].to_numpy()[kept],
+                resamples=scoring.resamples,
+                seed=scoring.seed,
+            )
+            identity = table[["subject", "voxel_index", "area", "label", "excluded"]]
+            tables.append(identity.join(accuracy.set_index(np.flatnonzero(kept))))
+    return pd.concat(tables, ignore_index=True)

@@ -2,38 +2,43 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from gnet.pipelines.fit_and_score import summarising
 from gnet.pipelines.measured import model_files
 
-from .nodes import fit_noise_model, predict_images, predict_pictures
+from .nodes import fit_noise_model, predict_images, predict_pictures, score_imported
 
 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """Two nodes for each kind of model: predict, then fit the noise."""
-    nodes = []
-    for model, parts in model_files(areas).items():
-        nodes += [
-            Node(
-                predict_images,
-                inputs=[
-                    "images",
-                    "image_ids",
-                    "subject_images",
-                    "voxels",
-                    "params:prediction",
-                    "params:fitting",
-                    *parts,
-                ],
-                outputs=f"{model}_predictions",
-                name=f"predict_{model}",
-            ),
-            Node(
-                fit_noise_model,
-                inputs=[f"{model}_predictions", "betas", "voxels", "trials"],
-                outputs=f"{model}_noise_model",
-                name=f"fit_noise_of_{model}",
-            ),
-        ]
-    return Pipeline(nodes)
+    return Pipeline(
+        [node for model, parts in model_files(areas).items() for node in predicting(model, parts)]
+    )
+
+
+def predicting(model: str, parts: list[str]) -> list[Node]:
+    """The nodes that predict every image with a model, of one dataset or several, and fit its noise."""
+    return [
+        Node(
+            predict_images,
+            inputs=[
+                "images",
+                "image_ids",
+                "subject_images",
+                "voxels",
+                "params:prediction",
+                "params:fitting",
+                *parts,
+            ],
+            outputs=f"{model}_predictions",
+            name=f"predict_{model}",
+        ),
+        Node(
+            fit_noise_model,
+            inputs=[f"{model}_predictions", "betas", "voxels", "trials"],
+            outputs=f"{model}_noise_model",
+            name=f"fit_noise_of_{model}",
+        ),
+    ]
 
 
 def create_pictures_pipeline(areas: tuple[str, ...]) -> Pipeline:
@@ -49,3 +54,14 @@ def create_pictures_pipeline(areas: tuple[str, ...]) -> Pipeline:
             for model, parts in model_files(areas).items()
         ]
     )
+
+
+def create_imported_pipeline() -> Pipeline:
+    """The same of a model from elsewhere, and its accuracy: not part of the default, because it needs one."""
+    scoring = Node(
+        score_imported,
+        inputs=["images", "betas", "voxels", "trials", "imported", "params:scoring", "params:fitting"],
+        outputs="imported_accuracy",
+        name="score_imported",
+    )
+    return Pipeline([*predicting("imported", ["imported"]), scoring, summarising("imported")])

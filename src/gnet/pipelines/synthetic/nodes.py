@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from gnet.analysis.synthetic_responses import synthetic_responses
+from gnet.analysis.synthetic_responses import SyntheticResponses
 from gnet.nsd.split import split_trials
 from gnet.parameters import Split, Synthetic
 from gnet.pipelines.measured import positions, voxels_of
 
+Responses = tuple[dict[str, Callable[[], dict[str, Any]]], pd.DataFrame, pd.DataFrame]
 
-def make_responses(
+
+def make_chosen_responses(
     voxels: pd.DataFrame,
     subject_images: pd.DataFrame,
     synthetic: Synthetic,
@@ -23,30 +26,35 @@ def make_responses(
     gnet8j_noise_model: Mapping[str, Any],
     gnet8r_predictions: Mapping[str, Any],
     gnet8r_noise_model: Mapping[str, Any],
-) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+) -> Responses:
+    """`make_responses` of the joint or of the area-wise models, as `synthetic.source` says."""
+    source = {
+        "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
+        "gnet8r": (gnet8r_predictions, gnet8r_noise_model),
+    }[synthetic.source]
+    return make_responses(voxels, subject_images, synthetic, split, *source)
+
+
+def make_responses(
+    voxels: pd.DataFrame,
+    subject_images: pd.DataFrame,
+    synthetic: Synthetic,
+    split: Split,
+    predictions: Mapping[str, Any],
+    noise_models: Mapping[str, Any],
+) -> Responses:
     """Responses, voxels and trials in the form of the measured ones, for every image of every subject.
 
     They are a model's predictions, z-scored per voxel, once per image; or, with the measured noise, those
     predictions times their gain plus noise of the measured covariance, `repetitions` times. Then `ncsnr`, the
     ratio of signal and noise that measured voxels have too, is known exactly; without noise it is NaN.
+    Responses of a subject are made when their turn to be stored comes.
     """
-    predictions, noise_models = {
-        "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
-        "gnet8r": (gnet8r_predictions, gnet8r_noise_model),
-    }[synthetic.source]
     noisy = synthetic.noise == "measured"
-    repetitions = synthetic.repetitions if noisy else 1
     betas, tables, trials = {}, [], []
     for number, subject in enumerate(predictions):
-        noise = noise_models[subject].read()
-        # voxels with a noise model, once each, in the voxel table's order
-        index, first = np.unique(np.asarray(predictions[subject]["voxel_index"]), return_index=True)
-        kept = np.isin(index, noise["voxel_index"])
-        index, first = index[kept], first[kept]
         images = subject_images[subject_images["subject"] == subject]
-        shown = positions(np.asarray(predictions[subject]["image_row"]), images["image_row"].to_numpy())
-        predicted = np.asarray(predictions[subject]["predictions"])[shown][:, first]
-
+        repetitions = synthetic.repetitions if noisy else 1
         order = np.random.default_rng([synthetic.seed, number]).permutation(len(images) * repetitions)
         position = order % len(images)
         table = images.iloc[position].reset_index(drop=True)
@@ -54,16 +62,41 @@ def make_responses(
         table = table.assign(trial=np.arange(len(table)), session=1, repetition=seen + 1)
         trials.append(split_trials(table, "shared", split.holdout_fraction, split.seed))
 
-        row = positions(noise["voxel_index"], index)
-        gain, factor = (noise["gain"][row], noise["factor"][row]) if noisy else (None, None)
-        responses = synthetic_responses(
-            predicted, position, gain=gain, factor=factor, seed=synthetic.seed + number
+        predicted, noise = predictions[subject], noise_models[subject]
+        # voxels with a noise model, once each, in the voxel table's order
+        index = np.intersect1d(predicted["voxel_index"], noise["voxel_index"])
+        image_row = images["image_row"].to_numpy()
+        betas[subject] = partial(
+            _responses, predicted, noise, index, image_row, position, noisy, synthetic.seed + number
         )
-        betas[subject] = {
-            "betas": responses,
-            "valid": np.ones((1, len(index)), bool),
-            "voxel_index": index,
-        }
-        snr = np.abs(gain) / np.sqrt((factor**2).sum(1)) if noisy else np.nan
+        snr = np.nan
+        if noisy:
+            row = positions(np.asarray(noise["voxel_index"]), index)
+            gain, factor = np.asarray(noise["gain"]), np.asarray(noise["factor"])
+            snr = (np.abs(gain) / np.sqrt((factor**2).sum(1)))[row]
         tables.append(voxels_of(index, voxels, subject).drop(columns="column").assign(ncsnr=snr))
     return betas, pd.concat(tables, ignore_index=True), pd.concat(trials, ignore_index=True)
+
+
+def _responses(
+    predictions: Mapping[str, Any],
+    noise: Mapping[str, Any],
+    index: np.ndarray,
+    image_row: np.ndarray,
+    position: np.ndarray,
+    noisy: bool,
+    seed: int,
+) -> dict[str, Any]:
+    """One subject's responses, as betas are stored."""
+    shown = positions(np.asarray(predictions["image_row"]), image_row)
+    column = positions(np.asarray(predictions["voxel_index"]), index)
+    predicted = predictions["predictions"].columns(column)[shown]
+    gain, factor = None, None
+    if noisy:
+        row = positions(np.asarray(noise["voxel_index"]), index)
+        gain, factor = np.asarray(noise["gain"])[row], np.asarray(noise["factor"])[row]
+    return {
+        "betas": SyntheticResponses(predicted, position, gain, factor, seed),
+        "valid": np.ones((1, len(index)), bool),
+        "voxel_index": index,
+    }
