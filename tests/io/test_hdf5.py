@@ -189,6 +189,9 @@ def test_columns_equal_numpy(stored, index, block_bytes, monkeypatch):
     columns = stored({"x": array})["x"].columns(index)
     np.testing.assert_array_equal(columns, array[:, index])
     assert columns.dtype == array.dtype
+    for rows in ([7, 2, 2], [], slice(3, 5), array[:, 0] > 0):
+        some = stored({"x": array})["x"].columns(index, rows)
+        np.testing.assert_array_equal(some, array[rows][:, index])
 
 
 def test_columns_of_streamed_and_compressed_arrays(tmp_path, blocks):

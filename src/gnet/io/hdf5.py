@@ -208,8 +208,12 @@ class StoredArray:
         with self._opened() as array:
             return np.asarray(_plain(array[()], self.dtype))
 
-    def columns(self, index: np.ndarray | Sequence[int] | slice) -> np.ndarray:
-        """Chosen columns of a two-dimensional array, the same as `array.read()[:, index]`.
+    def columns(
+        self,
+        index: np.ndarray | Sequence[int] | slice,
+        rows: np.ndarray | Sequence[int] | slice = slice(None),
+    ) -> np.ndarray:
+        """Chosen columns of a two-dimensional array, perhaps of some rows only: `array[rows][:, index]`.
 
         Goes through the file once from start to end, 64 MiB at a time, so that the memory needed is that of
         the result. HDF5's own selection of scattered columns takes a disk access for each of them.
@@ -219,20 +223,22 @@ class StoredArray:
         ValueError
             if the array has not two dimensions.
         IndexError
-            if a column is out of range.
+            if a column or a row is out of range.
         """
         if self.ndim != 2:
             raise ValueError(f"{self.path}: '{self.name}': expected two dimensions, found shape {self.shape}")
-        columns = np.arange(self.shape[1])[index]
+        rows, columns = (
+            np.arange(size)[chosen] for size, chosen in zip(self.shape, (rows, index), strict=True)
+        )
         if self.dtype.kind == "U":
-            return self.read()[:, columns]
-        chosen = np.empty((self.shape[0], columns.size), self.dtype)
+            return self.read()[np.ix_(rows, columns)]
+        chosen = np.empty((rows.size, columns.size), self.dtype)
         if chosen.size == 0:
             return chosen
-        first, last = columns.min(), columns.max() + 1
+        first, last = int(columns.min()), int(columns.max()) + 1
         with self._opened() as array:
-            for rows in self._spans(width=int(last - first)):
-                np.take(array[rows, first:last], columns - first, axis=1, out=chosen[rows], mode="clip")
+            for target, hull, within in self._hulls(rows, width=last - first):
+                chosen[target] = array[hull, first:last][np.ix_(within, columns - first)]
         return chosen
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -244,16 +250,22 @@ class StoredArray:
         if self.dtype.kind == "U":
             return self.read()[rows]
         chosen = np.empty((rows.size, *self.shape[1:]), self.dtype)
+        with self._opened() as array:
+            for target, hull, within in self._hulls(rows):
+                chosen[target] = array[hull][within]
+        return chosen
+
+    def _hulls(
+        self, rows: np.ndarray, width: int | None = None
+    ) -> Iterator[tuple[np.ndarray, slice, np.ndarray]]:
+        """Ranges that together hold the rows: whose place in `rows`, what to read, which rows of that."""
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
-        with self._opened() as array:
-            for span in self._spans():
-                begin, end = np.searchsorted(ascending, [span.start, span.stop])
-                if begin < end:
-                    first = ascending[begin]
-                    block = array[first : ascending[end - 1] + 1]
-                    chosen[order[begin:end]] = block[ascending[begin:end] - first]
-        return chosen
+        for span in self._spans(width):
+            begin, end = np.searchsorted(ascending, [span.start, span.stop])
+            if begin < end:
+                first = ascending[begin]
+                yield order[begin:end], slice(first, ascending[end - 1] + 1), ascending[begin:end] - first
 
     def _spans(self, width: int | None = None) -> Iterator[slice]:
         """Consecutive ranges of rows that hold at most BLOCK_BYTES, `width` elements of each row."""

@@ -42,7 +42,7 @@ def scoring_trials(
     """The test trials of one subject with the responses of some columns of its betas."""
     tests = trials[(trials["subject"] == subject) & (trials["part_images"] == "test")]
     image_row, trial_image = np.unique(tests["image_row"], return_inverse=True)
-    response = betas[subject]["betas"].columns(column)[tests["trial"].to_numpy()]
+    response = betas[subject]["betas"].columns(column, tests["trial"].to_numpy())
     return ScoringTrials(image_row, trial_image, response)
 
 

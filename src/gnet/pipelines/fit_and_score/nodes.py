@@ -150,16 +150,14 @@ def _fitted(
 
     data: dict[str, dict[str, Trials]] = {"train": {}, "holdout": {}}
     for subject, table in voxels.groupby("subject", sort=False):
-        responses = betas[subject]["betas"].columns(table["column"].to_numpy())
         of_subject = trials[trials["subject"] == subject]
         for name, part in data.items():
-            chosen = (of_subject[f"part_{choices.holdout}"] == name).to_numpy()
+            chosen = of_subject[of_subject[f"part_{choices.holdout}"] == name]
             part[subject] = Trials(
-                of_subject["image_row"].to_numpy()[chosen],
-                responses[chosen],
+                chosen["image_row"].to_numpy(),
+                betas[subject]["betas"].columns(table["column"].to_numpy(), chosen["trial"].to_numpy()),
                 voxel_index=table["voxel_index"].to_numpy(),
             )
-        del responses  # the parts are copies: at full size half a gigabyte would stay until the fit ends
         if choices.responses == "image_means":
             data["train"][subject] = image_means(data["train"][subject])
     procedure = Procedure(

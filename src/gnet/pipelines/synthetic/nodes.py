@@ -90,7 +90,7 @@ def _responses(
     """One subject's responses, as betas are stored."""
     shown = positions(np.asarray(predictions["image_row"]), image_row)
     column = positions(np.asarray(predictions["voxel_index"]), index)
-    predicted = predictions["predictions"].columns(column)[shown]
+    predicted = predictions["predictions"].columns(column, shown)
     gain, factor = None, None
     if noisy:
         row = positions(np.asarray(noise["voxel_index"]), index)
