@@ -22,7 +22,7 @@ class DeviceError(GNetError, RuntimeError):
 
 
 class OutdatedError(GNetError, ValueError):
-    """Stored data were made with other parameters than those of this run."""
+    """Stored data were made with other parameters than those of this run, or from other versions."""
 
 
 class StorageError(GNetError, OSError):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Node, Pipeline
 
 from gnet.atomic import atomic_path
-from gnet.configuration import is_parameter, written_parameters
+from gnet.configuration import flat, is_parameter, kedro_run, written_parameters
 from gnet.errors import OutdatedError
 from gnet.io.nsd import InventoryDataset
 
@@ -102,19 +101,12 @@ class Records:
     def _command(self, outdated: set[str], run_params: dict[str, Any], catalog: CatalogProtocol) -> str:
         """What makes the outdated data again, and nothing else but what they are made from."""
         registered = {name: pipeline for name, pipeline in pipelines.items() if name != "__default__"}
-        behind = sum(registered.values()).to_outputs(*outdated).all_outputs()
+        everything = pipelines["simulation"] + pipelines["__default__"]
+        behind = everything.to_outputs(*outdated).all_outputs()
         behind = set(self._outdated(behind, catalog))
         making = [name for name, pipeline in registered.items() if pipeline.all_outputs() & behind]
-        words = ["kedro", "run"]
-        if run_params["env"]:
-            words += ["--env", run_params["env"]]
-        if Path(self.context.config_loader.conf_source) != Path(self.context.project_path) / "conf":
-            words += ["--conf-source", str(self.context.config_loader.conf_source)]
-        words += ["--pipelines", ",".join(making), "--to-outputs", ",".join(sorted(outdated))]
-        if run_params["runtime_params"]:
-            given = flat(run_params["runtime_params"])
-            words += ["--params", ",".join(f"{name}={value}" for name, value in given)]
-        return shlex.join(words)
+        outputs = ",".join(sorted(outdated))
+        return kedro_run(self.context, run_params, "--pipelines", ",".join(making), "--to-outputs", outputs)
 
 
 def record_path(dataset: Any) -> Path | None:
@@ -148,19 +140,6 @@ def looked_up(parameters: Mapping[str, Any], name: str) -> Any:
             return {}
         value = value[word]
     return value
-
-
-def flat(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters that are no mappings, with their dotted names.
-
-    >>> dict(flat({"images": {"pixels": 75}, "seed": 1}))
-    {'images.pixels': 75, 'seed': 1}
-    """
-    for name, value in parameters.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

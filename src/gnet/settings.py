@@ -15,6 +15,7 @@ from gnet.hooks import (
     Summaries,
     UnfinishedFits,
 )
+from gnet.provenance import Provenance
 from gnet.records import Records
 
 
@@ -39,6 +40,7 @@ HOOKS = (
     Areas(),
     Prerequisites(),
     Records(),
+    Provenance(),
     OtherRuns(),
     UnfinishedFits(),
     Summaries(),

@@ -24,7 +24,7 @@ def test_every_unversioned_dataset_has_a_record(finished):
     project, _ = finished
     for name in PREPARED:
         assert record(project, name)["parameters"]
-    assert not [path for path in project.files() if path[:2] > "05" and path.endswith(".json")]
+    assert not [path for path in project.files() if path[:2] > "05" and path.endswith("parameters.json")]
 
 
 def test_a_record_holds_what_the_data_depend_on_and_no_more(finished):

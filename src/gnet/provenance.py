@@ -1,0 +1,144 @@
+"""Results say which versions they were made from, so that a run does not mix those of different models."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from gnet.atomic import atomic_path
+from gnet.configuration import is_parameter, kedro_run
+from gnet.errors import OutdatedError
+
+log = logging.getLogger(__name__)
+
+RECORD = "made_from.json"
+
+
+class Provenance:
+    """Results say which versions they were made from; a run does not take those of earlier models unseen.
+
+    Beside every version of a dataset lies `made_from.json`, with the version of each versioned dataset that
+    the node had read. A run that would read a result is refused if any of these, or any that they were made
+    from in turn, is not the version that the run would read itself: the newest, or the one that
+    `--load-versions` names. Results without such a record are taken as they are.
+    """
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember how this session was made."""
+        self.context = context
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Refuse results of other versions than the run would read."""
+        nodes = pipeline.nodes
+        if run_params["only_missing_outputs"]:
+            nodes = [node for node in nodes if not all(map(catalog.exists, node.outputs))]
+        read = {name for node in nodes for name in node.inputs if not is_parameter(name)}
+        made = {name for node in nodes for name in node.outputs}
+        walk = Walk(catalog, made)
+        for name in sorted(read - made):
+            walk.current(name, version_in_use(catalog.get(name)))
+        if walk.reasons:
+            making = dict.fromkeys(maker(name, sources) for name, sources in walk.outdated.items())
+            command = kedro_run(self.context, run_params, "--pipelines", ",".join(making))
+            raise OutdatedError(
+                "\n".join(
+                    [
+                        "results are of other versions than those in use, and are not mixed unseen:",
+                        *walk.reasons,
+                        f"Make them again: {command}",
+                        "Or choose versions that belong together: --load-versions NAME:VERSION,...",
+                    ]
+                )
+            )
+
+    @hook_impl
+    def before_node_run(self, catalog: CatalogProtocol) -> None:
+        """Remember where the node's data lie."""
+        self.catalog = catalog
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Write down what the version that was just saved was made from."""
+        dataset = self.catalog.get(dataset_name)
+        if getattr(dataset, "_version", None) is None:
+            return
+        sources = {name: version_in_use(self.catalog.get(name)) for name in node.inputs}
+        sources = {name: version for name, version in sources.items() if version}
+        with atomic_path(Path(dataset._filepath) / dataset.resolve_save_version() / RECORD) as part:
+            part.write_text(json.dumps(sources, indent=1) + "\n")
+
+
+@dataclass
+class Walk:
+    """From results back to everything that they were made from."""
+
+    catalog: CatalogProtocol
+    made: set[str]
+    """What the run is to make: a version that nobody has yet."""
+    outdated: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Results that are not of the versions in use, with the versions that they were made from."""
+    reasons: list[str] = field(default_factory=list)
+    """Where one of those versions is not in use."""
+    known: dict[tuple[str, str], bool] = field(default_factory=dict)
+
+    def current(self, name: str, version: str | None) -> bool:
+        """Whether a version of a dataset was made, all the way back, from the versions in use."""
+        if version is None:
+            return True
+        if (name, version) not in self.known:
+            self.known[name, version] = True
+            sources = read_sources(Path(self.catalog.get(name)._filepath) / version / RECORD)
+            for source, used in sources.items():
+                in_use = version_in_use(self.catalog.get(source))
+                if source in self.made:
+                    self.reasons.append(f"- {name}: made from {source} of {used}, this run makes another")
+                elif in_use not in (None, used):
+                    self.reasons.append(f"- {name}: made from {source} of {used}, in use is {in_use}")
+                elif self.current(source, used):
+                    continue
+                self.outdated[name] = sources
+                self.known[name, version] = False
+        return self.known[name, version]
+
+
+def version_in_use(dataset: Any) -> str | None:
+    """The version that a run would load: the newest if none was asked for. None where there is none."""
+    version = getattr(dataset, "_version", None)
+    if version is None or version.load:
+        return version and version.load
+    path = Path(dataset._filepath)
+    return max((saved.parent.name for saved in path.glob(f"*/{path.name}")), default=None)
+
+
+def read_sources(path: Path) -> dict[str, str]:
+    """Versions by the name of their dataset, as a record lists them; nothing if there is none."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
+        return {}
+
+
+def maker(name: str, sources: Mapping[str, str]) -> str:
+    """The registered pipeline that makes a dataset from these, the most special one."""
+    for pipeline in sorted(set(pipelines) - {"__default__"}, key=lambda other: len(pipelines[other].nodes)):
+        for node in pipelines[pipeline].nodes:
+            if name in node.outputs and set(sources) <= set(node.inputs):
+                return pipeline
+    return "__default__"
