@@ -5,7 +5,7 @@
 Inputs have NSD's sizes: eight subjects, their trials, 29,574 voxels of early visual areas, 73,000 images of
 227 pixels. They lie in sparse files, which take 0.4 GB of disk: a few images and every 20th trial hold noise,
 the rest are holes that read as zeros. The pipelines' own nodes run on them: fit, go on after an interruption,
-score, predict, estimate the noise. All arrays have their full size, but only few batches are fitted, in two
+score, predict, estimate the noise, make synthetic responses with it. All arrays have their full size, but only few batches are fitted, in two
 epochs, and all trials show the same few images, so that it ends in minutes. What is reported for each step is
 the most memory of its own that the process held (pages of files do not count: the system takes them back when
 it needs room), and on a GPU the most that torch had allocated there.
@@ -47,6 +47,7 @@ from gnet.nsd.design import Design, image_table, trial_table
 from gnet.nsd.split import split_trials
 from gnet.pipelines.fit_and_score.nodes import choose_voxels, fit_gnet, score_gnet
 from gnet.pipelines.prediction.nodes import fit_noise_model, predict_images
+from gnet.pipelines.synthetic.nodes import make_responses
 
 ROOT = Path(__file__).resolve().parents[1]
 AREAS = ("V1", "V2", "V3", "hV4")
@@ -154,7 +155,7 @@ class Stages:
 
 
 def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
-    """Fit, go on, score, predict and estimate the noise with the pipelines' nodes."""
+    """Fit, go on, score, predict, estimate the noise and make responses, with the pipelines' nodes."""
     bootstrap_project(ROOT)
     changes = {"protocol": arguments.protocol, "device": arguments.device, "seed": 1}
     with KedroSession.create(ROOT, env="nsd", runtime_params=changes) as session:
@@ -171,8 +172,8 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
     )
     trials["image_row"] = shown[trials["position"] % len(shown)]
     planned = image_table(design, tuple(sessions))
-    planned = planned.groupby("subject", sort=False).head(len(shown))
-    planned["image_row"] = shown[planned["position"]]
+    planned["image_row"] = shown[planned["position"] % len(shown)]
+    first_images = planned.groupby("subject", sort=False).head(len(shown))
     images = write_images(folder / "images.npy", int(shown[-1]) + 1, shown, pixels)
     image_ids = np.arange(len(images)) + 1
     betas = write_betas(folder / "betas.h5", sessions)
@@ -181,7 +182,8 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
         update={"epochs": 2, "cache_gigabytes": 0, "state": folder / "state"}
     )
     datasets = {
-        name: HDF5Dataset(filepath=folder / f"{name}.h5") for name in ("model", "predictions", "noise")
+        name: HDF5Dataset(filepath=folder / f"{name}.h5")
+        for name in ("model", "predictions", "noise", "synthetic")
     }
     stages = Stages()
     voxels = stages.run(
@@ -214,18 +216,25 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
     def predict() -> None:
         model, prediction = datasets["model"].load(), parameters["prediction"]
         datasets["predictions"].save(
-            predict_images(images, image_ids, planned, voxels, prediction, fitting, model)
+            predict_images(images, image_ids, first_images, voxels, prediction, fitting, model)
         )
 
     def noise() -> None:
         each = fit_noise_model(datasets["predictions"].load(), betas, voxels, trials)
         datasets["noise"].save({"subj01": each["subj01"]})
 
+    def respond() -> None:
+        sources = ({"subj01": datasets[name].load()["subj01"]} for name in ("predictions", "noise"))
+        noisy = parameters["synthetic"].model_copy(update={"noise": "measured"})
+        responses, _, _ = make_responses(voxels, planned, noisy, split, *sources)
+        datasets["synthetic"].save(responses)
+
     stages.run(f"fit: batches of {fitting.batch_size}, holdout, state", fit)
     stages.run("go on from its state", fit)
     stages.run("score", score)
     stages.run(f"predict {len(shown)} images", predict)
     stages.run("noise model of subject 1", noise)
+    stages.run("synthetic responses of subject 1, with noise", respond)
     return stages.table
 
 
