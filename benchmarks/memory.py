@@ -3,12 +3,13 @@
     python benchmarks/memory.py [--folder /tmp] [--protocol published] [--device auto] [--batches 2]
 
 Inputs have NSD's sizes: eight subjects, their trials, 29,574 voxels of early visual areas, 73,000 images of
-227 pixels. They lie in sparse files, which take 0.4 GB of disk: a few images and every 20th trial hold noise,
-the rest are holes that read as zeros. The pipelines' own nodes run on them: fit, go on after an interruption,
-score, predict, estimate the noise, make synthetic responses with it. All arrays have their full size, but only few batches are fitted, in two
-epochs, and all trials show the same few images, so that it ends in minutes. What is reported for each step is
-the most memory of its own that the process held (pages of files do not count: the system takes them back when
-it needs room), and on a GPU the most that torch had allocated there.
+227 pixels. They lie in sparse files, which take 0.4 GB of disk: a few images and every 20th trial hold
+noise, the rest are holes that read as zeros. The pipelines' own nodes run on them: fit, go on after an
+interruption, score, predict, estimate the noise, make synthetic responses with it. All arrays have their
+full size, but only few batches are fitted, in two epochs, and all trials show the same few images, so that
+it ends in minutes. What is reported for each step is the most memory of its own that the process held (pages
+of files do not count: the system takes them back when it needs room), and on a GPU the most that torch had
+allocated there.
 
 Then small fits, each in a process of its own, show how time and memory grow with voxels and with trials.
 Needs 2 GB of disk in a folder of its own, which is removed in the end, and Linux.
