@@ -5,6 +5,9 @@ import shlex
 
 import pytest
 
+from gnet.errors import StorageError
+from gnet.io.tables import TableDataset
+
 PREPARED = (
     "01_raw/nsd",
     "02_intermediate/images.npy",
@@ -192,3 +195,24 @@ def test_a_failing_node_leaves_no_record(prepared, tmp_path):
     stimuli.rename(tmp_path / "elsewhere")
     prepared.refused("data_engineering", images={"pixels": 60})
     assert path.with_name("images.npy.parameters.json").read_bytes() == before
+
+
+def test_the_record_comes_before_the_data(prepared, monkeypatch):
+    """So that a disk that is full just then leaves no data that nobody can tell from those of today."""
+    path = prepared.data / "03_primary" / "trials.parquet"
+    record_of = path.with_name("trials.parquet.parameters.json")
+    path.unlink()
+    record_of.unlink()
+    saved = TableDataset.save
+
+    def save(dataset, table):
+        if str(dataset._filepath) == str(path):
+            assert record_of.is_file()
+            raise StorageError(f"{path}: the disk is full")
+        saved(dataset, table)
+
+    monkeypatch.setattr(TableDataset, "save", save)
+    message, _ = prepared.failed("data_engineering", split={"seed": 9})
+    assert message == f"\nStorageError: {path}: the disk is full"
+    assert record(prepared, "03_primary/trials.parquet")["parameters"]["split"]["seed"] == 9
+    assert not path.exists()

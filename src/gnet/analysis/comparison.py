@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control, wilcoxon
 
 
 def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -33,6 +32,9 @@ def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFram
     (p adjusted for the false discovery rate over all rows, Benjamini and Hochberg 1995). Voxels are not
     independent of each other, so p says how consistent a difference is, not how surprising.
     """
+    # here, because it takes half a second and every command imports this module
+    from scipy.stats import false_discovery_control, wilcoxon
+
     both = paired_accuracies(first, second)
     rows = []
     for (area, subject), voxels in both.groupby(["area", "subject"]):
