@@ -207,29 +207,52 @@ def score_gnet(
     fitting: Fitting,
 ) -> pd.DataFrame:
     """Accuracy of every voxel on the test trials; a row also for each that could not be fitted."""
-    from gnet.evaluation.accuracy import accuracy_table
-    from gnet.evaluation.prediction import PrefilteredImages, predict
     from gnet.models.checkpoints import from_arrays
     from gnet.models.device import resolve_device
 
     origin = str(getattr(stored_model, "path", "model"))
     network = from_arrays(stored_model, origin).network.to(resolve_device(fitting.device))
-    tables = []
-    for subject, table in voxels.groupby("subject", sort=False):
-        fitted = table[table["excluded"] == ""]
-        tests = scoring_trials(betas, trials, subject, fitted["column"].to_numpy())
-        prefiltered = PrefilteredImages(network, images, tests.image_row)
-        accuracy = accuracy_table(
-            predict(network, subject, prefiltered, tests.image_row, batch_size=scoring.batch_size),
-            tests.response,
-            tests.trial_image,
-            fitted["ncsnr"].to_numpy(),
-            resamples=scoring.resamples,
-            seed=scoring.seed,
-        )
-        identity = table[["subject", "voxel_index", "area", "label", "excluded"]]
-        tables.append(identity.join(accuracy.set_index(fitted.index)))
+    tables = [
+        score_voxels(network, images, betas, table, trials, scoring)
+        for _, table in voxels.groupby("subject", sort=False)
+    ]
     return pd.concat(tables, ignore_index=True)
+
+
+def score_voxels(
+    network: GNet,
+    images: np.ndarray,
+    betas: Mapping[str, Any],
+    voxels: pd.DataFrame,
+    trials: pd.DataFrame,
+    scoring: Scoring,
+    *,
+    knows_excluded: bool = False,
+) -> pd.DataFrame:
+    """Accuracy of one subject's voxels on the test trials; of those that are excluded there is none.
+
+    The network's readout has the voxels in this order: all of them if it `knows_excluded`, or those that are
+    not excluded.
+    """
+    from gnet.evaluation.accuracy import accuracy_table
+    from gnet.evaluation.prediction import PrefilteredImages, predict
+
+    subject = voxels["subject"].iloc[0]
+    kept = (voxels["excluded"] == "").to_numpy()
+    scored = voxels[kept]
+    tests = scoring_trials(betas, trials, subject, scored["column"].to_numpy())
+    prefiltered = PrefilteredImages(network, images, tests.image_row)
+    predicted = predict(network, subject, prefiltered, tests.image_row, batch_size=scoring.batch_size)
+    accuracy = accuracy_table(
+        predicted[:, kept] if knows_excluded else predicted,
+        tests.response,
+        tests.trial_image,
+        scored["ncsnr"].to_numpy(),
+        resamples=scoring.resamples,
+        seed=scoring.seed,
+    )
+    identity = voxels[["subject", "voxel_index", "area", "label", "excluded"]]
+    return identity.join(accuracy.set_index(scored.index))
 
 
 def gather(*accuracies: pd.DataFrame) -> pd.DataFrame:

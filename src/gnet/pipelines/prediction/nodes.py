@@ -12,6 +12,7 @@ import pandas as pd
 from gnet.analysis.noise_model import noise_model
 from gnet.nsd.stimuli import read_pictures
 from gnet.parameters import Fitting, Images, Prediction, Scoring
+from gnet.pipelines.fit_and_score.nodes import score_voxels
 from gnet.pipelines.measured import (
     common_subjects,
     exclusions,
@@ -143,8 +144,6 @@ def score_imported(
 
     Who fitted the model may have held out other trials: then it was fitted to some of these.
     """
-    from gnet.evaluation.accuracy import accuracy_table
-    from gnet.evaluation.prediction import PrefilteredImages, predict
     from gnet.models.device import resolve_device
     from gnet.models.files import models_in
 
@@ -156,18 +155,5 @@ def score_imported(
             network = model.network.to(resolve_device(fitting.device))
             table = model_voxels(model, voxels, subject)
             table = table.assign(excluded=excluded[table["column"]])
-            kept = table["excluded"].to_numpy() == ""
-            tests = scoring_trials(betas, trials, subject, table["column"].to_numpy()[kept])
-            prefiltered = PrefilteredImages(network, images, tests.image_row)
-            predicted = predict(network, subject, prefiltered, tests.image_row, batch_size=scoring.batch_size)
-            accuracy = accuracy_table(
-                predicted[:, kept],
-                tests.response,
-                tests.trial_image,
-                table["ncsnr"].to_numpy()[kept],
-                resamples=scoring.resamples,
-                seed=scoring.seed,
-            )
-            identity = table[["subject", "voxel_index", "area", "label", "excluded"]]
-            tables.append(identity.join(accuracy.set_index(np.flatnonzero(kept))))
+            tables.append(score_voxels(network, images, betas, table, trials, scoring, knows_excluded=True))
     return pd.concat(tables, ignore_index=True)
