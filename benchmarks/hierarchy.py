@@ -1,10 +1,16 @@
-"""Does the hierarchy index tell a hierarchical brain from a parallel one? At demo size, over seeds.
+"""Does the hierarchy index tell a hierarchical brain from a parallel one, and what would it need?
 
-    python benchmarks/hierarchy.py [--seeds 1 2 3] [--protocols published revised] [--to FILE.csv]
+    python benchmarks/hierarchy.py [--sizes demo large] [--organisations parallel hierarchical even]
+                                   [--seeds 1 2 3] [--protocols published revised] [--to FILE.csv]
+    python benchmarks/hierarchy.py --perfect [--organisations ...] [--seeds ...]
 
-For each organisation of the simulated brain, seed (of the brain and of the fits alike) and protocol, the
-area-wise models and the transfer models are fitted from scratch in a temporary folder. One line each is added
-to the table as soon as it is there. On two cores a line takes about five minutes.
+For each size, organisation of the simulated brain, seed (of the brain and of the fits alike) and protocol,
+the area-wise models and the transfer models are fitted from scratch in a temporary folder. One line each is
+added to the table as soon as it is there. With `OMP_NUM_THREADS=1` a line takes about five minutes at demo
+size, ten at the large one, and forty with a trained prefilter.
+
+With `--perfect` nothing is fitted but readouts: an area's trunk is given, the energies and the planted maps,
+and so are the fields. The index is then what the brain's organisation makes it, and not how well it was learnt.
 """
 
 from __future__ import annotations
@@ -16,30 +22,125 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from gnet.analysis.transfer_matrix import hierarchy_index, transfer_shift
+from gnet.simulation import brain
+from gnet.simulation.release import SimulationPlan, simulate
+
 ROOT = Path(__file__).resolve().parents[1]
+LARGE = {  # one subject, four times the images, twice the voxels, little noise
+    "release": {"sessions": {"subj01": 36}, "subjects": ["subj01"]},
+    "simulation": {
+        "volume_shapes": {"subj01": [26, 30, 24], "subj02": [26, 30, 24]},
+        "planned_sessions": 36,
+        "shared_images": 200,
+        "own_images": 1600,
+        "voxels_per_label": [80, 120],
+        "ceiling": [90, 98],
+    },
+}
+TRAINED = {"model": {"trainable_prefilter": True}, "fitting": {"epochs": 72}}
+SIZES = {"demo": {}, "large": LARGE, "large_trained": LARGE | TRAINED}
+CEILINGS = {"demo": (25.0, 60.0), "little": (90.0, 98.0), "none": None}
+"""Of single trials, percent, for `--perfect`."""
+PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
-def measure(organisation: str, seed: int, protocol: str) -> pd.DataFrame:
+def measure(size: str, organisation: str, seed: int, protocol: str) -> pd.DataFrame:
     """The hierarchy index of each subject and pooled, of one simulated brain."""
-    parameters = {
-        "protocol": protocol,
-        "seed": seed,
-        "simulation": {"organisation": organisation, "seed": seed},
-    }
+    simulation = SIZES[size].get("simulation", {}) | {"organisation": organisation, "seed": seed}
+    parameters = SIZES[size] | {"protocol": protocol, "seed": seed, "simulation": simulation}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GNET_DATA"] = folder
         with KedroSession.create(ROOT, env="base", runtime_params=parameters) as session:
             session.run(pipeline_names=["encoding_roi", "transfer"], to_outputs=["hierarchy_index"])
         with KedroSession.create(ROOT, env="base", runtime_params=parameters) as session:
-            table = session.load_context().catalog.load("hierarchy_index")
+            catalog = session.load_context().catalog
+            table, matrix = catalog.load("hierarchy_index"), catalog.load("transfer_matrix")
+    print(matrix.to_string(), flush=True)
+    minutes = (time.perf_counter() - started) / 60
     return table.assign(
-        organisation=organisation, seed=seed, protocol=protocol, minutes=(time.perf_counter() - started) / 60
+        size=size, organisation=organisation, seed=seed, protocol=protocol, minutes=round(minutes, 1)
     )
+
+
+def perfect(organisation: str, seed: int, noise: str) -> tuple[float, np.ndarray]:
+    """Index and shifts (model, tested) where trunks are the planted maps, at the demo's numbers of images.
+
+    Readouts are ridge regressions on the maps of a trunk under the voxel's own field, to means over three
+    trials. The penalty is the best on a tenth of the training images.
+    """
+    plan = SimulationPlan(
+        sessions={"subj01": 10},
+        volume_shapes={"subj01": (20, 24, 18)},
+        organisation=organisation,
+        seed=seed,
+    )
+    release = simulate(plan)
+    planted = release.planted["subj01"]
+    images = planted["image_id"] - 1
+    generator = np.random.default_rng(seed)
+    response = planted["responses"].astype(float)
+    if CEILINGS[noise] is not None:
+        ceiling = generator.uniform(*CEILINGS[noise], response.shape[1])
+        response += generator.standard_normal(response.shape) * np.sqrt((100 / ceiling - 1) / 3)
+    test = np.arange(len(images)) < plan.shared_images
+    field = brain.fields(planted["x"], planted["y"], planted["sigma"])
+    energies = brain.gabor_energies(release.images)
+    r = np.stack(
+        [
+            ridge(
+                np.concatenate([brain.pooled_maps(maps[images], field) for maps in chain], axis=1),
+                response,
+                test,
+            )
+            for chain in chains(energies, organisation, seed).values()
+        ]
+    )
+    areas = [planted["area"] == area for area in brain.AREAS]
+    shifts = [
+        [transfer_shift(row[area], own[area])[0] for area, own in zip(areas, r, strict=True)] for row in r
+    ]
+    return hierarchy_index(np.array(shifts)).index, np.array(shifts)
+
+
+def chains(energies: np.ndarray, organisation: str, seed: int) -> dict[str, list[np.ndarray]]:
+    """The maps of every step on the way to each area's."""
+    last = brain.area_maps(energies, organisation, seed)
+    if organisation == "hierarchical":
+        return {area: list(last.values())[: height + 1] for height, area in enumerate(brain.AREAS)}
+    return {area: [energies, maps] for area, maps in last.items()}
+
+
+def ridge(features: np.ndarray, response: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Correlation over the test images of each voxel's (image, feature, voxel) regression."""
+    train = np.flatnonzero(~test)
+    held = train[::10]
+    features = (features - features[train].mean(0)) / (features[train].std(0) + 1e-12)
+    rest = np.setdiff1d(train, held)
+    scores = np.stack([predicted_r(features, response, rest, held, penalty) for penalty in PENALTIES])
+    best = scores.argmax(0)
+    final = np.stack([predicted_r(features, response, train, test, penalty) for penalty in PENALTIES])
+    return np.take_along_axis(final, best[None], axis=0)[0]
+
+
+def predicted_r(
+    features: np.ndarray, response: np.ndarray, train: np.ndarray, test: np.ndarray, penalty: float
+) -> np.ndarray:
+    """Correlation of each voxel's prediction with its response on the test images."""
+    x = features[train].astype(float)
+    mean = response[train].mean(0)
+    gram = np.einsum("ikv,ilv->vkl", x, x, optimize=True) + penalty * np.eye(x.shape[1])
+    towards = np.einsum("ikv,iv->vk", x, response[train] - mean)
+    weights = np.linalg.solve(gram, towards[:, :, None])[:, :, 0]
+    predicted = np.einsum("ikv,vk->iv", features[test], weights)
+    sides = [values - values.mean(0) for values in (predicted, response[test])]
+    return (sides[0] * sides[1]).sum(0) / np.sqrt((sides[0] ** 2).sum(0) * (sides[1] ** 2).sum(0))
 
 
 def main() -> None:
@@ -47,19 +148,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--sizes", nargs="+", default=["demo"], choices=SIZES)
+    parser.add_argument(
+        "--organisations", nargs="+", default=brain.ORGANISATIONS, choices=brain.ORGANISATIONS
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--protocols", nargs="+", default=["published", "revised"])
     parser.add_argument("--to", type=Path, default=Path("hierarchy.csv"))
+    parser.add_argument("--perfect", action="store_true", help="with trunks that are given, not fitted")
     arguments = parser.parse_args()
+    if arguments.perfect:
+        for noise, organisation, seed in itertools.product(
+            CEILINGS, arguments.organisations, arguments.seeds
+        ):
+            index, shifts = perfect(organisation, seed, noise)
+            print(f"noise {noise}, {organisation}, seed {seed}: index {index:.2f}, shifts (model, tested)")
+            print(shifts.round(3), flush=True)
+        return
     bootstrap_project(ROOT)
-    for protocol, seed, organisation in itertools.product(
-        arguments.protocols, arguments.seeds, ("parallel", "hierarchical")
+    for size, protocol, seed, organisation in itertools.product(
+        arguments.sizes, arguments.protocols, arguments.seeds, arguments.organisations
     ):
-        line = measure(organisation, seed, protocol)
+        line = measure(size, organisation, seed, protocol)
         line.to_csv(arguments.to, mode="a", header=not arguments.to.exists(), index=False)
     table = pd.read_csv(arguments.to)
     pooled = table[table["subject"] == "pooled"]
-    print(pooled.groupby(["protocol", "organisation"])["index"].agg(["mean", "std", "min", "max", "count"]))
+    keys = ["size", "protocol", "organisation"]
+    print(pooled.groupby(keys)["index"].agg(["mean", "std", "min", "max", "count"]))
 
 
 if __name__ == "__main__":
