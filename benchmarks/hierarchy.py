@@ -10,7 +10,7 @@ added to the table as soon as it is there. With `OMP_NUM_THREADS=1` a line takes
 size, ten at the large one, and forty with a trained prefilter.
 
 With `--perfect` nothing is fitted but readouts: an area's trunk is given, the energies and the planted maps,
-and so are the fields. The index is then what the brain's organisation makes it, and not how well it was learnt.
+and so are the fields. The index is then what the brain's organisation makes it, not how well it was learnt.
 """
 
 from __future__ import annotations
