@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -26,13 +27,15 @@ from kedro.validation.exceptions import ParameterValidationError
 from gnet import pipeline_registry
 from gnet.atomic import storage_error
 from gnet.configuration import data_root, is_parameter, written_parameters
-from gnet.errors import GNetError, ModelFileError
+from gnet.errors import GNetError, ModelFileError, ParameterError
 from gnet.runs import announce
 from gnet.summaries import SUMMARIES, print_place, print_summary
 
 log = logging.getLogger(__name__)
 
 SECONDS_TO_CLEAN_UP = 2.0
+SHORTCUTS = ("protocol", "seed", "device")
+"""Parameters of `fitting` that `--params` may set without saying `fitting`: see conf/base."""
 
 
 class Errors:
@@ -56,13 +59,19 @@ def explain(
     With GNET_TRACEBACK=1 in the environment everything is left as it was.
     """
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, (GNetError, ParameterValidationError)):
+    while cause is not None and not mendable(cause):
         cause = cause.__cause__ or cause.__context__
     cause = cause or storage_error(error)
     if cause is None or os.environ.get("GNET_TRACEBACK"):
         otherwise(kind, error, traceback)
     else:
         print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
+
+
+def mendable(error: BaseException) -> bool:
+    """Whether it says what a user can mend: our own, a parameter that is refused, a misspelt pipeline."""
+    misspelt = isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline")
+    return misspelt or isinstance(error, (GNetError, ParameterValidationError))
 
 
 class Interruptions:
@@ -97,6 +106,26 @@ class Areas:
         names = tuple(written_parameters(context).get("areas", ()))
         if pipeline_registry.use_areas(names):
             pipelines.configure(f"{PACKAGE_NAME or 'gnet'}.pipeline_registry")
+
+
+class KnownParameters:
+    """A misspelt name among the parameters stops a run; those below the top are checked by their classes."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember what is configured."""
+        self.configured = set(written_parameters(context))
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self) -> None:
+        """Raise ParameterError for a name that no pipeline reads."""
+        inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
+        known = {name.removeprefix("params:").split(".")[0] for name in inputs if is_parameter(name)}
+        known |= {"areas", *SHORTCUTS}
+        for name in sorted(self.configured - known):
+            similar = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {similar[0]}?" if similar else "Correct its name, or remove it."
+            raise ParameterError(f"{name}: expected one of {', '.join(sorted(known))}, got {name!r}. {hint}")
 
 
 class Prerequisites:

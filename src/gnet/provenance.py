@@ -49,16 +49,21 @@ class Provenance:
         read = {name for node in nodes for name in node.inputs if not is_parameter(name)}
         made = {name for node in nodes for name in node.outputs}
         walk = Walk(catalog, made)
-        for name in sorted(read - made):
-            walk.current(name, version_in_use(catalog.get(name)))
-        if walk.reasons:
+        outdated = [
+            name for name in sorted(read - made) if not walk.current(name, version_in_use(catalog.get(name)))
+        ]
+        if outdated:
             making = dict.fromkeys(maker(name, sources) for name, sources in walk.outdated.items())
-            command = kedro_run(self.context, run_params, "--pipelines", ",".join(making))
+            command = kedro_run(
+                self.context,
+                run_params,
+                *("--pipelines", ",".join(making), "--to-outputs", ",".join(outdated)),
+            )
             raise OutdatedError(
                 "\n".join(
                     [
                         "results are of other versions than those in use, and are not mixed unseen:",
-                        *walk.reasons,
+                        *(f"- {', '.join(names)}: {why}" for why, names in walk.reasons.items()),
                         f"Make them again: {command}",
                         "Or choose versions that belong together: --load-versions NAME:VERSION,...",
                     ]
@@ -91,8 +96,8 @@ class Walk:
     """What the run is to make: a version that nobody has yet."""
     outdated: dict[str, dict[str, str]] = field(default_factory=dict)
     """Results that are not of the versions in use, with the versions that they were made from."""
-    reasons: list[str] = field(default_factory=list)
-    """Where one of those versions is not in use."""
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+    """Which of those versions are not in use, and what was made from them."""
     known: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def current(self, name: str, version: str | None) -> bool:
@@ -105,9 +110,11 @@ class Walk:
             for source, used in sources.items():
                 in_use = version_in_use(self.catalog.get(source))
                 if source in self.made:
-                    self.reasons.append(f"- {name}: made from {source} of {used}, this run makes another")
+                    why = f"made from {source} of {used}, this run makes another"
+                    self.reasons.setdefault(why, []).append(name)
                 elif in_use not in (None, used):
-                    self.reasons.append(f"- {name}: made from {source} of {used}, in use is {in_use}")
+                    why = f"made from {source} of {used}, in use is {in_use}"
+                    self.reasons.setdefault(why, []).append(name)
                 elif self.current(source, used):
                     continue
                 self.outdated[name] = sources

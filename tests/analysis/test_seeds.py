@@ -82,3 +82,11 @@ def test_settings_are_all_but_seed_and_machine(change, same):
 
 def test_settings_know_the_data():
     assert settings_mark([FIT], [np.array([0.1])]) != settings_mark([FIT], [np.array([0.2])])
+
+
+def test_fits_of_different_seeds_do_not_count():
+    """The readouts of another seed on the same trunks are no other fit."""
+    versions = pd.concat([result(1, 0.1, "t1"), result("2", 0.3, "t2"), result("2+1", 0.9, "t3")])
+    table = index_over_seeds(result("2+1", 0.9), versions)
+    assert (table["which"] == "1, 2").all()
+    np.testing.assert_allclose(table["index"].iloc[-1], 0.2)

@@ -288,3 +288,16 @@ def test_betas_of_other_voxels(prepared):
     )
     assert "kedro run --pipelines data_engineering,masks --to-outputs betas,voxels" in message
     assert run.nodes == ["choose_voxels_gnet8j"]
+
+
+def test_a_misspelt_parameter(raw):
+    message, run = raw.refused(PIPELINE, protocl="revised")
+    assert message.startswith("\nParameterError: protocl: expected one of areas, device, fitting, ")
+    assert message.endswith("got 'protocl'. Did you mean protocol?")
+    assert run.nodes == []
+
+
+def test_a_misspelt_pipeline(raw):
+    message, _ = raw.failed("encoding_rio")
+    assert message.startswith("\nValueError: Failed to find the pipeline named 'encoding_rio'. ")
+    assert "encoding_roi" in message

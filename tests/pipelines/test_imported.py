@@ -51,11 +51,11 @@ def test_a_voxel_without_data_here_has_no_accuracy(imported):
 
 
 def test_its_predictions_can_be_the_responses_of_the_synthetic_experiment(imported):
-    run = imported.run("synthetic_imported", only=["synthetic.betas", "synthetic.voxels"])
-    assert run.nodes == ["predict_imported", "fit_noise_of_imported", "make_responses_of_imported"]
+    run = imported.run("synthetic_imported", only=["synthetic_imported.betas"])
+    assert run.nodes == ["predict_imported", "fit_noise_of_imported", "make_synthetic_imported_responses"]
     predicted = imported.load("imported_predictions")["subj01"].read()
-    responses = imported.load("synthetic.betas")["subj01"].read()
-    trials = imported.load("synthetic.trials").query("subject == 'subj01'")
+    responses = imported.load("synthetic_imported.betas")["subj01"].read()
+    trials = imported.load("synthetic_imported.trials").query("subject == 'subj01'")
     index, column = np.unique(predicted["voxel_index"], return_index=True)
     row = pd.Index(predicted["image_row"]).get_indexer(trials["image_row"])
     z = (predicted["predictions"] - predicted["predictions"].mean(0)) / predicted["predictions"].std(0)

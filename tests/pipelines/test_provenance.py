@@ -35,7 +35,8 @@ def test_predictions_of_a_model_that_was_fitted_again_are_not_used(encoded):
             "",
             "OutdatedError: results are of other versions than those in use, and are not mixed unseen:",
             f"- gnet8j_predictions: made from gnet8j of {before}, in use is {after}",
-            "Make them again: kedro run --env tiny --pipelines prediction --params fitting.seed=5",
+            "Make them again: kedro run --env tiny --pipelines prediction --to-outputs "
+            "gnet8j_noise_model,gnet8j_predictions --params fitting.seed=5",
             "Or choose versions that belong together: --load-versions NAME:VERSION,...",
         ]
     )
@@ -46,8 +47,11 @@ def test_the_command_in_the_message_makes_it_right(encoded):
     encoded.run("encoding_joint")
     message, _ = encoded.refused("synthetic")
     command = shlex.split(message.split("Make them again: ")[1].splitlines()[0])
-    assert command == ["kedro", "run", "--env", "tiny", "--pipelines", "prediction"]
-    encoded.run("prediction")
+    outputs = "gnet8j_noise_model,gnet8j_predictions"
+    assert command == [
+        *("kedro", "run", "--env", "tiny", "--pipelines", "prediction", "--to-outputs", outputs)
+    ]
+    encoded.run("prediction", only=outputs.split(","))
     assert "make_synthetic_responses" in encoded.run("synthetic", only=["synthetic.betas"]).nodes
 
 

@@ -45,7 +45,9 @@ def settings_mark(fits: Iterable[Mapping[str, Any]], data: Iterable[Shaped[np.nd
 def index_over_seeds(newest: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
     """Mean and spread over seeds of the hierarchy index, of results with the settings of the newest.
 
-    Of several results with the same seed, the one of the latest version counts.
+    Of several results with the same seed, the one of the latest version counts. Of fits with different seeds
+    (written with a plus, as 2+1 where trunks are of seed 2 and the readouts on them of seed 1) none counts:
+    others may share their trunks.
 
     Parameters
     ----------
@@ -63,6 +65,7 @@ def index_over_seeds(newest: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFra
     same = same.assign(seed=same["seed"].convert_dtypes().astype(str))  # whole numbers again, if they are
     latest = same.sort_values("version", kind="stable").drop_duplicates(["subject", "seed"], keep="last")
     latest = latest.dropna(subset="index")
+    latest = latest[~latest["seed"].str.contains("+", regex=False)]
     rows = []
     for row in newest.itertuples():
         found = latest[latest["subject"] == row.subject]

@@ -18,37 +18,28 @@ from .nodes import make_chosen_responses, make_responses
 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """The experiment of the encoding and transfer pipelines on responses of a model that was fitted here."""
-    return responses("make_synthetic_responses", make_chosen_responses, "gnet8j", "gnet8r") + experiment(
-        areas
-    )
+    return experiment("synthetic", areas, make_chosen_responses, "gnet8j", "gnet8r")
 
 
 def create_imported_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """The same on responses of an imported model: not part of the default, because it needs one."""
-    return responses("make_responses_of_imported", make_responses, "imported") + experiment(areas)
+    return experiment("synthetic_imported", areas, make_responses, "imported")
 
 
-def responses(name: str, function: Callable[..., Any], *models: str) -> Pipeline:
-    """The node that makes synthetic responses of what models predict and of the noise that they leave."""
+def experiment(name: str, areas: tuple[str, ...], function: Callable[..., Any], *models: str) -> Pipeline:
+    """In a namespace of its name: responses of what models predict, every model, the transfer analysis."""
     sources = [f"{model}_{part}" for model in models for part in ("predictions", "noise_model")]
-    return Pipeline(
-        [
-            Node(
-                function,
-                inputs=["voxels", "subject_images", "params:synthetic", "params:split", *sources],
-                outputs=["synthetic.betas", "synthetic.voxels", "synthetic.trials"],
-                name=name,
-                namespace="synthetic",
-            )
-        ]
+    responses = Node(
+        function,
+        inputs=["voxels", "subject_images", "params:synthetic", "params:split", *sources],
+        outputs=[f"{name}.betas", f"{name}.voxels", f"{name}.trials"],
+        name=f"make_{name}_responses",
+        namespace=name,
     )
-
-
-def experiment(areas: tuple[str, ...]) -> Pipeline:
-    """Every model and the transfer analysis, in the namespace `synthetic`."""
-    return Pipeline(
+    fits = Pipeline(
         joint_model(areas) + area_models(areas) + transfer_models(areas) + transfer_analysis(areas),
-        namespace="synthetic",
+        namespace=name,
         inputs={"images", "prefilter"},
         parameters=PARAMETERS | {"transfer"},
     )
+    return Pipeline([responses]) + fits
