@@ -29,7 +29,7 @@ PAGES |= {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE = ROOT / "src" / "gnet"
 FIRST_COMMANDS = (
-    "python -m venv .venv && . .venv/bin/activate && pip install -e . && kedro run --pipeline encoding_roi",
+    "python -m venv .venv && . .venv/bin/activate && pip install -e . && kedro run --pipelines encoding_roi",
     'pip install -e ".[dev]" && pytest',
 )
 COMPARED = {"aws", "export", "S=subj01", "for", "..."}

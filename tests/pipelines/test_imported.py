@@ -24,7 +24,8 @@ def imported(encoded):
 
 def test_an_imported_model_is_predicted_and_scored_like_one_fitted_here(imported):
     imported.run("prediction", only=["gnet8r_predictions", "gnet8r_noise_model"])
-    imported.run("imported")
+    run = imported.run("imported")
+    assert "subj01: the imported model of V2 has 10 of the 11 voxels here; others are not" in run.log
     own, again = (imported.load(f"{model}_predictions")["subj02"].read() for model in ("gnet8r", "imported"))
     for name, values in own.items():
         np.testing.assert_array_equal(again[name], values)

@@ -112,6 +112,8 @@ SECTIONS = (
         {
             "hierarchy_index": "Measured responses",
             "hierarchy_index_seeds": "Measured responses, over the seeds of all runs with the same settings",
+            "synthetic_gnet8j_summary": "The joint model of synthetic responses",
+            "synthetic_gnet8r_summary": "The area-wise models of synthetic responses",
             "synthetic_hierarchy_index": "Synthetic responses",
             "synthetic_hierarchy_index_seeds": "Synthetic responses, over seeds",
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -21,6 +22,8 @@ from gnet.pipelines.measured import (
     scoring_trials,
     voxels_of,
 )
+
+log = logging.getLogger(__name__)
 
 
 def predict_images(
@@ -155,5 +158,11 @@ def score_imported(
             network = model.network.to(resolve_device(fitting.device))
             table = model_voxels(model, voxels, subject)
             table = table.assign(excluded=excluded[table["column"]])
+            there = int((voxels["subject"].eq(subject) & voxels["area"].isin(model.areas)).sum())
+            if there > len(table):
+                log.warning(
+                    "%s: the imported model of %s has %s of the %s voxels here; others are not predicted.",
+                    *(subject, ", ".join(model.areas), f"{len(table):,}", f"{there:,}"),
+                )
             tables.append(score_voxels(network, images, betas, table, trials, scoring, knows_excluded=True))
     return pd.concat(tables, ignore_index=True)

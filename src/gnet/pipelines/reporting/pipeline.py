@@ -35,6 +35,8 @@ TABLES = (
     "size_eccentricity",
     "hierarchy_index",
     "hierarchy_index_seeds",
+    "synthetic.gnet8j_summary",
+    "synthetic.gnet8r_summary",
     "synthetic.hierarchy_index",
     "synthetic.hierarchy_index_seeds",
     "accuracy_against_published",
