@@ -17,7 +17,8 @@ LAYERS = [
 ]  # fmt: skip
 AREAS = {"V1", "V2", "V3", "hV4"}
 BOXES = AREAS | {
-    "data", "encoding_joint", "encoding_roi", "prediction", "reporting", "synthetic", "transfer", "tuning",
+    "data", "responses", "encoding_joint", "encoding_roi", "prediction", "reporting", "synthetic", "transfer",
+    "tuning",
 }  # fmt: skip
 
 
@@ -73,6 +74,15 @@ def test_the_report_alone_leaves_the_last_box(graph):
 def test_layers_follow_each_other(graph):
     """Kedro-Viz draws none at all as soon as data of one layer are made from those of a later one."""
     assert graph["layers"] == LAYERS
+
+
+def test_layers_of_every_pipeline_alone_follow_each_other(api):
+    """Each list has all layers, those first in which the pipeline has no data as it happens."""
+    for path in (api / "pipelines").iterdir():
+        graph = json.loads(path.read_text())
+        used = {node["layer"] for node in graph["nodes"] if node.get("layer")}
+        assert [layer for layer in graph["layers"] if layer in used] == sorted(used), path.name
+        assert used
 
 
 def test_every_stored_dataset_has_a_layer(graph):

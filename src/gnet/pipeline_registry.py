@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
 from gnet.pipelines import (
     data_engineering,
@@ -22,6 +22,9 @@ from gnet.pipelines import (
 BOXES = {"data_engineering": "data", "masks": "data"}
 """Namespace of the nodes of a pipeline where it is not the pipeline's name. These two need each other: masks
 are drawn from the inventory, responses prepared for the voxels in masks."""
+OWN_BOXES = {"prepare_responses": "responses"}
+"""Namespace of single nodes. In the box of data, responses would make a circle of layers for Kedro-Viz where
+masks are not shown: from voxels, an input of the box then, back to the inventory, an output."""
 
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
 """The paper's areas, until a session's configuration says otherwise (see `gnet.hooks.Areas`)."""
@@ -56,9 +59,18 @@ def boxed(pipeline: Pipeline, box: str) -> Pipeline:
 
     Kedro-Viz draws a namespace as a box that opens. Names of datasets stay as they are.
     """
-    loose = [node for node in pipeline.nodes if not node.namespace]
-    others = [node for node in pipeline.nodes if node.namespace]
-    return Pipeline(loose, namespace=box, prefix_datasets_with_namespace=False) + Pipeline(others)
+    boxes: dict[str, list[Node]] = {}
+    for node in pipeline.nodes:
+        if not node.namespace:
+            boxes.setdefault(OWN_BOXES.get(node.name, box), []).append(node)
+    others = Pipeline([node for node in pipeline.nodes if node.namespace])
+    return sum(
+        (
+            Pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False)
+            for name, nodes in boxes.items()
+        ),
+        others,
+    )
 
 
 def _pipelines() -> dict[str, Pipeline]:
