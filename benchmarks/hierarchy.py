@@ -28,6 +28,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from gnet.analysis.transfer_matrix import hierarchy_index, transfer_shift
+from gnet.evaluation.accuracy import voxel_correlation
 from gnet.simulation import brain
 from gnet.simulation.release import SimulationPlan, simulate
 
@@ -123,24 +124,23 @@ def ridge(features: np.ndarray, response: np.ndarray, test: np.ndarray) -> np.nd
     held = train[::10]
     features = (features - features[train].mean(0)) / (features[train].std(0) + 1e-12)
     rest = np.setdiff1d(train, held)
-    scores = np.stack([predicted_r(features, response, rest, held, penalty) for penalty in PENALTIES])
-    best = scores.argmax(0)
-    final = np.stack([predicted_r(features, response, train, test, penalty) for penalty in PENALTIES])
+    best = penalised_r(features, response, rest, held).argmax(0)
+    final = penalised_r(features, response, train, np.flatnonzero(test))
     return np.take_along_axis(final, best[None], axis=0)[0]
 
 
-def predicted_r(
-    features: np.ndarray, response: np.ndarray, train: np.ndarray, test: np.ndarray, penalty: float
+def penalised_r(
+    features: np.ndarray, response: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Correlation of each voxel's prediction with its response on the test images."""
+    """Correlation (penalty, voxel) of predictions with the responses to the test images."""
     x = features[train].astype(float)
-    mean = response[train].mean(0)
-    gram = np.einsum("ikv,ilv->vkl", x, x, optimize=True) + penalty * np.eye(x.shape[1])
-    towards = np.einsum("ikv,iv->vk", x, response[train] - mean)
-    weights = np.linalg.solve(gram, towards[:, :, None])[:, :, 0]
-    predicted = np.einsum("ikv,vk->iv", features[test], weights)
-    sides = [values - values.mean(0) for values in (predicted, response[test])]
-    return (sides[0] * sides[1]).sum(0) / np.sqrt((sides[0] ** 2).sum(0) * (sides[1] ** 2).sum(0))
+    gram = np.einsum("ikv,ilv->vkl", x, x, optimize=True)
+    towards = np.einsum("ikv,iv->vk", x, response[train] - response[train].mean(0))
+    r = []
+    for penalty in PENALTIES:
+        weights = np.linalg.solve(gram + penalty * np.eye(x.shape[1]), towards[:, :, None])[:, :, 0]
+        r.append(voxel_correlation(response[test], np.einsum("ikv,vk->iv", features[test], weights)))
+    return np.stack(r)
 
 
 def main() -> None:

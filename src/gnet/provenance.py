@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +12,12 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol
-from kedro.pipeline import Pipeline
+from kedro.pipeline import Node, Pipeline
 
 from gnet.atomic import atomic_path
 from gnet.configuration import is_parameter, kedro_run
 from gnet.errors import OutdatedError
-
-log = logging.getLogger(__name__)
+from gnet.records import nodes_to_run, read_record
 
 RECORD = "made_from.json"
 
@@ -43,9 +41,7 @@ class Provenance:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Refuse results of other versions than the run would read."""
-        nodes = pipeline.nodes
-        if run_params["only_missing_outputs"]:
-            nodes = [node for node in nodes if not all(map(catalog.exists, node.outputs))]
+        nodes = nodes_to_run(run_params, pipeline, catalog)
         read = {name for node in nodes for name in node.inputs if not is_parameter(name)}
         made = {name for node in nodes for name in node.outputs}
         walk = Walk(catalog, made)
@@ -106,15 +102,12 @@ class Walk:
             return True
         if (name, version) not in self.known:
             self.known[name, version] = True
-            sources = read_sources(Path(self.catalog.get(name)._filepath) / version / RECORD)
+            sources = read_record(Path(self.catalog.get(name)._filepath) / version / RECORD, dict)
             for source, used in sources.items():
                 in_use = version_in_use(self.catalog.get(source))
-                if source in self.made:
-                    why = f"made from {source} of {used}, this run makes another"
-                    self.reasons.setdefault(why, []).append(name)
-                elif in_use not in (None, used):
-                    why = f"made from {source} of {used}, in use is {in_use}"
-                    self.reasons.setdefault(why, []).append(name)
+                if source in self.made or in_use not in (None, used):
+                    instead = "this run makes another" if source in self.made else f"in use is {in_use}"
+                    self.reasons.setdefault(f"made from {source} of {used}, {instead}", []).append(name)
                 elif self.current(source, used):
                     continue
                 self.outdated[name] = sources
@@ -129,17 +122,6 @@ def version_in_use(dataset: Any) -> str | None:
         return version and version.load
     path = Path(dataset._filepath)
     return max((saved.parent.name for saved in path.glob(f"*/{path.name}")), default=None)
-
-
-def read_sources(path: Path) -> dict[str, str]:
-    """Versions by the name of their dataset, as a record lists them; nothing if there is none."""
-    try:
-        return dict(json.loads(path.read_text()))
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
-        return {}
 
 
 def maker(name: str, sources: Mapping[str, str]) -> str:

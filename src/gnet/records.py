@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,8 @@ class Records:
     ) -> None:
         """Refuse what this run would load, and not make, if it was made with other parameters."""
         names = {name for name in pipeline.inputs() if not is_parameter(name)}
-        if run_params["only_missing_outputs"]:
-            made = [node for node in pipeline.nodes if not all(map(catalog.exists, node.outputs))]
-            names |= pipeline.all_outputs() - {name for node in made for name in node.outputs}
+        made = nodes_to_run(run_params, pipeline, catalog)
+        names |= pipeline.all_outputs() - {name for node in made for name in node.outputs}
         outdated = self._outdated(names, catalog)
         if outdated:
             concerned: dict[str, list[str]] = {}
@@ -109,6 +109,13 @@ class Records:
         return kedro_run(self.context, run_params, "--pipelines", ",".join(making), "--to-outputs", outputs)
 
 
+def nodes_to_run(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> list[Node]:
+    """All nodes, or of a run for what is missing those with an output that is."""
+    if not run_params["only_missing_outputs"]:
+        return pipeline.nodes
+    return [node for node in pipeline.nodes if not all(map(catalog.exists, node.outputs))]
+
+
 def record_path(dataset: Any) -> Path | None:
     """Where the record of a dataset lies; None if it is versioned, only read, or in memory."""
     path = getattr(dataset, "_filepath", None)
@@ -117,12 +124,14 @@ def record_path(dataset: Any) -> Path | None:
     return Path(f"{path}.parameters.json")
 
 
-def read_record(path: Path | None) -> dict[str, Any]:
-    """The parameters in a record, by name; nothing if there is none."""
+def read_record(
+    path: Path | None, part: Callable[[Any], dict[str, Any]] = itemgetter("parameters")
+) -> dict[str, Any]:
+    """A part of a record, the parameters by their names; nothing if there is none."""
     if path is None or not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text())["parameters"]
+        return part(json.loads(path.read_text()))
     except (ValueError, KeyError):
         log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
         return {}

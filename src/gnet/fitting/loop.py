@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from gnet.errors import DeviceError, GNetError
 from gnet.evaluation.accuracy import voxel_correlation

@@ -65,7 +65,7 @@ def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list
     return common
 
 
-def exclusions(betas: Mapping[str, Any], subject: str) -> Shaped[np.ndarray, " voxel"]:
+def reasons_excluded(betas: Mapping[str, Any], subject: str) -> Shaped[np.ndarray, " voxel"]:
     """Why a voxel of the voxel table cannot be fitted or scored, in words; empty for those that can."""
     missing = (~np.asarray(betas[subject]["valid"])).sum(0)
     return np.array([f"no data in {count} sessions" if count else "" for count in missing], dtype=str)

@@ -15,7 +15,7 @@ from gnet.analysis.seeds import settings_mark
 from gnet.analysis.transfer_matrix import index_table, shift_table, transfer_matrix
 from gnet.errors import ReleaseError
 from gnet.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
-from gnet.pipelines.measured import exclusions, scoring_trials
+from gnet.pipelines.measured import reasons_excluded, scoring_trials
 
 if TYPE_CHECKING:
     from gnet.models.gnet import GNet
@@ -34,7 +34,7 @@ def choose_voxels(voxels: pd.DataFrame, betas: Mapping[str, Any], *, areas: tupl
                 f"{betas[subject]['betas'].shape[1]:,}, not all the same. Make both again: kedro run "
                 "--pipelines data_engineering,masks --to-outputs betas,voxels"
             )
-        table = table.assign(column=np.arange(len(table)), excluded=exclusions(betas, subject))
+        table = table.assign(column=np.arange(len(table)), excluded=reasons_excluded(betas, subject))
         table = table[table[[f"in_{area}" for area in areas]].any(axis=1)]
         if not (table["excluded"] == "").any():
             raise ReleaseError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +16,15 @@ from gnet.parameters import Fitting, Images, Prediction, Scoring
 from gnet.pipelines.fit_and_score.nodes import score_voxels
 from gnet.pipelines.measured import (
     common_subjects,
-    exclusions,
     model_voxels,
     positions,
+    reasons_excluded,
     scoring_trials,
     voxels_of,
 )
+
+if TYPE_CHECKING:  # imports torch
+    from gnet.models.checkpoints import FittedModel
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +87,8 @@ def _predictions(
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """Each subject's predictions, made when their turn to be stored comes."""
     from gnet.evaluation.stream import PredictionStream
-    from gnet.models.device import resolve_device
-    from gnet.models.files import models_in
 
-    fitted = [part for model in models for part in models_in(model)]
-    device = resolve_device(fitting.device)
-    for model in fitted:
-        model.network.to(device)
+    fitted = _on_device(models, fitting)
 
     def one_subject(subject: str) -> dict[str, Any]:
         chosen = rows(subject)
@@ -147,15 +145,11 @@ def score_imported(
 
     Who fitted the model may have held out other trials: then it was fitted to some of these.
     """
-    from gnet.models.device import resolve_device
-    from gnet.models.files import models_in
-
-    models = models_in(imported)
+    models = _on_device([imported], fitting)
     tables = []
     for subject in common_subjects(models, voxels):
-        excluded = exclusions(betas, subject)
+        excluded = reasons_excluded(betas, subject)
         for model in (model for model in models if subject in model.voxel_index):
-            network = model.network.to(resolve_device(fitting.device))
             table = model_voxels(model, voxels, subject)
             table = table.assign(excluded=excluded[table["column"]])
             there = int((voxels["subject"].eq(subject) & voxels["area"].isin(model.areas)).sum())
@@ -164,5 +158,19 @@ def score_imported(
                     "%s: the imported model of %s has %s of the %s voxels here; others are not predicted.",
                     *(subject, ", ".join(model.areas), f"{len(table):,}", f"{there:,}"),
                 )
-            tables.append(score_voxels(network, images, betas, table, trials, scoring, knows_excluded=True))
+            tables.append(
+                score_voxels(model.network, images, betas, table, trials, scoring, knows_excluded=True)
+            )
     return pd.concat(tables, ignore_index=True)
+
+
+def _on_device(stored: Sequence[Mapping[str, Any]], fitting: Fitting) -> list[FittedModel]:
+    """All models of some datasets, where they are to compute."""
+    from gnet.models.device import resolve_device
+    from gnet.models.files import models_in
+
+    models = [model for dataset in stored for model in models_in(dataset)]
+    device = resolve_device(fitting.device)
+    for model in models:
+        model.network.to(device)
+    return models

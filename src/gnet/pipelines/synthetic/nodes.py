@@ -71,9 +71,8 @@ def make_responses(
         )
         snr = np.nan
         if noisy:
-            row = positions(np.asarray(noise["voxel_index"]), index)
-            gain, factor = np.asarray(noise["gain"]), np.asarray(noise["factor"])
-            snr = (np.abs(gain) / np.sqrt((factor**2).sum(1)))[row]
+            gain, factor = _gain_and_factor(noise, index)
+            snr = np.abs(gain) / np.sqrt((factor**2).sum(1))
         tables.append(voxels_of(index, voxels, subject).drop(columns="column").assign(ncsnr=snr))
     return betas, pd.concat(tables, ignore_index=True), pd.concat(trials, ignore_index=True)
 
@@ -91,12 +90,15 @@ def _responses(
     shown = positions(np.asarray(predictions["image_row"]), image_row)
     column = positions(np.asarray(predictions["voxel_index"]), index)
     predicted = predictions["predictions"].columns(column, shown)
-    gain, factor = None, None
-    if noisy:
-        row = positions(np.asarray(noise["voxel_index"]), index)
-        gain, factor = np.asarray(noise["gain"])[row], np.asarray(noise["factor"])[row]
+    gain, factor = _gain_and_factor(noise, index) if noisy else (None, None)
     return {
         "betas": SyntheticResponses(predicted, position, gain, factor, seed),
         "valid": np.ones((1, len(index)), bool),
         "voxel_index": index,
     }
+
+
+def _gain_and_factor(noise: Mapping[str, Any], index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of a stored noise model, the rows of some voxels."""
+    row = positions(np.asarray(noise["voxel_index"]), index)
+    return np.asarray(noise["gain"])[row], np.asarray(noise["factor"])[row]
