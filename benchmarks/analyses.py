@@ -19,11 +19,10 @@ import numpy as np
 import torch
 
 from gnet.analysis.noise_model import covariance_factor
-from gnet.analysis.partitions import layerwise
-from gnet.evaluation.contributions import partition_contributions
-from gnet.evaluation.prediction import PrefilteredImages, predict
+from gnet.evaluation.prediction import PrefilteredImages, partition_contributions, predict
 from gnet.evaluation.resampling import bootstrap_correlation
 from gnet.models.gnet import Architecture, GNet
+from gnet.models.partitions import layerwise
 
 
 def timed(function: Callable[[], object]) -> tuple[object, float]:

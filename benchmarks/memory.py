@@ -44,11 +44,11 @@ from gnet.io.hdf5 import HDF5Dataset
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import prefilter_weights
-from gnet.nsd.design import Design, image_table, trial_table
-from gnet.nsd.split import split_trials
 from gnet.pipelines.fit_and_score.nodes import choose_voxels, fit_gnet, score_gnet
 from gnet.pipelines.prediction.nodes import fit_noise_model, predict_images
 from gnet.pipelines.synthetic.nodes import make_responses
+from gnet.readers.nsd.design import Design, image_table, trial_table
+from gnet.recording.split import split_trials
 
 ROOT = Path(__file__).resolve().parents[1]
 AREAS = ("V1", "V2", "V3", "hV4")

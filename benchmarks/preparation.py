@@ -34,11 +34,11 @@ from rich.progress import track
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
-from gnet.nsd.betas import prepare_betas, read_session
-from gnet.nsd.layout import Layout
-from gnet.nsd.stimuli import PreparedImages
-from gnet.nsd.threads import in_order, usable_cores
-from gnet.nsd.volumes import coordinates
+from gnet.readers.nsd.betas import prepare_betas, read_session
+from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.stimuli import PreparedImages
+from gnet.recording.volumes import coordinates
+from gnet.threads import in_order, usable_cores
 
 SUBJECT, SHAPE, TRIALS = "subj01", (81, 104, 83), 750
 SIDE, PIXELS = 425, 227

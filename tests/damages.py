@@ -18,7 +18,7 @@ import pandas as pd
 import scipy.io
 from hypothesis import strategies as st
 
-from gnet.nsd.layout import Layout
+from gnet.readers.nsd.layout import Layout
 
 UNKNOWABLE = {
     "no checksum": "HDF5 files have no checksums",

@@ -17,11 +17,11 @@ import yaml
 
 import gnet
 from gnet.evaluation.accuracy import FEV_CEILING
-from gnet.nsd.inventory import inventory
-from gnet.nsd.layout import BUCKET, Layout
-from gnet.nsd.rois import MASK_FAMILIES
+from gnet.paper import published_accuracy, published_fev
 from gnet.pipeline_registry import register_pipelines
-from gnet.published import published_accuracy, published_fev
+from gnet.readers.nsd.inventory import inventory
+from gnet.readers.nsd.layout import BUCKET, Layout
+from gnet.readers.nsd.rois import MASK_FAMILIES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in ROOT.glob("*.md")}

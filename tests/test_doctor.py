@@ -12,9 +12,9 @@ from click.testing import CliRunner
 import gnet
 from gnet import doctor
 from gnet.__main__ import main
+from gnet.hooks.runs import announce
 from gnet.models.files import save_models
 from gnet.models.published import import_checkpoints
-from gnet.runs import announce
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -100,7 +100,7 @@ def test_outside_of_the_project(report, tmp_path, monkeypatch):
 
 
 def test_runs_at_work_are_shown_without_their_being_disturbed(report, tmp_path):
-    code = "import sys; from pathlib import Path; from gnet.runs import announce\n"
+    code = "import sys; from pathlib import Path; from gnet.hooks.runs import announce\n"
     code += f"announced = announce(Path({str(tmp_path / 'data')!r}), set(), {{'betas'}})\n"
     code += "print('at work', flush=True); sys.stdin.read()"
     with subprocess.Popen(

@@ -7,7 +7,7 @@ import yaml
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
-from gnet.parameters import (
+from gnet.pipelines.parameters import (
     Area,
     Areas,
     Fitting,

@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from conftest import ROOT
-from gnet.models.trunk import COARSE, FINE
 
 LAYERS = [
     "01_raw", "02_intermediate", "03_primary", "05_model_input", "06_models", "07_model_output",
@@ -26,7 +25,7 @@ BOXES = AREAS | {
 def api(whole_run, tmp_path_factory):
     """Folder of the JSON of `kedro viz build --include-previews` on a copy of the project, after a run."""
     project = tmp_path_factory.mktemp("viz")
-    for name in ("conf", "src", ".viz"):
+    for name in ("conf", "src"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, project / name)
@@ -105,21 +104,3 @@ def test_figures_and_tables_are_previewed(api, graph):
     assert {node["preview_type"] for node in figures.values()} == {"ImagePreview"}
     assert data["gnet8r_summary"]["preview_type"] == "TablePreview"
     assert "median_r" in data["gnet8r_summary"]["preview"]["columns"]
-
-
-def test_fits_show_a_sketch_of_the_network(api, graph):
-    tasks = shown(api, graph, "task")
-    fits = {"fit_gnet8j", "fit_gnet8r", "fit_transfer"}
-    assert {name for name, node in tasks.items() if node.get("preview")} == fits
-    for name in fits:
-        preview = tasks[name]["preview"]
-        assert preview["kind"] == "mermaid"
-        for layer in ("prefilter", *FINE, *COARSE, "subject1"):
-            assert layer in preview["content"]
-    assert "trunk of all subjects, fitted to V1, V2, V3, hV4" in tasks["fit_gnet8j"]["preview"]["content"]
-
-
-def test_fits_have_colours_for_light_and_dark(graph):
-    for node in graph["nodes"]:
-        if node["type"] == "task" and node["name"].startswith(("fit_gnet8", "fit_transfer")):
-            assert set(node["node_extras"]["styles"]["themes"]) == {"light", "dark"}

@@ -8,7 +8,7 @@ def __getattr__(name: str) -> object:
     if name == "load_model":
         import importlib
 
-        return importlib.import_module("gnet.trained").load_model
+        return importlib.import_module("gnet.evaluation.trained").load_model
     raise AttributeError(f"module 'gnet' has no attribute {name!r}")
 
 

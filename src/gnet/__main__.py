@@ -42,9 +42,9 @@ def import_checkpoint(files: tuple[Path, ...], target: Path, pixels: int | None,
     The files are those that belong together: one, or one an area, or the parts of a split area. No code in
     them is run.
     """
+    from gnet.evaluation.trained import TrainedModel
     from gnet.models.files import save_models
     from gnet.models.published import import_checkpoints
-    from gnet.trained import TrainedModel
 
     _refuse_existing(target, overwrite)
     models = import_checkpoints(files, pixels=pixels)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gnet
-from gnet.atomic import existing_level
+from gnet.storage.atomic import existing_level
 
 PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "h5py", "pyarrow", "nibabel", "pillow", "matplotlib", "kedro",
@@ -102,7 +102,7 @@ class _Configuration:
 
     @property
     def data(self) -> Path:
-        from gnet.configuration import data_root
+        from gnet.hooks.configuration import data_root
 
         return data_root(self.context)
 
@@ -197,7 +197,7 @@ def _disk(folder: Path) -> str:
 
 
 def _runs(folder: Path) -> str:
-    from gnet.runs import at_work
+    from gnet.hooks.runs import at_work
 
     return "; ".join(f"process {run.process} since {run.started}: {run.command}" for run in at_work(folder))
 

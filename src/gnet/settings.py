@@ -16,8 +16,8 @@ from gnet.hooks import (
     Summaries,
     UnfinishedFits,
 )
-from gnet.provenance import Provenance
-from gnet.records import Records
+from gnet.hooks.provenance import Provenance
+from gnet.hooks.records import Records
 
 
 def environment(name: str, default: str = "") -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from gnet.analysis.brain_maps import brain_map, mapped_values
-from gnet.nsd.volumes import coordinates
+from gnet.recording.volumes import coordinates
 
 
 def test_a_value_is_where_its_voxel_is():

@@ -10,7 +10,7 @@ from gnet.analysis.published_comparison import (
     hierarchy_index_layout,
 )
 from gnet.errors import ParameterError
-from gnet.published import published_accuracy, published_fev, published_hierarchy_index
+from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
 
 
 def summary(variance_explained, subjects=("subj02", "subj01")):

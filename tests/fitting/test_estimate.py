@@ -7,13 +7,12 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from gnet.errors import DeviceError, StorageError
 from gnet.fitting import estimate as estimate_module
-from gnet.fitting.estimate import Needs, needs, refuse_too_little, seconds
+from gnet.fitting.estimate import Needs, needs, refuse_too_little
 from gnet.fitting.stepper import Procedure, Stepper
 from gnet.models.gnet import Architecture, GNet
 
@@ -94,35 +93,20 @@ def test_needs_follow_the_sizes(few):
 def test_the_network_and_the_random_numbers_stay_as_they_are(few):
     network = few.network(dropout=0.5)
     stepper = Stepper(network, Procedure(batch_size=20))
-    inputs = stepper.inputs(few.images, np.arange(len(few.images)))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
     needs(network, stepper.procedure, images=10, scored=10)
-    assert seconds(stepper, few.training, few.holdout, inputs, epochs=3) > 0
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_time_counts_every_batch_of_every_subject(few, monkeypatch):
-    """With a batch that takes a second; an image of the holdout takes a third of a trial."""
-    monkeypatch.setattr(estimate_module, "timed", lambda *_: 1.0)
-    network = few.network()
-    stepper = Stepper(network, Procedure(batch_size=20))
-    inputs = stepper.inputs(few.images, np.arange(len(few.images)))
-    trials = sum(len(trials.image_row) for trials in few.training.values())
-    images = sum(len(np.unique(trials.image_row)) for trials in few.holdout.values())
-    expected = 5 * (trials + 0.35 * images) / 20
-    assert seconds(stepper, few.training, few.holdout, inputs, epochs=5) == pytest.approx(expected)
-
-
-def test_a_fit_says_what_it_needs_and_how_long_it_will_take(few, tmp_path, caplog):
+def test_a_fit_says_what_it_needs(few, tmp_path, caplog):
     with caplog.at_level(logging.INFO, "gnet"):
         few.fit(few.network(), epochs=2, state=tmp_path / "not" / "yet" / "state.pt")
     said = [record.message for record in caplog.records]
     assert any(
         "fit: needs " in line and "MB of memory (" in line and "MB on the disk (" in line for line in said
     )
-    assert any(line.startswith("fit: 2 epochs, about ") for line in said)
 
 
 @pytest.mark.parametrize(

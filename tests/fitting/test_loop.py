@@ -416,7 +416,6 @@ def test_what_was_reached_before_the_loss_was_no_number_is_kept(few, monkeypatch
         steps.append(loss)
         return (loss * float("nan"), error) if len(steps) == 9 else (loss, error)
 
-    monkeypatch.setattr(loop_module.estimate, "seconds", lambda *_, **__: 1.0)  # takes steps of its own
     monkeypatch.setattr(Stepper, "step", breaking)
     with pytest.raises(
         FitError, match=r"the feature weights, in batch 1 of 4 of epoch 3.* after epoch 2 is in"

@@ -64,7 +64,6 @@ def test_stopped_after_some_steps(problem, tmp_path, monkeypatch, caplog, steps,
         return step(self, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.estimate, "seconds", lambda *_, **__: 1.0)  # takes steps of its own
         patch.setattr(loop.Stepper, "step", stop)
         with pytest.raises(Stopped):
             fitted(problem, state, **options)

@@ -9,8 +9,8 @@ import yaml
 from kedro.io import DataCatalog
 from kedro.io.core import DatasetError
 
-import gnet.io.local as local
-from gnet.nsd.volumes import Volume
+import gnet.io.base as local
+from gnet.recording.volumes import Volume
 
 CATALOG = """
 betas:
@@ -28,9 +28,6 @@ voxels:
 trials:
   type: gnet.io.tables.TableDataset
   filepath: {root}/trials.parquet
-ncsnr:
-  type: gnet.io.nifti.NiftiDataset
-  filepath: {root}/ncsnr.nii.gz
 masks:
   type: gnet.io.nifti.VolumesDataset
   filepath: {root}/masks
@@ -42,7 +39,6 @@ VALUES = {
     "images": [np.zeros(2), np.ones(2)],
     "voxels": [TABLE, TABLE + 1],
     "trials": [TABLE, TABLE + 1],
-    "ncsnr": [VOLUME, Volume(VOLUME.data + 1, VOLUME.affine)],
     "masks": [{"subj01/V1": VOLUME}, {"subj01/V2": VOLUME}],
 }
 NAMES = list(VALUES)

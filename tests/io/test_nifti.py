@@ -1,14 +1,14 @@
-"""NiftiDataset and VolumesDataset: volumes with their affine, all of them or none."""
+"""VolumesDataset: volumes with their affine, all of them or none."""
 
 import copy
 import pickle
 
 import numpy as np
 import pytest
-from kedro.io.core import DatasetError, Version
+from kedro.io.core import DatasetError
 
-from gnet.io.nifti import NiftiDataset, StoredVolumes, VolumesDataset
-from gnet.nsd.volumes import Volume
+from gnet.io.nifti import StoredVolumes, VolumesDataset
+from gnet.recording.volumes import Volume
 
 AFFINE = np.diag([1.75, 1.75, 1.75, 1.0])  # exact in the float32 of a NIfTI header
 
@@ -28,42 +28,6 @@ def interrupted():
 @pytest.fixture
 def masks(tmp_path):
     return VolumesDataset(filepath=tmp_path / "masks")
-
-
-def test_one_volume_comes_back_as_it_was(tmp_path, left_over):
-    dataset = NiftiDataset(filepath=tmp_path / "ncsnr.nii.gz")
-    assert not dataset.exists()
-    with pytest.raises(DatasetError, match=r"ncsnr.nii.gz: expected a file, found none"):
-        dataset.load()
-    saved = volume(np.nan, "float32")
-    saved.data[0, 1, 2] = 0.5
-    dataset.save(saved)
-    loaded = dataset.load()
-    np.testing.assert_array_equal(loaded.data, saved.data)
-    np.testing.assert_array_equal(loaded.affine, AFFINE)
-    assert loaded.data.dtype == np.float32
-    assert left_over() == ["ncsnr.nii.gz"]
-    assert dataset.preview()["data"] == [["ncsnr.nii.gz", "(2, 3, 4)", "float32"]]
-
-
-def test_one_volume_refusals(tmp_path, left_over):
-    with pytest.raises(DatasetError, match=r"x.nii: expected a name that ends in .nii.gz"):
-        NiftiDataset(filepath=tmp_path / "x.nii")
-    dataset = NiftiDataset(filepath=tmp_path / "x.nii.gz", version=Version(None, "v1"))
-    with pytest.raises(DatasetError, match=r"expected a gnet.nsd.volumes.Volume.*found ndarray"):
-        dataset.save(np.zeros((2, 2, 2)))
-    with pytest.raises(DatasetError):
-        dataset.save(Volume(np.array([["a"]]).reshape(1, 1, 1), AFFINE))
-    assert left_over() == []
-
-
-def test_truncated_volume_is_named(tmp_path):
-    dataset = NiftiDataset(filepath=tmp_path / "x.nii.gz")
-    dataset.save(Volume(np.random.default_rng(0).normal(size=(9, 9, 9)), AFFINE))
-    path = tmp_path / "x.nii.gz"
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(DatasetError, match=r"x.nii.gz"):
-        dataset.load()
 
 
 def test_named_volumes_come_back_lazily(masks, left_over):

@@ -5,7 +5,7 @@ from kedro.io.core import DatasetError
 
 from gnet.errors import ReleaseError
 from gnet.io.nsd import MARKER, NSDDataset
-from gnet.nsd.layout import Layout
+from gnet.readers.nsd.layout import Layout
 
 
 class SimulatedRelease:

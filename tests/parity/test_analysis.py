@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from gnet.analysis.noise_model import noise_model
-from gnet.analysis.partitions import bipartite, layerwise
 from gnet.analysis.receptive_fields import fit_ellipses, gaussian_mass, gaussian_pyramid, surface
 from gnet.analysis.transfer_matrix import hierarchy_index
 from gnet.analysis.tuning import Scores, specific_share, spread, tuning_scores, unique_share
 from gnet.evaluation.resampling import resample_counts
+from gnet.models.partitions import bipartite, layerwise
 from gnet.models.published import from_published_readout
 from gnet.models.readout import Readout
 from recorded import tensors

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gnet.nsd.betas import percent, read_session, zscore_session
-from gnet.nsd.rois import early_visual, inflate, joined_visual, tight_whole_brain, visual
-from gnet.nsd.split import image_average, split_trials
-from gnet.nsd.volumes import flat_index, write_volume
+from gnet.readers.nsd.betas import percent, read_session, zscore_session
+from gnet.readers.nsd.rois import early_visual, inflate, joined_visual, tight_whole_brain, visual
+from gnet.recording.split import image_average, split_trials
+from gnet.recording.volumes import flat_index, write_volume
 
 PUBLISHED_SHARED_IMAGES = 1000  # the recording's convention, see reference/README.md
 

@@ -11,7 +11,7 @@ import scipy.io
 import torch
 from kedro.framework.project import pipelines as registered
 
-from gnet.nsd.layout import AGREEMENT, Layout
+from gnet.readers.nsd.layout import AGREEMENT, Layout
 
 PIPELINE = "encoding_roi"
 BETAS = "nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR/betas_session02"

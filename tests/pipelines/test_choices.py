@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gnet.fitting import loop
-from gnet.nsd.layout import Layout
-from gnet.nsd.rois import read_atlas
+from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.rois import read_atlas
 
 QUICK = {"epochs": 1}
 WHOLE_SESSIONS = {"subj01": 3, "subj02": 2}

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from damages import DAMAGES, SESSIONS, UNKNOWABLE, Scene
 from gnet.errors import ReleaseError
 from gnet.hooks import explain
-from gnet.nsd.layout import Layout
-from gnet.nsd.volumes import Volume
-from gnet.parameters import Areas, Images, Masks, Release, Split
 from gnet.pipelines.data_engineering import nodes as data_engineering
 from gnet.pipelines.masks.nodes import draw_masks
+from gnet.pipelines.parameters import Areas, Images, Masks, Release, Split
+from gnet.readers.nsd.layout import Layout
+from gnet.recording.volumes import Volume
 from gnet.simulation.release import SimulationPlan, simulate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gnet.io.nsd import MARKER
-from gnet.nsd.layout import AGREEMENT, Layout
+from gnet.readers.nsd.layout import AGREEMENT, Layout
 
 SIZES = {
     "release": {"sessions": {"subj01": 3, "subj02": 2}},

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gnet.nsd.layout import Layout
-from gnet.nsd.volumes import coordinates, read_volume
 from gnet.pipelines import reporting
 from gnet.pipelines.reporting.pipeline import FIGURES
+from gnet.readers.nsd.layout import Layout
+from gnet.recording.volumes import coordinates, read_volume
 
 AREAS = ("V1", "V2", "V3", "hV4")
 SUBJECTS = ("subj01", "subj02")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gnet.nsd.layout import Layout
-from gnet.nsd.volumes import coordinates, read_volume
+from gnet.readers.nsd.layout import Layout
+from gnet.recording.volumes import coordinates, read_volume
 
 SESSIONS = {"subj01": 3, "subj02": 2}
 TRIALS = 40  # of a session

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.nsd.noise_ceiling import ncsnr
-from gnet.parameters import Split, Synthetic
+from gnet.pipelines.parameters import Split, Synthetic
 from gnet.pipelines.synthetic.nodes import make_responses
+from gnet.recording.noise_ceiling import ncsnr
 
 IMAGES, SHARED = 400, 100
 INDEX = np.array([11, 12, 15])

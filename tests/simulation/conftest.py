@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gnet.nsd.layout import Layout
+from gnet.readers.nsd.layout import Layout
 from gnet.simulation.release import SimulatedRelease, SimulationPlan, simulate
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gnet.errors import ParameterError
-from gnet.nsd.rois import LABELS
+from gnet.readers.nsd.rois import LABELS
 from gnet.simulation.anatomy import AREA_OF_LABEL, FAMILIES, GREY, VOXEL_SIZE, label_number, shape_head
 
 VOXELS = {label: count for count, label in enumerate(AREA_OF_LABEL, start=9)}

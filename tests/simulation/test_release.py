@@ -9,12 +9,12 @@ import pytest
 import scipy.io
 
 from gnet.errors import ParameterError
-from gnet.nsd.betas import prepare_betas
-from gnet.nsd.design import read_design, special_positions, trial_table
-from gnet.nsd.inventory import inventory, refuse_incomplete
-from gnet.nsd.noise_ceiling import ncsnr
-from gnet.nsd.rois import LABELS, area_mask, read_atlas, read_ctab
-from gnet.nsd.volumes import flat_index, read_volume
+from gnet.readers.nsd.betas import prepare_betas
+from gnet.readers.nsd.design import read_design, special_positions, trial_table
+from gnet.readers.nsd.inventory import inventory, refuse_incomplete
+from gnet.readers.nsd.rois import LABELS, area_mask, read_atlas, read_ctab
+from gnet.recording.noise_ceiling import ncsnr
+from gnet.recording.volumes import flat_index, read_volume
 from gnet.simulation import brain
 from gnet.simulation.anatomy import AREA_OF_LABEL, FAMILIES
 from gnet.simulation.release import SimulationPlan, Voxels, simulate

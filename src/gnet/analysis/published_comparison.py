@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from gnet.analysis.transfer_matrix import POOLED
-from gnet.nsd.layout import subject_number
-from gnet.published import POOLED as PUBLISHED_POOLED
+from gnet.paper import POOLED as PUBLISHED_POOLED
+from gnet.readers.nsd.layout import subject_number
 
 SOURCES = ("published", "ours", "difference")
 

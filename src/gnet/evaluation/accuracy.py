@@ -7,8 +7,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from gnet.evaluation.resampling import bootstrap_correlation
-from gnet.nsd.noise_ceiling import noise_ceiling
-from gnet.nsd.split import image_average
+from gnet.recording.noise_ceiling import noise_ceiling
+from gnet.recording.split import image_average
 
 FEV_CEILING = 5.0
 """Percent: voxels whose noise ceiling is lower have no fraction of explainable variance (paper, Methods)."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from gnet.models.gnet import GNet
-from gnet.nsd.threads import in_order
+from gnet.threads import in_order
 
 
 class PrefilteredImages:
@@ -192,3 +192,26 @@ def evaluated(network: GNet) -> Iterator[None]:
     finally:
         for part, mode in training.items():
             part.training = mode
+
+
+@torch.inference_mode()
+def partition_contributions(
+    network: GNet,
+    subject: str,
+    images: PrefilteredImages,
+    rows: Int[np.ndarray, " row"],
+    parts: Sequence[Bool[np.ndarray, " feature"]],
+    *,
+    batch_size: int = 100,
+) -> Float[np.ndarray, "part row voxel"]:
+    """Contribution of each part of the features to the evaluated network's predictions.
+
+    If every feature is in just one part, the contributions and the readout's bias sum to the prediction.
+    """
+    readout = network.readout(subject)
+    with evaluated(network):
+        batches = [
+            readout.partition_contributions(images.maps(rows[start : start + batch_size]), parts).cpu()
+            for start in range(0, len(rows), batch_size)
+        ]
+    return torch.cat(batches, dim=1).numpy()

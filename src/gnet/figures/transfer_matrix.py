@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from gnet.figures.axes import SMALL, grid, label, nothing, ordered
@@ -18,40 +18,8 @@ COLUMNS = 5
 """Matrices in a row."""
 
 
-def even_colormap(colours: Sequence[str]) -> Colormap:
-    """A colour map through these colours, in steps of even perceived size (straight lines in Oklab).
-
-    Oklab: B. Ottosson 2020, https://bottosson.github.io/posts/oklab/
-
-    >>> even_colormap(["#000000", "#FFFFFF"])(0.5)[0].round(2)  # perceived as half as light
-    np.float64(0.39)
-    """
-    to_cone = np.array(
-        [
-            [0.4122214708, 0.5363325363, 0.0514459929],
-            [0.2119034982, 0.6806995451, 0.1073969566],
-            [0.0883024619, 0.2817188376, 0.6299787005],
-        ]
-    )
-    to_lab = np.array(
-        [
-            [0.2104542553, 0.7936177850, -0.0040720468],
-            [1.9779984951, -2.4285922050, 0.4505937099],
-            [0.0259040371, 0.7827717662, -0.8086757660],
-        ]
-    )
-    given = np.array([[int(code[start : start + 2], 16) / 255 for start in (1, 3, 5)] for code in colours])
-    linear = np.where(given > 0.04045, ((given + 0.055) / 1.055) ** 2.4, given / 12.92)
-    lab = np.cbrt(linear @ to_cone.T) @ to_lab.T
-    between = np.linspace(0, len(colours) - 1, 257)
-    lab = np.stack([np.interp(between, range(len(colours)), channel) for channel in lab.T], axis=1)
-    linear = ((lab @ np.linalg.inv(to_lab).T) ** 3 @ np.linalg.inv(to_cone).T).clip(0, 1)
-    encoded = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
-    return LinearSegmentedColormap.from_list("even", encoded.clip(0, 1), N=257)
-
-
-SHIFTS = even_colormap(["#0B3C6F", "#4F93C8", "#FAFAFA", "#E08A3C", "#7A3100"])
-"""Blue below zero, white at zero, brown above: a pair that people with any colour vision tell apart."""
+SHIFTS = "PuOr_r"
+"""Purple below zero, white at zero, orange above: a pair that people with any colour vision tell apart."""
 
 
 def transfer_matrix_figure(matrices: Mapping[str, pd.DataFrame], areas: Sequence[str]) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnet.errors import ParameterError
-from gnet.nsd.split import image_average
+from gnet.recording.split import image_average
 
 Batch = tuple[str, Int[np.ndarray, " _"]]
 """A subject and the trials of one step."""

@@ -9,23 +9,18 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gnet.atomic import existing_level
 from gnet.errors import DeviceError, StorageError
-from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages
-from gnet.fitting.batches import Trials
-from gnet.fitting.stepper import Procedure, Stepper
+from gnet.fitting.stepper import Procedure
 from gnet.models.device import free_memory
 from gnet.models.gnet import GNet
 from gnet.models.readout import BLOCK_VOXELS
+from gnet.storage.atomic import existing_level
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +29,6 @@ LOOKED_AT = 2
 
 COPIES_OF_MAPS = {"trained": 5, "drifting": 3, "frozen": 3}
 """Arrays as large as the maps that a sweep reads: value, slope, groups; of a trained trunk also gradients."""
-
-SCORING = 0.35
-"""Time to score an image on the holdout, in trials that are fitted (docs/performance.md)."""
 
 BYTES_SCORED = 4 + 4 * 8
 """A response that is scored: its prediction, and four arrays in double precision."""
@@ -143,40 +135,6 @@ def refuse_too_little(
         )
 
 
-def seconds(
-    stepper: Stepper,
-    training: Mapping[str, Trials],
-    holdout: Mapping[str, Trials],
-    inputs: PrefilteredImages | FrozenMaps,
-    *,
-    epochs: int,
-) -> float:
-    """How long so many epochs will take, told from a batch of each subject.
-
-    They are done on a copy. The network and the random numbers stay as they are.
-    """
-    on_copy = Stepper(copy.deepcopy(stepper.network), replace(stepper.procedure, compiled=False))
-    total = 0.0
-    with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
-        first = next(iter(training))
-        timed(on_copy, {first: training[first]}, inputs)  # the first batch of all is slower
-        for subject, trials in training.items():
-            scored = SCORING * len(np.unique(holdout[subject].image_row))
-            batches = (len(trials.image_row) + scored) / stepper.procedure.batch_size
-            total += timed(on_copy, {subject: trials}, inputs) * batches
-    return total * epochs
-
-
-def timed(stepper: Stepper, training: Mapping[str, Trials], inputs: PrefilteredImages | FrozenMaps) -> float:
-    """Seconds that one batch of the one subject takes."""
-    [(subject, trials)] = training.items()
-    batch = np.arange(min(stepper.procedure.batch_size, len(trials.image_row)))
-    started = time.perf_counter()
-    [(loss, _)] = stepper.epoch(training, [(subject, batch)], inputs)
-    loss.item()  # waits for the device
-    return time.perf_counter() - started
-
-
 def readable(size: int) -> str:
     """A number of bytes for people.
 
@@ -184,14 +142,3 @@ def readable(size: int) -> str:
     ('2.1 GB', '31 MB')
     """
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
-def duration(seconds: int | float) -> str:
-    """A time for people.
-
-    >>> duration(42), duration(400), duration(50_000)
-    ('42 s', '7 min', '13.9 h')
-    """
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -105,10 +105,6 @@ def fit(
         needed = estimate.needs(network, procedure, images=len(np.unique(rows)), scored=scored)
         estimate.refuse_too_little(needed, procedure, device, state, description)
         inputs = stepper.inputs(images, rows)
-        left = procedure.epochs - standing.epochs
-        if left:
-            expected = estimate.seconds(stepper, training, holdout, inputs, epochs=left)
-            log.info("%s: %d epochs, about %s.", description, left, estimate.duration(expected))
         epochs = progress.add_task(description, total=procedure.epochs, completed=standing.epochs)
         for epoch in range(standing.epochs + 1, procedure.epochs + 1):
             started = time.perf_counter()

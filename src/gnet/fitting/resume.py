@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gnet.atomic import atomic_path
 from gnet.fitting.batches import Trials
 from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import GNet
-from gnet.steady_file import SteadyFile
+from gnet.storage.atomic import atomic_path
+from gnet.storage.steady_file import SteadyFile
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
-from gnet.atomic import atomic_path
-from gnet.io.local import LocalDataset
+from gnet.io.base import LocalDataset
+from gnet.storage.atomic import atomic_path
 
 
 class FigureDataset(LocalDataset):

@@ -15,11 +15,11 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.atomic import atomic_path
 from gnet.errors import StorageError
-from gnet.io.blocks import BlockStream, consecutive, is_block_stream
-from gnet.io.local import LocalDataset, table_preview, unreadable
-from gnet.steady_file import SteadyFile
+from gnet.io.base import LocalDataset, table_preview, unreadable
+from gnet.storage.atomic import atomic_path
+from gnet.storage.blocks import BlockStream, consecutive, is_block_stream
+from gnet.storage.steady_file import SteadyFile
 
 BLOCK_BYTES = 64 * 2**20
 """Most that a partial read takes from the file at a time."""
@@ -36,7 +36,7 @@ class HDF5Dataset(LocalDataset):
     - strings, booleans, integers and floats: HDF5 attributes;
     - mappings, and what another file was loaded as: HDF5 groups;
     - pandas tables: groups with a dataset per column, in order (unnamed row labels are not kept);
-    - block streams (`gnet.io.blocks`): chunked datasets, written a block at a time;
+    - block streams (`gnet.storage.blocks`): chunked datasets, written a block at a time;
     - callables without arguments that return any of these, called one after another when their turn comes,
       so that the next subject is computed after the last one is written.
 

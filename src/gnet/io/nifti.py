@@ -11,55 +11,11 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.atomic import atomic_folder
-from gnet.io.local import LocalDataset, table_preview
-from gnet.nsd.volumes import Volume, read_volume, write_volume
+from gnet.io.base import LocalDataset, table_preview
+from gnet.recording.volumes import Volume, read_volume, write_volume
+from gnet.storage.atomic import atomic_folder
 
 SUFFIX = ".nii.gz"
-
-
-class NiftiDataset(LocalDataset):
-    """One volume (x, y, z) with its affine in a `.nii.gz` file; saved from and loaded as a `Volume`.
-
-    ```yaml
-    ncsnr_map:
-      type: gnet.io.nifti.NiftiDataset
-      filepath: ${globals:data_root}/08_reporting/ncsnr.nii.gz
-      versioned: true
-    ```
-    """
-
-    def _check(self) -> None:
-        if not self._filepath.name.endswith(SUFFIX):
-            raise DatasetError(
-                f"{self._filepath}: expected a name that ends in {SUFFIX}; rename the file in the catalog"
-            )
-
-    def load(self) -> Volume:
-        """Read the volume.
-
-        Raises
-        ------
-        DatasetError
-            if there is no such file, or it is not a complete volume.
-        """
-        return read_volume(self._readable())
-
-    def save(self, data: object) -> None:
-        """Write under a temporary name, then rename: after an error, nothing is left.
-
-        Raises
-        ------
-        DatasetError
-            if `data` is no `Volume`.
-        """
-        volume = _checked(data, str(self._filepath))
-        write_volume(Path(self._get_save_path()), volume.data, volume.affine)
-
-    def preview(self) -> TablePreview:
-        """Shape and type, for Kedro-Viz; read from the header."""
-        path = self._readable()
-        return table_preview(pd.DataFrame([_header(path.name, path)]))
 
 
 class VolumesDataset(LocalDataset):
@@ -168,7 +124,7 @@ def _file_name(name: object, path: str) -> str:
 def _checked(data: object, where: str) -> Volume:
     if not isinstance(data, Volume):
         raise DatasetError(
-            f"{where}: expected a gnet.nsd.volumes.Volume, which has data and affine, "
+            f"{where}: expected a gnet.recording.volumes.Volume, which has data and affine, "
             f"found {type(data).__name__}"
         )
     return data

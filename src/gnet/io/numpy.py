@@ -9,15 +9,15 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.atomic import atomic_path
-from gnet.io.blocks import consecutive, is_block_stream
-from gnet.io.local import LocalDataset, table_preview, unreadable
+from gnet.io.base import LocalDataset, table_preview, unreadable
+from gnet.storage.atomic import atomic_path
+from gnet.storage.blocks import consecutive, is_block_stream
 
 
 class NumpyDataset(LocalDataset):
     """One array in one `.npy` file, loaded as a read-only memory map.
 
-    Saving takes an array, or a block stream (`gnet.io.blocks`) that is written a block at a time. Loading
+    Saving takes an array, or a block stream (`gnet.storage.blocks`), written a block at a time. Loading
     maps the file: rows come from disk when they are indexed, and writing into them raises. `load_args:
     {mmap_mode: null}` reads everything into memory instead. A memory map must not pass through a dataset that
     copies: a copy is whole in memory.

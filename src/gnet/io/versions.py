@@ -9,7 +9,7 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.io.local import LocalDataset, table_preview
+from gnet.io.base import LocalDataset, table_preview
 from gnet.io.tables import TableDataset
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gnet.atomic import atomic_path
 from gnet.errors import ModelFileError
 from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
-from gnet.steady_file import SteadyFile
+from gnet.storage.atomic import atomic_path
+from gnet.storage.steady_file import SteadyFile
 
 COLLECTION = "gnet-models"
 """`format` of a file of several models."""

@@ -24,12 +24,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gnet.atomic import atomic_path
 from gnet.errors import ModelFileError, ParameterError
 from gnet.models.checkpoints import FORMAT, FittedModel, from_arrays, to_arrays
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.trunk import grid_sizes, layer_features
-from gnet.steady_file import SteadyFile
+from gnet.storage.atomic import atomic_path
+from gnet.storage.steady_file import SteadyFile
 
 BLOCKS = ("conv4a", "conv4b", "conv5a", "conv5b", "conv6a", "conv6b")
 

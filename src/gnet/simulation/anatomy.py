@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int16
 
 from gnet.errors import ParameterError
-from gnet.nsd.rois import LABELS
+from gnet.readers.nsd.rois import LABELS
 
 VOXEL_SIZE = 1.8  # millimetres
 BRAIN, WHITE_MATTER = 0.95, 0.65  # radii, as fractions of half the volume

@@ -20,17 +20,17 @@ import scipy.io
 from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt8
 
 from gnet.errors import ParameterError
-from gnet.nsd.betas import DATASET, UNITS_PER_PERCENT, percent, zscore_session
-from gnet.nsd.design import Design, trial_table
-from gnet.nsd.layout import Layout, subject_number
-from gnet.nsd.noise_ceiling import REPETITIONS, ncsnr
-from gnet.nsd.rois import LABELS
-from gnet.nsd.volumes import flat_index, write_volume
 from gnet.progress import track
+from gnet.readers.nsd.betas import DATASET, UNITS_PER_PERCENT, percent, zscore_session
+from gnet.readers.nsd.design import Design, trial_table
+from gnet.readers.nsd.layout import Layout, subject_number
+from gnet.readers.nsd.rois import LABELS
+from gnet.recording.noise_ceiling import REPETITIONS, ncsnr
+from gnet.recording.volumes import flat_index, write_volume
 from gnet.simulation import brain
 from gnet.simulation.anatomy import AREA_OF_LABEL, FAMILIES, Anatomy, shape_head
 from gnet.simulation.images import dead_leaves
-from gnet.steady_file import SteadyFile
+from gnet.storage.steady_file import SteadyFile
 
 MATLAB_HEADER = "MATLAB 5.0 MAT-file, simulated"  # scipy's would say when it was written
 RUNS = 12  # of a session

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gnet.nsd.betas import prepare_betas
-from gnet.nsd.consistency import check_repetitions
-from gnet.nsd.design import image_table, planned_images, read_design, special_positions, trial_table
-from gnet.nsd.inventory import inventory, refuse_incomplete
-from gnet.nsd.layout import Layout
-from gnet.nsd.rois import MASK_FAMILIES
-from gnet.nsd.split import split_trials
-from gnet.nsd.stimuli import PreparedImages, stimulus_count
-from gnet.nsd.volumes import read_volume
-from gnet.parameters import Areas, Images, Prefilter, Release, Split
+from gnet.pipelines.parameters import Areas, Images, Prefilter, Release, Split
+from gnet.readers.nsd.betas import prepare_betas
+from gnet.readers.nsd.consistency import check_repetitions
+from gnet.readers.nsd.design import image_table, planned_images, read_design, special_positions, trial_table
+from gnet.readers.nsd.inventory import inventory, refuse_incomplete
+from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.rois import MASK_FAMILIES
+from gnet.readers.nsd.stimuli import PreparedImages, stimulus_count
+from gnet.recording.split import split_trials
+from gnet.recording.volumes import read_volume
 
 
 def take_inventory(nsd: Layout, release: Release, areas: Areas) -> pd.DataFrame:

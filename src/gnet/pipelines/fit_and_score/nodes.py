@@ -14,8 +14,8 @@ import pandas as pd
 from gnet.analysis.seeds import settings_mark
 from gnet.analysis.transfer_matrix import index_table, shift_table, transfer_matrix
 from gnet.errors import ReleaseError
-from gnet.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
-from gnet.pipelines.measured import reasons_excluded, scoring_trials
+from gnet.pipelines.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
+from gnet.pipelines.selecting import reasons_excluded, scoring_trials
 
 if TYPE_CHECKING:
     from gnet.models.gnet import GNet
@@ -62,7 +62,7 @@ def fit_gnet(
     """One trunk and a readout for each subject, fitted to the areas' voxels."""
     from gnet.fitting.loop import seeded
     from gnet.models.gnet import Architecture, GNet
-    from gnet.nsd.stimuli import mean_colour
+    from gnet.recording.pictures import mean_colour
 
     choices = fitting.choices(protocols)
     seed = chosen_seed(fitting)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial, update_wrapper
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
-from kedro.pipeline.preview_contract import MermaidPreview
-from kedro.utils import KedroExperimentalWarning
 
 from gnet.analysis.comparison import compare_accuracies
 from gnet.analysis.seeds import index_over_seeds
@@ -36,27 +33,17 @@ def fit_and_score(model: str, areas: tuple[str, ...], input_mean: str) -> Pipeli
         Which of the protocol's two input means it uses: `input_mean_joint` or `input_mean_area`.
     """
     chosen = f"{model}_voxels"
-    fitting = sketched(
-        given(fit_gnet, areas=areas, input_mean=input_mean),
-        inputs=["images", "betas", chosen, "trials", "prefilter", *FIT_PARAMETERS],
-        model=model,
-        areas=areas,
-        trunk=f"fitted to {', '.join(areas)}",
-    )
-    return Pipeline([choosing(model, areas), fitting, scoring(model)])
+    inputs = ["images", "betas", chosen, "trials", "prefilter", *FIT_PARAMETERS]
+    fit = fitting(given(fit_gnet, areas=areas, input_mean=input_mean), inputs=inputs, model=model)
+    return Pipeline([choosing(model, areas), fit, scoring(model)])
 
 
 def transfer_and_score(model: str, areas: tuple[str, ...], source: str) -> Pipeline:
     """Nodes that fit fresh readouts of all areas to the fixed trunk of another model, and score them."""
     chosen = f"{model}_voxels"
-    fitting = sketched(
-        given(fit_transfer, areas=areas),
-        inputs=["images", "betas", chosen, "trials", source, *FIT_PARAMETERS],
-        model=model,
-        areas=areas,
-        trunk=f"that of {source}, not fitted again",
-    )
-    return Pipeline([choosing(model, areas), fitting, scoring(model)])
+    inputs = ["images", "betas", chosen, "trials", source, *FIT_PARAMETERS]
+    fit = fitting(given(fit_transfer, areas=areas), inputs=inputs, model=model)
+    return Pipeline([choosing(model, areas), fit, scoring(model)])
 
 
 def given(function: Any, **arguments: Any) -> Any:
@@ -64,33 +51,9 @@ def given(function: Any, **arguments: Any) -> Any:
     return update_wrapper(partial(function, **arguments), function)
 
 
-def sketched(function: Any, *, inputs: list[str], model: str, areas: tuple[str, ...], trunk: str) -> Node:
-    """The node that fits a model, with a sketch of its network, which Kedro-Viz shows beside it."""
-    with warnings.catch_warnings():
-        # Kedro says that previews of nodes may change in later versions; ours is pinned to 1.7
-        warnings.simplefilter("ignore", KedroExperimentalWarning)
-        return Node(
-            function,
-            inputs=inputs,
-            outputs=model,
-            name=f"fit_{model}",
-            tags="fit",
-            preview_fn=partial(sketch, areas, trunk),
-        )
-
-
-def sketch(areas: tuple[str, ...], trunk: str) -> MermaidPreview:
-    """The sketch; a function of the module, for Kedro's ParallelRunner to send the node to its workers."""
-    from gnet.figures.network_sketch import network_sketch  # imports torch
-
-    return MermaidPreview(
-        content=network_sketch(areas, trunk),
-        # Kedro-Viz breaks labels after it has measured them, so that they leave their boxes: no breaks
-        meta={
-            "flowchart": {"wrappingWidth": 600},
-            "textStyle": {"whiteSpace": "nowrap", "padding": "0"},
-        },
-    )
+def fitting(function: Any, *, inputs: list[str], model: str) -> Node:
+    """The node that fits a model."""
+    return Node(function, inputs=inputs, outputs=model, name=f"fit_{model}", tags="fit")
 
 
 def choosing(model: str, areas: tuple[str, ...]) -> Node:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from gnet.nsd.inventory import refuse_incomplete
-from gnet.nsd.layout import Layout
-from gnet.nsd.rois import (
+from gnet.pipelines.parameters import Areas, Masks, Release
+from gnet.readers.nsd.inventory import refuse_incomplete
+from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.rois import (
     MASK_FAMILIES,
     area_mask,
     early_visual,
@@ -19,8 +20,7 @@ from gnet.nsd.rois import (
     visual,
     voxel_table,
 )
-from gnet.nsd.volumes import Volume, read_volume
-from gnet.parameters import Areas, Masks, Release
+from gnet.recording.volumes import Volume, read_volume
 
 
 def draw_masks(

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from gnet.analysis.noise_model import noise_model
-from gnet.nsd.stimuli import read_pictures
-from gnet.parameters import Fitting, Images, Prediction, Scoring
 from gnet.pipelines.fit_and_score.nodes import score_voxels
-from gnet.pipelines.measured import (
+from gnet.pipelines.parameters import Fitting, Images, Prediction, Scoring
+from gnet.pipelines.selecting import (
     common_subjects,
     model_voxels,
     positions,
@@ -22,6 +21,7 @@ from gnet.pipelines.measured import (
     scoring_trials,
     voxels_of,
 )
+from gnet.recording.pictures import read_pictures
 
 if TYPE_CHECKING:  # imports torch
     from gnet.models.checkpoints import FittedModel

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from gnet.pipelines.fit_and_score import summarising
-from gnet.pipelines.measured import model_files
+from gnet.pipelines.selecting import model_files
 
 from .nodes import fit_noise_model, predict_images, predict_pictures, score_imported
 

@@ -19,13 +19,13 @@ from gnet.analysis.published_comparison import (
     fev_layout,
     hierarchy_index_layout,
 )
+from gnet.figures.printed import SUMMARIES
 from gnet.io.nsd import MARKER
-from gnet.nsd.layout import Layout
-from gnet.nsd.volumes import Volume, read_volume
-from gnet.parameters import Images, Prefilter, Release, Split, Synthetic
-from gnet.pipelines.measured import positions
-from gnet.published import published_accuracy, published_fev, published_hierarchy_index
-from gnet.summaries import SUMMARIES
+from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
+from gnet.pipelines.parameters import Images, Prefilter, Release, Split, Synthetic
+from gnet.pipelines.selecting import positions
+from gnet.readers.nsd.layout import Layout
+from gnet.recording.volumes import Volume, read_volume
 
 Figure = Any
 """Of Matplotlib, not imported here. Kedro reads the annotations of nodes: there must be such a name."""
@@ -143,10 +143,10 @@ def draw_tuning(
     average: pd.DataFrame, model: Mapping[str, Any], *, areas: tuple[str, ...]
 ) -> tuple[Figure, Figure]:
     """Shares of the layers and of the halves of the trunk, beside their shares of the features."""
-    from gnet.analysis.partitions import PARTITIONS, fair_share
     from gnet.figures.bipartite_tuning import bipartite_tuning_figure
     from gnet.figures.layerwise_tuning import layerwise_tuning_figure
     from gnet.models.checkpoints import from_arrays
+    from gnet.models.partitions import PARTITIONS, fair_share
 
     width = from_arrays(model).network.trunk.width
     fair = {}

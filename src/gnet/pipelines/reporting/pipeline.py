@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.measured import model_files
+from gnet.pipelines.selecting import model_files
 
 from . import nodes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gnet.parameters import Simulation
+from gnet.pipelines.parameters import Simulation
 from gnet.simulation.release import SimulatedRelease, SimulationPlan, simulate
 
 

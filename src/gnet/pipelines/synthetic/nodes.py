@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from gnet.analysis.synthetic_responses import SyntheticResponses
-from gnet.nsd.split import split_trials
-from gnet.parameters import Split, Synthetic
-from gnet.pipelines.measured import positions, voxels_of
+from gnet.pipelines.parameters import Split, Synthetic
+from gnet.pipelines.selecting import positions, voxels_of
+from gnet.recording.split import split_trials
 
 Responses = tuple[dict[str, Callable[[], dict[str, Any]]], pd.DataFrame, pd.DataFrame]
 

@@ -11,8 +11,8 @@ import pandas as pd
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW, fit_ellipses, size_eccentricity
 from gnet.analysis.tuning import average_table, tuning_scores, tuning_table
 from gnet.evaluation.resampling import draw_images, draw_trials
-from gnet.parameters import Fitting, Tuning
-from gnet.pipelines.measured import model_voxels, scoring_trials
+from gnet.pipelines.parameters import Fitting, Tuning
+from gnet.pipelines.selecting import model_voxels, scoring_trials
 
 
 def measure_tuning(
@@ -25,11 +25,10 @@ def measure_tuning(
     *models: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Specific and unique share of every part of the features, for every voxel and partition."""
-    from gnet.analysis.partitions import PARTITIONS
-    from gnet.evaluation.contributions import partition_contributions
-    from gnet.evaluation.prediction import PrefilteredImages
+    from gnet.evaluation.prediction import PrefilteredImages, partition_contributions
     from gnet.models.checkpoints import from_arrays
     from gnet.models.device import resolve_device
+    from gnet.models.partitions import PARTITIONS
 
     draw = {"trials": draw_trials, "images": draw_images}[tuning.resample]
     tables = []

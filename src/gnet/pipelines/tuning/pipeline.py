@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.measured import model_files
+from gnet.pipelines.selecting import model_files
 
 from .nodes import average_tuning, fit_receptive_fields, fit_size_eccentricity, measure_tuning
 

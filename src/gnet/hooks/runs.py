@@ -1,0 +1,196 @@
+"""Runs at the same time on the same data: each says what it reads and makes, and none touches another's.
+
+A run's announcement is a file in the data folder, locked for as long as its process lives: the kernel
+releases the lock however the process ends. Runs that have nothing to do with each other, as of two areas on
+two graphics cards, are not kept apart.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import json
+import logging
+import os
+import shlex
+import shutil
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from gnet.errors import BusyError
+from gnet.storage.atomic import PART, storage_error
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
+
+log = logging.getLogger(__name__)
+
+PATTERN = ".run-*.json"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a run reads and makes, by the names of datasets, and whose it is."""
+
+    reads: list[str]
+    makes: list[str]
+    process: int
+    host: str
+    started: str
+    command: str
+
+    def conflict(self, other: Announcement) -> str:
+        """What `other` does that this run cannot bear; "" if they do not meet.
+
+        >>> one = Announcement(["betas"], ["V1.gnet8r"], 1, "here", "today", "")
+        >>> one.conflict(Announcement(["images"], ["betas", "trials"], 2, "here", "today", ""))
+        'makes betas'
+        >>> one.conflict(Announcement(["betas"], ["V2.gnet8r"], 2, "here", "today", ""))
+        ''
+        """
+        made = sorted({*self.reads, *self.makes} & set(other.makes))
+        if made:
+            return f"makes {', '.join(made)}"
+        read = sorted(set(self.makes) & set(other.reads))
+        return f"reads {', '.join(read)}, which this run makes" if read else ""
+
+
+class Announced:
+    """The announcement of a run that is at work. It ends with the run, or with the process."""
+
+    def __init__(self, path: Path, file: IO[str]) -> None:
+        self.path, self.file = path, file
+        atexit.register(self.withdraw)
+
+    def withdraw(self) -> None:
+        """The run has ended."""
+        atexit.unregister(self.withdraw)
+        self.path.unlink(missing_ok=True)
+        self.file.close()
+
+
+def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None:
+    """Say that a run of this process begins, and see to it that it meets no other.
+
+    What killed runs have left half-written is removed. Where the file system knows no locks, a warning says
+    so and None is returned.
+
+    Raises
+    ------
+    BusyError
+        if another run makes what this one reads or makes, or reads what it makes.
+    StorageError
+        if the folder cannot be written to.
+    """
+    own = Announcement(
+        sorted(reads),
+        sorted(makes),
+        os.getpid(),
+        socket.gethostname(),
+        time.strftime("%Y-%m-%d %H:%M:%S"),
+        f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
+    )
+    try:
+        announced = _announced(folder, own)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            log.warning("%s: no locks on this file system. Start no second run on the same data.", folder)
+            return None
+        raise storage_error(error, folder) or error from error
+    others = list(at_work(folder, announced.path))
+    for other in others:
+        conflict = own.conflict(other)
+        if conflict:
+            announced.withdraw()
+            raise BusyError(
+                f"{folder}: expected no other run at what this one reads and makes, found one that "
+                f"{conflict} (process {other.process} on {other.host}, since {other.started}: "
+                f"{other.command}). Wait until it has ended, or stop it. Or keep the two apart: another "
+                "folder in GNET_DATA."
+            )
+    if not others:
+        remove_leftovers(folder)
+    return announced
+
+
+def at_work(folder: Path, own: Path | None = None) -> Iterator[Announcement]:
+    """The announcements of runs that are alive, but for this one; those of dead runs are removed."""
+    for path in sorted(folder.glob(PATTERN)):
+        if path == own:  # closing it would end this process's lock
+            continue
+        with contextlib.suppress(FileNotFoundError), path.open() as file:  # it has ended meanwhile
+            try:
+                lock(file, shared=True)
+            except BlockingIOError:
+                yield Announcement(**json.load(file))
+            else:
+                path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the half-written files of processes that were killed (`gnet.storage.atomic`)."""
+    for part in list(folder.rglob(".*.part")):
+        name = PART.fullmatch(part.name)
+        if name and (int(name[2]) == os.getpid() or not alive(int(name[2]))):
+            log.info("%s: left half-written by a run that was killed. Removing it.", part)
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+
+
+def lock(file: IO[str], shared: bool = False) -> None:
+    """Lock an open file for this process, and for no process that it starts.
+
+    Raises
+    ------
+    BlockingIOError
+        if another process has locked it.
+    OSError
+        if the file system knows no locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, "no locks on this system")
+    try:
+        fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except PermissionError as error:  # what some systems say instead
+        raise BlockingIOError(error.errno, "locked by another process") from error
+
+
+def alive(process: int) -> bool:
+    """Whether there is a process of this number on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+def _announced(folder: Path, announcement: Announcement) -> Announced:
+    """The announcement as a file, which is locked before it has its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".run-{uuid.uuid4().hex}.json"
+    hidden = folder / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
+    file = hidden.open("w")
+    try:
+        json.dump(asdict(announcement), file)
+        file.flush()
+        lock(file)
+        hidden.rename(path)
+    except BaseException:
+        file.close()
+        hidden.unlink()
+        raise
+    return Announced(path, file)

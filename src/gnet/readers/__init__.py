@@ -1,0 +1,1 @@
+"""Whose files: readers of the data sets of the world."""

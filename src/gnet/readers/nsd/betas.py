@@ -1,0 +1,281 @@
+"""Single-trial responses of chosen voxels, from the release's sessions to z-scored numbers."""
+
+import gzip
+import logging
+from pathlib import Path
+
+import h5py
+import nibabel
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int, Int16
+
+from gnet.errors import ReleaseError
+from gnet.progress import track
+from gnet.readers.nsd.consistency import check_session, check_trials
+from gnet.readers.nsd.layout import Layout, check_file_format
+from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
+from gnet.threads import in_order
+
+log = logging.getLogger(__name__)
+
+DATASET = "betas"
+UNITS_PER_PERCENT = 300
+"""NSD stores 300 x percent signal change, so that int16 reaches +-109.2 % and saturates there."""
+SD_FLOOR = 1e-6
+"""Added to the standard deviation when z-scoring, as in the published code."""
+READ_BYTES = 256 * 2**20
+"""Most memory for one piece of a session on its way to the chosen voxels."""
+ZSCORED_VOXELS = 4096
+"""Voxels z-scored at a time, so that float32 copies of a session stay small whatever the mask."""
+SESSIONS_AT_A_TIME = {"hdf5": 1, "nifti": None}
+"""Decompressing keeps a core busy, so NIfTI takes all; HDF5 waits for the disk and answers one caller at a
+time: a second one gains nothing (measured: docs/LOG.md)."""
+
+
+def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
+    """Percent signal change from the release's int16.
+
+    >>> percent(np.array([[300, -150]], dtype=np.int16))
+    array([[ 1. , -0.5]], dtype=float32)
+    """
+    return betas.astype(np.float32) / np.float32(UNITS_PER_PERCENT)
+
+
+def zscore_session(percent: Float[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
+    """Each voxel's deviation from its mean over one session's trials, in population standard deviations.
+
+    To be applied within each session and never again over all of them: the noise ceiling counts on it. A
+    constant voxel comes out as 0, which is no measurement: `prepare_betas` makes it NaN.
+
+    >>> zscore_session(np.array([[1.0], [3.0]])).round(3)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+    deviation = (percent - percent.mean(axis=0, dtype=np.float64).astype(percent.dtype)).astype(np.float32)
+    sd = np.sqrt(np.mean(deviation**2, axis=0, dtype=np.float64))
+    return deviation / (sd + SD_FLOOR).astype(np.float32)
+
+
+def read_session(
+    path: Path,
+    voxel_index: Int[np.ndarray, " voxel"],
+    shape: tuple[int, int, int],
+    trials: int,
+    file_format: str,
+) -> Int16[np.ndarray, "trial voxel"]:
+    """The betas of some voxels in one session, in units of 1/300 percent signal change.
+
+    HDF5 and NIfTI give identical numbers; neither is ever whole in memory.
+
+    Parameters
+    ----------
+    path : the session's file
+    voxel_index : C-order indices over (x, y, z), in any order
+    shape : (x, y, z) of the volume
+    trials : the number the session must have
+    file_format : "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped
+
+    Raises
+    ------
+    ReleaseError : the file is missing, damaged or truncated, or not int16 of this shape
+    ParameterError : another file format
+    """
+    check_file_format(file_format)
+    if not path.is_file():
+        raise ReleaseError(f"{path}: expected a session of betas, found no such file.")
+    read = _read_hdf5 if file_format == "hdf5" else _read_nifti
+    try:
+        return read(path, voxel_index, shape, trials)
+    except ReleaseError:
+        raise
+    except UNREADABLE as error:
+        raise ReleaseError(
+            f"{path}: expected a session of {trials} trials, but the file is damaged or truncated ({error})."
+        ) from error
+
+
+def prepare_betas(
+    layout: Layout,
+    subject: str,
+    sessions: int,
+    trials: int,
+    voxel_index: Int[np.ndarray, " voxel"],
+    shape: tuple[int, int, int],
+    file_format: str,
+) -> tuple[Float32[np.ndarray, "trial voxel"], Bool[np.ndarray, "session voxel"]]:
+    """A subject's betas, z-scored per voxel within each session, and where they are valid.
+
+    Trials stand in the order they were run because each file is found by its session number: row
+    `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
+    valid_session volume, or constant, as a voxel outside the imaged slab is) is NaN there, and False in
+    the second array; how many there are is logged.
+
+    Parameters
+    ----------
+    sessions : the number of sessions, from the first
+    trials : the number in each session
+    voxel_index, shape, file_format : see `read_session`
+
+    Raises
+    ------
+    ReleaseError : a session's file is missing, damaged, or of the wrong shape or type, with the command that
+        fetches it; its numbers are no measurement, or some of them those of another trial
+    ParameterError : another file format
+    """
+    check_file_format(file_format)
+    betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
+    valid = np.empty((sessions, len(voxel_index)), dtype=bool)
+    paths = [layout.betas(subject, session, file_format) for session in range(1, sessions + 1)]
+    contents: list[list[bytes]] = [[] for _ in paths]
+
+    def prepare_session(row: int) -> None:
+        path = paths[row]
+        mask_path = layout.valid_session(subject, row + 1)
+        called_valid = _called_valid(mask_path, voxel_index, shape) if mask_path.is_file() else None
+        try:
+            responses = read_session(path, voxel_index, shape, trials, file_format)
+            contents[row] = check_session(path, responses, mask_path, called_valid)
+        except ReleaseError as error:
+            raise ReleaseError(
+                f"{subject}, session {row + 1}: {error} Fetch it: {layout.fetch_command(path)}"
+            ) from error
+        valid[row] = (responses != responses[:1]).any(axis=0)
+        if called_valid is not None:
+            valid[row] &= called_valid
+        session = betas[row * trials : (row + 1) * trials]
+        for start in range(0, len(voxel_index), ZSCORED_VOXELS):
+            block = slice(start, start + ZSCORED_VOXELS)
+            session[:, block] = zscore_session(percent(responses[:, block]))
+        session[:, ~valid[row]] = np.nan
+
+    done = in_order(prepare_session, range(sessions), SESSIONS_AT_A_TIME[file_format])
+    for _ in track(done, f"{subject}: reading sessions", total=sessions):
+        pass
+    check_trials(paths, contents)
+    affected = ~valid.all(axis=0)
+    if affected.any():
+        log.warning(
+            "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN).",
+            subject,
+            affected.sum(),
+            len(voxel_index),
+            (~valid).sum(),
+            valid.size,
+        )
+    return betas, valid
+
+
+def _called_valid(
+    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
+) -> Bool[np.ndarray, " voxel"]:
+    """What a valid_session volume says of some voxels."""
+    stored = read_volume(path, shape).data
+    if not np.isin(stored, (0, 1)).all():
+        raise ReleaseError(
+            f"{path}: expected 1 where the session has data and 0 elsewhere, found other numbers. "
+            "Fetch the file again."
+        )
+    return stored.ravel()[voxel_index] == 1
+
+
+def _check_content(
+    path: Path, dtype: np.dtype, found: tuple[int, ...], expected: tuple[int, ...], axes: str
+) -> None:
+    if dtype.kind != "i" or dtype.itemsize != 2:
+        raise ReleaseError(f"{path}: expected betas of int16 (300 x percent signal change), found {dtype}.")
+    if found != expected:
+        raise ReleaseError(
+            f"{path}: expected betas of shape {spell_shape(expected)} ({axes}), found {spell_shape(found)}."
+        )
+
+
+def _read_hdf5(
+    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
+) -> Int16[np.ndarray, "trial voxel"]:
+    with h5py.File(path, "r") as file:
+        if not isinstance(file.get(DATASET), h5py.Dataset):
+            raise ReleaseError(
+                f"{path}: expected a dataset {DATASET!r}, found {', '.join(file) or 'an empty file'}."
+            )
+        stored = file[DATASET]
+        _check_content(path, stored.dtype, stored.shape, (trials, *shape[::-1]), "trial, z, y, x")
+        x, y, z = coordinates(voxel_index, shape)
+        if stored.chunks is not None and stored.chunks[0] == trials:
+            return _read_runs(stored, x, y, z)
+        return _read_trial_blocks(stored, x, y, z)
+
+
+def _read_runs(
+    stored: h5py.Dataset,
+    x: Int[np.ndarray, " voxel"],
+    y: Int[np.ndarray, " voxel"],
+    z: Int[np.ndarray, " voxel"],
+) -> Int16[np.ndarray, "trial voxel"]:
+    """Read runs of neighbours along x: all trials of a voxel are one chunk, those of a run lie side by side.
+
+    One rectangle per run is many times faster than h5py's selection by lists, which grows with the square of
+    their length.
+    """
+    betas = np.empty((len(stored), len(x)), dtype=np.int16)
+    if not len(x):
+        return betas
+    order = np.lexsort((x, y, z))
+    x, y, z = x[order], y[order], z[order]
+    neighbours = (np.diff(z) == 0) & (np.diff(y) == 0) & (np.diff(x) <= 1)
+    starts = np.flatnonzero(np.concatenate([[True], ~neighbours]))
+    for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
+        first = x[start]
+        run = stored[:, z[start], y[start], first : x[end - 1] + 1]
+        betas[:, order[start:end]] = run[:, x[start:end] - first]
+    return betas
+
+
+def _read_trial_blocks(
+    stored: h5py.Dataset,
+    x: Int[np.ndarray, " voxel"],
+    y: Int[np.ndarray, " voxel"],
+    z: Int[np.ndarray, " voxel"],
+) -> Int16[np.ndarray, "trial voxel"]:
+    """Read whole volumes, some at a time: how a file stored in any other way than NSD's is read in order."""
+    betas = np.empty((len(stored), len(x)), dtype=np.int16)
+    volume = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64))
+    block = max(1, READ_BYTES // max(1, volume))
+    for start in range(0, len(stored), block):
+        betas[start : start + block] = stored[start : start + block][:, z, y, x]
+    return betas
+
+
+def _read_nifti(
+    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
+) -> Int16[np.ndarray, "trial voxel"]:
+    """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
+    image = nibabel.load(path)
+    dtype = image.get_data_dtype()
+    _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
+    slope, intercept = image.dataobj.slope, image.dataobj.inter
+    if (slope, intercept) != (1, 0):
+        raise ReleaseError(
+            f"{path}: expected betas of plain int16, found numbers to be scaled by {slope} and shifted by "
+            f"{intercept}."
+        )
+    x, y, z = coordinates(voxel_index, shape)
+    in_file = x + shape[0] * (y + shape[1] * z)  # NIfTI runs through x first
+    betas = np.empty((trials, len(voxel_index)), dtype=np.int16)
+    volume = np.empty(int(np.prod(shape)), dtype=dtype)
+    into = memoryview(volume).cast("B")
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        file.read(image.dataobj.offset)
+        for trial in range(trials):
+            filled = 0
+            while filled < len(into):
+                count = file.readinto(into[filled:])
+                if count == 0:
+                    raise ReleaseError(
+                        f"{path}: expected {trials} trials, found only {trial} whole ones: "
+                        "the file is truncated."
+                    )
+                filled += count
+            betas[trial] = volume[in_file]
+        if file.read(1):  # at the very end, and only there, gzip compares the checksum
+            raise ReleaseError(f"{path}: expected {trials} trials, found more bytes: the file is damaged.")
+    return betas

@@ -1,0 +1,361 @@
+"""Regions of the visual cortex: labels, the masks made of them, and one table of all voxels that matter."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.readers.nsd.layout import Layout
+from gnet.recording.volumes import coordinates, flat_index, read_volume
+
+log = logging.getLogger(__name__)
+
+_EARLY = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")
+_IPS = ("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5")
+LABELS: dict[str, dict[int, str]] = {
+    family: dict(enumerate(names, start=1))
+    for family, names in {
+        "prf-visualrois": _EARLY,
+        "Kastner2015": (
+            *(*_EARLY, "VO1", "VO2", "PHC1", "PHC2", "MST", "hMT", "LO2", "LO1", "V3b", "V3a"),
+            *(*_IPS, "SPL1", "FEF"),
+        ),
+        "streams": ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
+        "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
+        "floc-faces": ("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"),
+        "floc-places": ("OPA", "PPA", "RSC"),
+        "floc-words": ("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"),
+        "nsdgeneral": ("nsdgeneral",),
+    }.items()
+}
+"""Names of the labels as NSD documents them, for a family without its ctab file. The ctab file wins."""
+
+MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
+"""The families that the masks are drawn from."""
+
+
+def read_ctab(path: Path) -> dict[int, str]:
+    """Names of a family's labels from its colour table: "value name" a line, anything after that ignored.
+
+    Raises
+    ------
+    ReleaseError : the file is missing, or a line is not of that form, or gives a value another name
+    """
+    if not path.is_file():
+        raise ReleaseError(
+            f"{path}: expected the names of a family of regions, found no such file. Fetch it."
+        )
+    names = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        words = line.split()
+        if not words or line.lstrip().startswith("#"):
+            continue
+        if len(words) < 2 or not re.fullmatch(r"-?\d{1,9}", words[0]):
+            raise ReleaseError(
+                f"{path}: expected 'value name' in line {number}, found {line[:80]!r}. Fetch the file again."
+            )
+        value, name = int(words[0]), words[1]
+        if names.setdefault(value, name) != name:
+            raise ReleaseError(
+                f"{path}: expected one name for each value, found {names[value]!r} and, in line {number}, "
+                f"{name!r} for {value}. Fetch the file again."
+            )
+    return names
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """One family of regions of one subject: -1 outside the cortex, 0 cortex without label, 1..N a label.
+
+    `names` has the labels above 0. A test of `labels != -1` is all of the cortex: regions are `> 0`.
+    """
+
+    family: str
+    labels: Int[np.ndarray, "x y z"]
+    names: dict[int, str] = field(default_factory=dict)
+    subject: str = ""
+
+
+def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
+    """Read a family's labels and their names, from its ctab file or else, with a warning, from `LABELS`.
+
+    Raises
+    ------
+    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a
+        label without a name; a documented family has no voxel outside the cortex, or none with a label; an
+        unknown family has no ctab file
+    """
+    path = layout.roi(subject, family)
+    if not path.is_file():
+        raise ReleaseError(
+            f"{path}: expected the volume of the regions {family!r}, found no such file. "
+            f"{families_there(path)} Correct the family in the parameters, or fetch it: "
+            f"{layout.fetch_command(path)}"
+        )
+    labels = _whole_labels(layout, path, shape, lowest=-1)
+    names = _label_names(layout, subject, family)
+    nameless = sorted(set(np.unique(labels[labels > 0]).tolist()) - set(names))
+    if nameless:
+        raise ReleaseError(
+            f"{path}: expected labels that {layout.ctab(subject, family).name} names, found {nameless} "
+            "without a name. The two do not belong together: fetch both again, "
+            f"{layout.fetch_command(path)} and {layout.fetch_command(layout.ctab(subject, family))}"
+        )
+    if family in LABELS and not ((labels == -1).any() and (labels > 0).any()):
+        raise ReleaseError(
+            f"{path}: expected -1 outside the cortex and labels in some of it, found only the values "
+            f"{', '.join(map(str, np.unique(labels)[:10]))}. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return Atlas(family, labels, names, subject)
+
+
+def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Int[np.ndarray, "x y z"]:
+    """FreeSurfer's segmentation `aseg`: 0 outside the brain, a structure's number in it.
+
+    Raises
+    ------
+    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it
+        is inside or outside the brain
+    """
+    path = layout.aseg(subject)
+    segments = _whole_labels(layout, path, shape, lowest=0)
+    if segments.all() or not segments.any():
+        found = "no 0" if segments.all() else "nothing but 0"
+        raise ReleaseError(
+            f"{path}: expected a brain and 0 around it, found {found}. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return segments
+
+
+def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Float[np.ndarray, "x y z"]:
+    """The release's noise-ceiling signal-to-noise ratio, NaN outside the valid region.
+
+    Raises
+    ------
+    ReleaseError : the volume is missing, damaged, of another shape, or of whole numbers
+    """
+    path = layout.ncsnr(subject)
+    ncsnr = read_volume(path, shape).data
+    if ncsnr.dtype.kind != "f":
+        raise ReleaseError(
+            f"{path}: expected real numbers, found {ncsnr.dtype}: this is another volume. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return ncsnr
+
+
+def _whole_labels(
+    layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int
+) -> Int[np.ndarray, "x y z"]:
+    stored = read_volume(path, shape).data
+    whole = np.isfinite(stored) & (stored == np.rint(stored)) & (np.abs(stored) < np.iinfo(np.int32).max)
+    if not whole.all():
+        raise ReleaseError(
+            f"{path}: expected whole numbers as labels, found others. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    labels = stored.astype(np.int32) if stored.dtype.kind in "uf" else stored
+    if labels.min(initial=0) < lowest:
+        raise ReleaseError(
+            f"{path}: expected labels from {lowest}, found {labels.min()}. "
+            f"Fetch the file again: {layout.fetch_command(path)}"
+        )
+    return labels
+
+
+def families_there(path: Path) -> str:
+    """A sentence on which families lie where the volume of one was looked for: a wrong name is likely."""
+    there = sorted(
+        file.name.removesuffix(".nii.gz")
+        for file in path.parent.glob("*.nii.gz")
+        if not file.name.startswith(("lh.", "rh."))
+    )
+    return f"Families there: {', '.join(there) or 'none'}."
+
+
+def _label_names(layout: Layout, subject: str, family: str) -> dict[int, str]:
+    path = layout.ctab(subject, family)
+    documented = LABELS.get(family)
+    if not path.is_file():
+        if documented is None:
+            raise ReleaseError(
+                f"{path}: expected the names of the labels of {family!r}, found no such file. "
+                f"Fetch it: {layout.fetch_command(path)}"
+            )
+        log.warning("%s: no ctab file for %s, its documented labels are taken instead.", subject, family)
+        return dict(documented)
+    names = {value: name for value, name in read_ctab(path).items() if value > 0}
+    if documented is not None and names != documented:
+        differing = sorted(
+            value for value in names.keys() | documented.keys() if names.get(value) != documented.get(value)
+        )
+        log.warning(
+            "%s: the ctab file of %s differs from NSD's documentation in labels %s; the file is followed.",
+            subject,
+            family,
+            ", ".join(f"{value} ({names.get(value)}, not {documented.get(value)})" for value in differing),
+        )
+    return names
+
+
+def early_visual(prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """V1 to hV4: every label of prf-visualrois."""
+    return prf > 0
+
+
+def joined_visual(
+    kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]
+) -> Int[np.ndarray, "x y z"]:
+    """Kastner2015's labels, overwritten by prf-visualrois' where that has one.
+
+    The first seven labels of both name the same areas; those mapped in the subject are nearer the truth than
+    those of the probabilistic atlas.
+    """
+    return np.where(prf > 0, prf, kastner)
+
+
+def visual(kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """All visual areas: every label of either atlas."""
+    return joined_visual(kastner, prf) > 0
+
+
+def nsdgeneral(labels: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """NSD's own mask of responsive posterior cortex: label 1, not merely anything but -1."""
+    return labels == 1
+
+
+def tight_whole_brain(
+    aseg: Int[np.ndarray, "x y z"],
+    nsdgeneral: Int[np.ndarray, "x y z"],
+    kastner: Int[np.ndarray, "x y z"],
+) -> Bool[np.ndarray, "x y z"]:
+    """The brain without its surroundings: segmented, in nsdgeneral, or cortex to Kastner2015 (label 0 too).
+
+    All three are label volumes as they are read. The published mask is this one after `inflate`.
+    """
+    return (aseg != 0) | (nsdgeneral == 1) | (kastner >= 0)
+
+
+def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """The mask with its gaps filled and its surface moved out by a voxel; single voxels do not grow.
+
+    After smoothing with weights (0.5, 1, 0.5) along each axis in turn, the voxels that reach 1 belong to it.
+    What leaves the volume on one side comes in on the other, as in the published code.
+
+    >>> mask = np.zeros((5, 5, 5), dtype=bool)
+    >>> mask[[1, 3], 2, 2] = True
+    >>> inflate(mask)[:, 2, 2]
+    array([False,  True,  True,  True, False])
+    """
+    weight = mask.astype(np.float32)  # sums of eighths: exact
+    for axis in range(weight.ndim):
+        weight = weight + 0.5 * (np.roll(weight, 1, axis) + np.roll(weight, -1, axis))
+    return weight >= 1
+
+
+def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
+    """The voxels that carry any of these labels of one family.
+
+    Raises
+    ------
+    ParameterError : the family has no label of that name
+    ReleaseError : no voxel carries any of them; the family's ctab file lacks a name that NSD documents
+    """
+    unknown = [label for label in labels if label not in atlas.names.values()]
+    documented = LABELS.get(atlas.family, {}).values()
+    if unknown and all(label in documented for label in unknown):
+        raise ReleaseError(
+            f"{atlas.subject or 'this subject'}: expected {', '.join(unknown)} in {atlas.family}.mgz.ctab, "
+            f"as NSD documents, found only {', '.join(atlas.names.values())}. Fetch the file again."
+        )
+    if unknown:
+        raise ParameterError(
+            f"unknown label {', '.join(unknown)} in the family {atlas.family!r}: expected one of "
+            f"{', '.join(atlas.names.values())}. Correct the area in the parameters."
+        )
+    values = [value for value, name in atlas.names.items() if name in labels]
+    mask = np.isin(atlas.labels, values)
+    if not mask.any():
+        named = ", ".join(f"{value} {atlas.names[value]}" for value in values)
+        raise ReleaseError(
+            f"{atlas.subject or 'this subject'}: expected voxels labelled {', '.join(labels)} in "
+            f"{atlas.family}.nii.gz, found none ({named} in {atlas.family}.mgz.ctab). Take the area out of "
+            "the parameters, or the subject."
+        )
+    return mask
+
+
+def voxel_table(
+    subject: str,
+    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
+    areas: Mapping[str, Bool[np.ndarray, "x y z"]],
+    atlases: Mapping[str, Atlas],
+    ncsnr: Float[np.ndarray, "x y z"],
+) -> pd.DataFrame:
+    """One row for each voxel in any mask or area, ascending by voxel index.
+
+    Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that has the
+    voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where the release
+    has NaN; in_<name> for every mask and area, for areas may share voxels.
+
+    Parameters
+    ----------
+    masks, areas : volumes by name
+    atlases : the atlas each area is defined in, by the area's name
+    ncsnr : the release's volume of that name
+
+    Raises
+    ------
+    ParameterError : a mask and an area of the same name
+    ReleaseError : there is no voxel at all; every ncsnr among these voxels is NaN, or one is negative or
+        infinite, or all are the same
+    """
+    both = sorted(set(masks) & set(areas))
+    if both:
+        raise ParameterError(
+            f"{', '.join(both)}: expected different names for masks and areas. "
+            "Rename the area in the parameters."
+        )
+    volumes = {**masks, **areas}
+    anywhere = np.zeros(ncsnr.shape, dtype=bool)
+    for volume in volumes.values():
+        anywhere |= volume
+    index = flat_index(anywhere)
+    if not index.size:
+        raise ReleaseError(
+            f"{subject}: expected voxels in {', '.join(volumes) or 'some mask'}, found none at all."
+        )
+    table = pd.DataFrame({"subject": subject, "voxel_index": index})
+    table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
+    area = np.full(len(index), "", dtype=object)
+    label = np.full(len(index), "", dtype=object)
+    for name, mask in areas.items():
+        here = mask.ravel()[index] & (area == "")
+        area[here] = name
+        values = atlases[name].labels.ravel()[index[here]]
+        label[here] = pd.Series(values).map(atlases[name].names).fillna("").to_numpy()
+    table["area"], table["label"] = area, label
+    table["ncsnr"] = ncsnr.ravel()[index]
+    missing = int(table["ncsnr"].isna().sum())
+    if missing == len(table):
+        raise ReleaseError(
+            f"{subject}: expected an ncsnr for the voxels of {', '.join(volumes)}, found NaN in all "
+            f"{missing:,}. The ncsnr volume is damaged or of another subject: fetch ncsnr.nii.gz again."
+        )
+    known = table["ncsnr"].dropna()
+    if not np.isfinite(known).all() or known.min() < 0 or (len(known) > 1 and known.min() == known.max()):
+        raise ReleaseError(
+            f"{subject}: expected an ncsnr from 0, another for each voxel, found {known.min():g} to "
+            f"{known.max():g}. The ncsnr volume is damaged: fetch ncsnr.nii.gz again."
+        )
+    if missing:
+        log.info("%s: ncsnr is NaN in %d of %d voxels; they stay in the table.", subject, missing, len(table))
+    return table.assign(**{f"in_{name}": volume.ravel()[index] for name, volume in volumes.items()})

@@ -1,0 +1,1 @@
+"""What was measured, whoever measured it: trials, units, responses, pictures, how far they repeat."""

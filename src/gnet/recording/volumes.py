@@ -1,0 +1,117 @@
+"""NIfTI volumes in (x, y, z), and the flat voxel index that every table of the project carries."""
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num, Shaped
+
+from gnet.errors import ReleaseError
+from gnet.storage.atomic import atomic_path
+
+UNREADABLE = Exception
+"""What reading a damaged or foreign file can raise: nibabel and h5py raise whatever its bytes lead to."""
+PIECE = 2**20  # bytes decompressed at a time where only the checksum at the end is wanted
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Numbers on a grid of voxels and where that grid lies: `affine` takes (x, y, z, 1) to millimetres."""
+
+    data: Shaped[np.ndarray, "x y z *trial"]
+    affine: Float[np.ndarray, "4 4"]
+
+
+def spell_shape(shape: tuple[int, ...]) -> str:
+    """A shape as it is said in messages and tables.
+
+    >>> spell_shape((81, 104, 83))
+    '81 x 104 x 83'
+    """
+    return " x ".join(str(length) for length in shape)
+
+
+def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
+    """Read one NIfTI file into memory, in the data type it has on disk unless the file scales its numbers.
+
+    A gzipped file is read to its end, where its checksum is: flipped bits do not pass as numbers.
+
+    Parameters
+    ----------
+    path : a .nii or .nii.gz file
+    shape : the (x, y, z) the data must have, where that is known
+
+    Raises
+    ------
+    ReleaseError : the file is missing, damaged, of another shape, or not of real numbers
+    """
+    if not path.is_file():
+        raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")
+    try:
+        image = nibabel.load(path)
+        data = np.asanyarray(image.dataobj)
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                while file.read(PIECE):
+                    pass
+    except UNREADABLE as error:
+        raise ReleaseError(
+            f"{path}: expected a NIfTI volume, but it cannot be read ({error}). Fetch the file again."
+        ) from error
+    if data.dtype.kind not in "iuf":
+        raise ReleaseError(
+            f"{path}: expected a volume of real numbers, found {data.dtype}. Fetch the file again."
+        )
+    if shape is not None and data.shape != tuple(shape):
+        raise ReleaseError(
+            f"{path}: expected a volume of {spell_shape(shape)} voxels, as the subject's other files have, "
+            f"found {spell_shape(data.shape)}. Fetch the file again, from the same space as the others."
+        )
+    return Volume(data, np.asarray(image.affine, dtype=np.float64))
+
+
+def write_volume(
+    path: Path,
+    data: Num[np.ndarray, "x y z *trial"] | Bool[np.ndarray, "x y z *trial"],
+    affine: Float[np.ndarray, "4 4"],
+) -> None:
+    """Write one NIfTI file (gzipped where the name ends in .gz), making its folder.
+
+    The data type is kept, except that booleans become uint8. The file appears under its name only when it is
+    complete, and the same numbers always give the same bytes.
+    """
+    data = data.astype(np.uint8) if data.dtype == bool else data
+    image = nibabel.Nifti1Image(data, affine, dtype=data.dtype)
+    image.header.set_xyzt_units("mm")
+    with atomic_path(path) as part, part.open("wb") as file:
+        if path.suffix == ".gz":
+            # level 1: measured noise hardly compresses, and higher levels only take time
+            with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+                image.to_stream(stream)
+        else:
+            image.to_stream(file)
+
+
+def flat_index(mask: Bool[np.ndarray, "x y z"]) -> Int[np.ndarray, " voxel"]:
+    """Ascending voxel indices of a mask: C-order over (x, y, z), `(x * Y + y) * Z + z`.
+
+    >>> mask = np.zeros((2, 3, 4), dtype=bool)
+    >>> mask[1, 2, 0] = True
+    >>> flat_index(mask)  # (1 * 3 + 2) * 4 + 0
+    array([20])
+    """
+    return np.flatnonzero(mask).astype(np.int64)
+
+
+def coordinates(
+    voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
+) -> tuple[Int[np.ndarray, " voxel"], Int[np.ndarray, " voxel"], Int[np.ndarray, " voxel"]]:
+    """The x, y and z of voxel indices, the inverse of `flat_index`.
+
+    >>> [int(c[0]) for c in coordinates(np.array([20]), (2, 3, 4))]
+    [1, 2, 0]
+    """
+    x, y, z = np.unravel_index(voxel_index, shape)
+    return x, y, z
