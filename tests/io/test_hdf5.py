@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from kedro.io.core import DatasetError, Version
 
-import gnet.io.hdf5 as hdf5
+import gnet.storage.hdf5 as hdf5
 from gnet.errors import StorageError
-from gnet.io.hdf5 import HDF5Dataset, Stored, StoredArray
+from gnet.io.hdf5 import HDF5Dataset
+from gnet.storage.hdf5 import Stored, StoredArray
 
 
 @pytest.fixture

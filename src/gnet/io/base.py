@@ -13,7 +13,6 @@ from kedro.io.core import AbstractVersionedDataset, DatasetError, Version, get_p
 from kedro_datasets._typing import TablePreview
 
 from gnet.errors import StorageError
-from gnet.storage.atomic import storage_error
 
 
 class LocalDataset(AbstractVersionedDataset):
@@ -102,14 +101,6 @@ class LocalDataset(AbstractVersionedDataset):
         if not path.exists():
             raise StorageError(f"{path}: expected a file, found none; run the pipeline that makes it")
         return path
-
-
-def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
-    """What to say of a stored file that cannot be read: what the disk says, or that it is damaged."""
-    return storage_error(error, path) or StorageError(
-        f"{path}: expected {expected}, found a file that cannot be read ({error}). If it was cut short or "
-        "damaged, delete it and run the pipeline that makes it."
-    )
 
 
 def table_preview(table: pd.DataFrame) -> TablePreview:

@@ -1,30 +1,16 @@
-"""Nested arrays in one HDF5 file: written piece by piece, read piece by piece, no pickle anywhere."""
+"""Nested arrays in one HDF5 file (`gnet.storage.hdf5`) as a Kedro dataset."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
-import h5py
-import numpy as np
 import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.errors import StorageError
-from gnet.io.base import LocalDataset, table_preview, unreadable
-from gnet.storage.atomic import atomic_path
-from gnet.storage.blocks import BlockStream, consecutive, is_block_stream
-from gnet.storage.steady_file import SteadyFile
-
-BLOCK_BYTES = 64 * 2**20
-"""Most that a partial read takes from the file at a time."""
-CHUNK_BYTES = 2**20
-"""Size of the chunks in which streamed arrays are stored."""
+from gnet.io.base import LocalDataset, table_preview
+from gnet.storage.hdf5 import Stored, leaves, open_tree, opened, write_tree
 
 
 class HDF5Dataset(LocalDataset):
@@ -52,6 +38,7 @@ class HDF5Dataset(LocalDataset):
 
     Examples
     --------
+    >>> import numpy as np
     >>> dataset = HDF5Dataset(filepath=getfixture("tmp_path") / "betas.h5")
     >>> dataset.save({"space": "func1pt8mm", "subj01": {"betas": np.eye(3)}})
     >>> stored = dataset.load()
@@ -73,9 +60,7 @@ class HDF5Dataset(LocalDataset):
         DatasetError
             caused by a StorageError, if there is no such file or it cannot be read.
         """
-        path = self._readable()
-        with _opened(path):
-            return Stored(path)
+        return open_tree(self._readable())
 
     def save(self, data: object) -> None:
         """Write everything under a temporary name, then rename: after an error, nothing is left.
@@ -91,357 +76,10 @@ class HDF5Dataset(LocalDataset):
                 f"{self._filepath}: expected a mapping of names to arrays, found {type(data).__name__}; "
                 "return {'name': value} from the node"
             )
-        with (
-            atomic_path(self._get_save_path()) as part,
-            SteadyFile(part) as steady,
-            h5py.File(steady, "w", track_order=True) as file,
-        ):
-            _Writer(steady, self._save_args).members(file, data)
+        write_tree(self._get_save_path(), data, **self._save_args)
 
     def preview(self, nrows: int = 100) -> TablePreview:
         """Key, shape and type of what the file holds, for Kedro-Viz; values where they are single ones."""
-        with _opened(self._readable()) as file:
-            leaves = list(_leaves(file))
-        return table_preview(pd.DataFrame(leaves[:nrows], columns=["key", "shape", "dtype", "value"]))
-
-
-@dataclass(frozen=True)
-class Stored(Mapping):
-    """A group of an HDF5 file as a read-only mapping. Nothing is open between two reads.
-
-    Holds a path and a name, so it can be pickled, copied and sent to other processes for nothing. Values are
-    `Stored` (groups), `StoredArray` (arrays), `str`, `bool`, `int` or `float`. Single values come before
-    arrays and groups; otherwise the order is that of saving. Two are equal if they are the same place.
-    """
-
-    path: Path
-    group: str = "/"
-
-    def __getitem__(self, key: object) -> Stored | StoredArray | str | bool | int | float | np.ndarray:
-        """Look one key up; KeyError tells which there are."""
-        with _opened(self.path) as file:
-            group = file[self.group]
-            members = list(_keys(group))
-            if key in members:
-                return self._value(group, key)
-        raise KeyError(f"{self.path}: no '{key}' in '{self.group}', only {', '.join(members) or 'nothing'}")
-
-    def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys."""
-        with _opened(self.path) as file:
-            members = list(_keys(file[self.group]))
-        return iter(members)
-
-    def __len__(self) -> int:
-        """Count the keys."""
-        return sum(1 for _ in self)
-
-    def read(self) -> dict[str, Any]:
-        """Everything in this group and below as nested dictionaries of plain arrays, all in memory."""
-        return {
-            key: value.read() if isinstance(value, (Stored, StoredArray)) else value
-            for key, value in self.items()
-        }
-
-    def _value(self, group: h5py.Group, key: str) -> Any:
-        if key in group.attrs:
-            value = group.attrs[key]
-            return value.item() if isinstance(value, np.generic) else value
-        member = group[key]
-        if isinstance(member, h5py.Group):
-            return Stored(self.path, member.name)
-        return StoredArray(self.path, member.name, member.shape, _dtype(member))
-
-
-@dataclass(frozen=True)
-class StoredArray:
-    """An array of an HDF5 file, read when indexed. Nothing is open between two reads.
-
-    `array[a:b, c]` reads just that: integers and slices with positive steps on every axis. `array[rows]`
-    takes a list or an array of rows, integers in any order or a mask. `numpy.asarray(array)` reads
-    everything. Strings come as NumPy strings, and `dtype` is then `<U0`: their length is known once they are
-    read.
-    """
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        """Length of the first axis."""
-        if not self.shape:
-            raise TypeError(f"{self.path}: '{self.name}' is a single value and has no length")
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """Read everything."""
-        if copy is False:
-            raise ValueError(
-                f"{self.path}: '{self.name}' is on disk and cannot become an array without a copy"
-            )
-        whole = self.read()
-        return whole if dtype is None else whole.astype(dtype, copy=False)
-
-    def __getitem__(self, index: Any) -> Any:
-        """Read a part: integers, slices, `...`, or a list or array of rows.
-
-        Raises
-        ------
-        IndexError
-            if a row is out of range.
-        StorageError
-            if the file is gone or damaged.
-        """
-        if isinstance(index, (list, np.ndarray)):
-            return self._rows(np.arange(len(self))[index])
-        with self._opened() as array:
-            return _plain(array[index], self.dtype)
-
-    def read(self) -> np.ndarray:
-        """The whole array."""
-        with self._opened() as array:
-            return np.asarray(_plain(array[()], self.dtype))
-
-    def columns(
-        self,
-        index: np.ndarray | Sequence[int] | slice,
-        rows: np.ndarray | Sequence[int] | slice = slice(None),
-    ) -> np.ndarray:
-        """Chosen columns of a two-dimensional array, perhaps of some rows only: `array[rows][:, index]`.
-
-        Goes through the file once from start to end, 64 MiB at a time, so that the memory needed is that of
-        the result. HDF5's own selection of scattered columns takes a disk access for each of them.
-
-        Raises
-        ------
-        ValueError
-            if the array has not two dimensions.
-        IndexError
-            if a column or a row is out of range.
-        """
-        if self.ndim != 2:
-            raise ValueError(f"{self.path}: '{self.name}': expected two dimensions, found shape {self.shape}")
-        rows, columns = (
-            np.arange(size)[chosen] for size, chosen in zip(self.shape, (rows, index), strict=True)
-        )
-        if self.dtype.kind == "U":
-            return self.read()[np.ix_(rows, columns)]
-        chosen = np.empty((rows.size, columns.size), self.dtype)
-        if chosen.size == 0:
-            return chosen
-        first, last = int(columns.min()), int(columns.max()) + 1
-        with self._opened() as array:
-            for target, hull, within in self._hulls(rows, width=last - first):
-                chosen[target] = array[hull, first:last][np.ix_(within, columns - first)]
-        return chosen
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The array in consecutive blocks of rows of at most 64 MiB."""
-        for rows in self._spans():
-            yield self[rows]
-
-    def _rows(self, rows: np.ndarray) -> np.ndarray:
-        if self.dtype.kind == "U":
-            return self.read()[rows]
-        chosen = np.empty((rows.size, *self.shape[1:]), self.dtype)
-        with self._opened() as array:
-            for target, hull, within in self._hulls(rows):
-                chosen[target] = array[hull][within]
-        return chosen
-
-    def _hulls(
-        self, rows: np.ndarray, width: int | None = None
-    ) -> Iterator[tuple[np.ndarray, slice, np.ndarray]]:
-        """Ranges that together hold the rows: whose place in `rows`, what to read, which rows of that."""
-        order = np.argsort(rows, kind="stable")
-        ascending = rows[order]
-        for span in self._spans(width):
-            begin, end = np.searchsorted(ascending, [span.start, span.stop])
-            if begin < end:
-                first = ascending[begin]
-                yield order[begin:end], slice(first, ascending[end - 1] + 1), ascending[begin:end] - first
-
-    def _spans(self, width: int | None = None) -> Iterator[slice]:
-        """Consecutive ranges of rows that hold at most BLOCK_BYTES, `width` elements of each row."""
-        elements = math.prod(self.shape[1:]) if width is None else width
-        step = max(1, BLOCK_BYTES // max(1, elements * self.dtype.itemsize))
-        for start in range(0, len(self), step):
-            yield slice(start, min(start + step, len(self)))
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[h5py.Dataset]:
-        with _opened(self.path) as file:
-            yield file[self.name]
-
-
-@dataclass(frozen=True)
-class _Writer:
-    """Puts values of every kind into groups of a file, and stops soon after the disk did."""
-
-    steady: SteadyFile
-    save_args: Mapping[str, Any]
-
-    def members(self, group: h5py.Group, members: Mapping) -> None:
-        for key, value in members.items():
-            if not isinstance(key, str) or key in {"", "."} or "/" in key:
-                raise DatasetError(
-                    f"'{group.name}': expected keys that are names without '/', found {key!r}; "
-                    "rename it, or nest mappings"
-                )
-            self.value(group, key, value)
-            self.steady.check()
-
-    def value(self, group: h5py.Group, key: str, value: Any) -> None:
-        name = f"{group.name.rstrip('/')}/{key}"
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value is None:
-            raise DatasetError(
-                f"'{name}' is None, which HDF5 cannot hold; leave the key out, or store NaN or ''"
-            )
-        if isinstance(value, (str, bool, int, float)):
-            with _refused(name):
-                group.attrs[key] = value
-        elif isinstance(value, Mapping):
-            self.members(group.create_group(key, track_order=True), value)
-        elif isinstance(value, pd.DataFrame):
-            self.table(group.create_group(key, track_order=True), value)
-        elif isinstance(value, np.ndarray):
-            self.array(group, key, value)
-        elif isinstance(value, StoredArray):
-            self.stored(group, key, value)
-        elif is_block_stream(value):
-            self.blocks(group, key, value)
-        elif isinstance(value, Callable):
-            self.value(group, key, value())
-        else:
-            raise DatasetError(
-                f"'{name}': expected an array, a table, a string, a number, a mapping, a block stream or a "
-                f"callable that returns one, found {type(value).__name__}; make it a NumPy array or a mapping"
-            )
-
-    def array(self, group: h5py.Group, key: str, array: np.ndarray) -> None:
-        name = f"{group.name.rstrip('/')}/{key}"
-        if array.dtype.kind in "UTO":
-            text = array.astype(object)
-            other = next((item for item in text.flat if not isinstance(item, str)), "")
-            if not isinstance(other, str):
-                raise DatasetError(
-                    f"'{name}': expected an array of numbers or of strings only, found {other!r} in it; "
-                    "convert it, and store '' for a missing string"
-                )
-            with _refused(name):
-                group.create_dataset(key, data=text, dtype=h5py.string_dtype())
-        elif array.dtype.kind in "biufc":
-            with _refused(name):
-                group.create_dataset(key, data=array, **(self.save_args if array.size and array.ndim else {}))
-        else:
-            raise DatasetError(
-                f"'{name}': expected an array of booleans, numbers or strings, found {array.dtype}; "
-                "convert it, dates for instance to strings"
-            )
-
-    def table(self, group: h5py.Group, table: pd.DataFrame) -> None:
-        if any(level is not None for level in table.index.names):
-            raise DatasetError(
-                f"'{group.name}': expected a table with unnamed row labels, which are not kept, "
-                f"found {list(table.index.names)}; call reset_index() first"
-            )
-        if not table.columns.is_unique:
-            raise DatasetError(
-                f"'{group.name}': expected different column names, found {list(table.columns)}; rename"
-            )
-        self.members(group, {column: table[column].to_numpy() for column in table.columns})
-
-    def blocks(self, group: h5py.Group, key: str, stream: BlockStream) -> None:
-        name = f"{group.name.rstrip('/')}/{key}"
-        shape = tuple(stream.shape)
-        with _refused(name):
-            dtype = np.dtype(stream.dtype)
-            layout: dict[str, Any] = {}
-            if all(shape):
-                row_bytes = dtype.itemsize * math.prod(shape[1:])
-                layout = {
-                    "chunks": (min(shape[0], max(1, CHUNK_BYTES // row_bytes)), *shape[1:]),
-                    **self.save_args,
-                }
-            dataset = group.create_dataset(key, shape, dtype, **layout)
-        for rows, block in consecutive(stream, name):
-            if block.size:
-                dataset[rows] = block
-                self.steady.check()
-
-    def stored(self, group: h5py.Group, key: str, array: StoredArray) -> None:
-        if array.dtype.kind == "U" or not array.ndim:
-            self.array(group, key, array.read())
-            return
-        dataset = group.create_dataset(
-            key, array.shape, array.dtype, **(self.save_args if math.prod(array.shape) else {})
-        )
-        start = 0
-        for block in array.blocks():
-            if block.size:
-                dataset[start : start + len(block)] = block
-                self.steady.check()
-            start += len(block)
-
-
-@contextlib.contextmanager
-def _refused(name: str) -> Iterator[None]:
-    """Say which value it was that could not be stored."""
-    try:
-        yield
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DatasetError(f"'{name}' cannot be stored: {error}") from error
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading; StorageError if it is not there or cannot be read."""
-    if not path.is_file():
-        raise StorageError(f"{path}: expected an HDF5 file, found none; run the pipeline that makes it")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        raise unreadable(path, "a complete HDF5 file", error) from error
-
-
-def _keys(group: h5py.Group) -> Iterator[str]:
-    yield from group.attrs
-    yield from group
-
-
-def _dtype(array: h5py.Dataset) -> np.dtype:
-    return np.dtype(str) if h5py.check_string_dtype(array.dtype) else array.dtype
-
-
-def _plain(value: Any, dtype: np.dtype) -> Any:
-    """What h5py has read, with strings as NumPy strings instead of bytes in objects."""
-    if dtype.kind != "U":
-        return value
-    if isinstance(value, bytes):
-        return value.decode()
-    text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
-    return np.array(text, dtype=str).reshape(np.shape(value))
-
-
-def _leaves(group: h5py.Group) -> Iterator[tuple[str, str, str, str]]:
-    """Path, shape, type and, of single values, the value of everything below `group`."""
-    prefix = group.name.strip("/")
-    for key, value in group.attrs.items():
-        shown = str(value)
-        shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
-        yield f"{prefix}/{key}".strip("/"), "", type(value).__name__, shown
-    for member in group.values():
-        if isinstance(member, h5py.Group):
-            yield from _leaves(member)
-        else:
-            kind = "str" if _dtype(member).kind == "U" else str(member.dtype)
-            yield member.name.strip("/"), str(member.shape), kind, ""
+        with opened(self._readable()) as file:
+            rows = list(leaves(file))
+        return table_preview(pd.DataFrame(rows[:nrows], columns=["key", "shape", "dtype", "value"]))

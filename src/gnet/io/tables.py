@@ -8,8 +8,8 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
-from gnet.io.base import LocalDataset, table_preview, unreadable
-from gnet.storage.atomic import atomic_path
+from gnet.io.base import LocalDataset, table_preview
+from gnet.storage.atomic import atomic_path, unreadable
 
 
 class TableDataset(LocalDataset):

@@ -165,6 +165,14 @@ def storage_error(error: BaseException, path: str | os.PathLike | None = None) -
     return None
 
 
+def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
+    """What to say of a stored file that cannot be read: what the disk says, or that it is damaged."""
+    return storage_error(error, path) or StorageError(
+        f"{path}: expected {expected}, found a file that cannot be read ({error}). If it was cut short or "
+        "damaged, delete it and run the pipeline that makes it."
+    )
+
+
 @contextlib.contextmanager
 def _refusals_told(path: Path) -> Iterator[None]:
     """Say what a disk refuses in our words."""
