@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnet.fitting.batches import Trials, epoch_batches
-from gnet.fitting.loop import fit, seeded
+from gnet.fitting.loop import seeded
 from gnet.fitting.stepper import Procedure
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
@@ -224,7 +224,7 @@ def contend(
         }[contender]
         procedure = Procedure(epochs=epochs, batch_size=geometry.batch_size, **(choices | options))
         with contextlib.redirect_stdout(sys.stderr):
-            table = fit(
+            table = fit_network(
                 network,
                 {"subj01": training},
                 {"subj01": holdout},

@@ -12,7 +12,7 @@ of files do not count: the system takes them back when it needs room), and on a 
 allocated there.
 
 Then small fits, each in a process of its own, show how time and memory grow with voxels and with trials.
-Needs 2 GB of disk in a folder of its own, which is removed in the end, and Linux.
+MemoryEstimate 2 GB of disk in a folder of its own, which is removed in the end, and Linux.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gnet.fitting.batches import Trials
-from gnet.fitting.loop import fit, seeded
+from gnet.fitting.loop import fit_network, seeded
 from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import Architecture, GNet
 
@@ -25,6 +25,7 @@ def main(folder: Path, ready) -> None:
         network = GNet(Architecture(47, 4), {"subj01": 4})
     ready.set()
     procedure = Procedure(epochs=12, batch_size=10)
-    history = fit(network, training, holdout, images, procedure=procedure, seed=2, state=folder / "fit.pt")
+    state = folder / "fit.pt"
+    history = fit_network(network, training, holdout, images, procedure=procedure, seed=2, state=state)
     kept = history.drop(columns="seconds").to_dict("list")
     torch.save((network.state_dict(), kept), folder / "result.pt")

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 import gnet
 from gnet.__main__ import main
-from gnet.models.files import read_models, save_models
+from gnet.models.checkpoints import read_models, save_models
 from gnet.models.published import import_checkpoints, read_pickle
 
 

@@ -80,7 +80,7 @@ def test_unknown_keys_are_refused(base, name):
         ("model", {"dropout": 1.0}, "less than 1"),
         ("fitting", {"protocol": "improved"}, "'published' or 'revised'"),
         ("fitting", {"update": "never"}, "'alternating' or 'simultaneous'"),
-        ("fitting", {"trunk_rate": 0}, "greater than 0"),
+        ("fitting", {"trunk_learning_rate": 0}, "greater than 0"),
         ("fitting", {"batch_size": 1}, "greater than or equal to 2"),
         ("simulation", {"organisation": "random"}, "'parallel', 'hierarchical' or 'even'"),
     ],
@@ -133,8 +133,8 @@ def test_the_real_release_has_the_published_numbers():
     assert (nsd["model"]["trunk_width"], nsd["model"]["dropout"], nsd["model"]["momentum"]) == (64, 0.5, 0.25)
     assert nsd["prefilter"]["source"] == "alexnet"
     expected = {
-        "protocol": "published", "seed": None, "epochs": None, "batch_size": 100, "trunk_rate": 0.001,
-        "readout_rate": 0.001, "sparsity": 0.1, "precision": "float32",
+        "protocol": "published", "seed": None, "epochs": None, "batch_size": 100,
+        "trunk_learning_rate": 0.001, "readout_learning_rate": 0.001, "l1": 0.1, "precision": "float32",
     }  # fmt: skip
     assert {name: nsd["fitting"][name] for name in expected} == expected
     assert nsd["protocols"]["published"]["epochs"] == 50

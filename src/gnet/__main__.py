@@ -43,7 +43,7 @@ def import_checkpoint(files: tuple[Path, ...], target: Path, pixels: int | None,
     them is run.
     """
     from gnet.evaluation.trained import TrainedModel
-    from gnet.models.files import save_models
+    from gnet.models.checkpoints import save_models
     from gnet.models.published import import_checkpoints
 
     _refuse_existing(target, overwrite)
@@ -63,7 +63,7 @@ def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
 
     A file of several networks, as of one an area, becomes as many checkpoints: FILE-1.pt, FILE-2.pt, ...
     """
-    from gnet.models.files import read_models
+    from gnet.models.checkpoints import read_models
     from gnet.models.published import export_checkpoint
 
     models = read_models(model)

@@ -37,6 +37,17 @@ def bar() -> Progress:
     )
 
 
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    >>> duration(42), duration(400), duration(50_000)
+    ('42 s', '7 min', '13.9 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield `items`, showing how many are done and how long the rest will take.
 

@@ -13,8 +13,7 @@ from PIL import Image
 import gnet
 from gnet.errors import ModelFileError, ParameterError
 from gnet.evaluation.trained import TrainedModel, load_model
-from gnet.models.checkpoints import FittedModel
-from gnet.models.files import save_models
+from gnet.models.checkpoints import FittedModel, save_models
 from gnet.models.gnet import Architecture, GNet
 from gnet.recording.pictures import resize
 

@@ -8,7 +8,7 @@ import torch
 
 from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.fitting.batches import Trials
-from gnet.fitting.loop import fit, seeded
+from gnet.fitting.loop import seeded
 from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import gabor_weights
@@ -49,8 +49,8 @@ class Problem:
 
     def fit(self, network, *, seed=3, images=None, state=None, **options):
         """Fit it to the subjects that it has, with rates that learn fast."""
-        rates = {"trunk_rate": 3e-3, "readout_rate": 3e-2, "sparsity": 0.0}
-        return fit(
+        rates = {"trunk_learning_rate": 3e-3, "readout_learning_rate": 3e-2, "l1": 0.0}
+        return fit_network(
             network,
             {subject: self.training[subject] for subject in network.voxels},
             {subject: self.holdout[subject] for subject in network.voxels},

@@ -12,7 +12,7 @@ import torch
 
 from gnet.errors import DeviceError, StorageError
 from gnet.fitting import estimate as estimate_module
-from gnet.fitting.estimate import Needs, needs, refuse_too_little
+from gnet.fitting.estimate import MemoryEstimate, check_resources, memory_estimate
 from gnet.fitting.stepper import Procedure, Stepper
 from gnet.models.gnet import Architecture, GNet
 
@@ -46,7 +46,7 @@ def test_memory_is_about_what_a_batch_takes(trunk, update):
     before = anonymous()
     with Highest() as highest:
         stepper.step("subj01", trunk_input, target)
-    assert 0.5 < (highest.bytes - before) / needs(network, procedure, images=0, scored=0).batch < 2
+    assert 0.5 < (highest.bytes - before) / memory_estimate(network, procedure, images=0, scored=0).batch < 2
 
 
 def anonymous():
@@ -77,16 +77,16 @@ class Highest:
 def test_needs_follow_the_sizes(few):
     network = few.network(["subj01"])
     kept = Procedure(batch_size=30)
-    whole = needs(network, kept, images=100, scored=7)
+    whole = memory_estimate(network, kept, images=100, scored=7)
     _, maps, side, _ = network.prefiltered(torch.from_numpy(few.images[:1])).shape
     assert whole.images == 100 * maps * side * side * 4
-    assert needs(network, Procedure(batch_size=60), images=100, scored=0).batch == 2 * whole.batch
-    assert needs(network, Procedure(cache_bytes=whole.images - 1), images=100, scored=0).images == 0
-    assert needs(network, Procedure(trunk="frozen"), images=100, scored=0).batch < whole.batch
+    assert memory_estimate(network, Procedure(batch_size=60), images=100, scored=0).batch == 2 * whole.batch
+    assert memory_estimate(network, Procedure(cache_bytes=whole.images - 1), images=100, scored=0).images == 0
+    assert memory_estimate(network, Procedure(trunk="frozen"), images=100, scored=0).batch < whole.batch
     parameters = sum(parameter.nbytes for parameter in network.parameters())
     assert whole.weights == 4 * parameters
     assert whole.memory == whole.images + whole.batch + whole.weights
-    scoring = needs(network, kept, images=100, scored=10**9)
+    scoring = memory_estimate(network, kept, images=100, scored=10**9)
     assert scoring.memory == whole.images + whole.weights + 36 * 10**9
 
 
@@ -95,7 +95,7 @@ def test_the_network_and_the_random_numbers_stay_as_they_are(few):
     stepper = Stepper(network, Procedure(batch_size=20))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     random = torch.get_rng_state()
-    needs(network, stepper.procedure, images=10, scored=10)
+    memory_estimate(network, stepper.procedure, images=10, scored=10)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
@@ -124,23 +124,23 @@ def test_a_fit_says_what_it_needs(few, tmp_path, caplog):
 )
 def test_too_little_memory(monkeypatch, free, expected):
     monkeypatch.setattr(estimate_module, "free_memory", lambda _: free)
-    needed = Needs(images=4 * 10**9, batch=5 * 10**9, weights=10**9, scoring=0, disk=0)
+    needed = MemoryEstimate(images=4 * 10**9, batch=5 * 10**9, weights=10**9, scoring=0, disk=0)
     with pytest.raises(DeviceError) as caught:
-        refuse_too_little(needed, Procedure(), CPU, None, "V1")
+        check_resources(needed, Procedure(), CPU, None, "V1")
     assert expected in str(caught.value)
 
 
 def test_enough_memory_and_memory_that_nobody_knows(monkeypatch):
-    needed = Needs(images=4 * 10**9, batch=5 * 10**9, weights=10**9, scoring=0, disk=0)
+    needed = MemoryEstimate(images=4 * 10**9, batch=5 * 10**9, weights=10**9, scoring=0, disk=0)
     for free in (10 * 10**9, None):
         monkeypatch.setattr(estimate_module, "free_memory", lambda _, free=free: free)
-        refuse_too_little(needed, Procedure(), CPU, None, "V1")
+        check_resources(needed, Procedure(), CPU, None, "V1")
 
 
 def test_too_little_disk(tmp_path):
-    needed = Needs(images=0, batch=0, weights=0, scoring=0, disk=10**18)
+    needed = MemoryEstimate(images=0, batch=0, weights=0, scoring=0, disk=10**18)
     with pytest.raises(StorageError, match=r"state.pt: expected room for 1000000000.0 GB, .*Delete what"):
-        refuse_too_little(needed, Procedure(), CPU, tmp_path / "not" / "yet" / "state.pt", "V1")
+        check_resources(needed, Procedure(), CPU, tmp_path / "not" / "yet" / "state.pt", "V1")
 
 
 def test_nothing_is_fitted_where_memory_does_not_suffice(few, monkeypatch):

@@ -11,7 +11,7 @@ from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.fitting import loop as loop_module
 from gnet.fitting.batches import Trials
-from gnet.fitting.loop import FitError, fit, holdout_correlation, seeded
+from gnet.fitting.loop import FitError, holdout_correlation, seeded
 from gnet.fitting.objective import voxel_loss
 from gnet.fitting.stepper import Procedure, Stepper
 
@@ -70,9 +70,9 @@ def test_dropout_does_not_keep_it_from_learning(problem):
 
 def test_sparsity_shrinks_feature_weights(few):
     sizes = []
-    for sparsity in (0.0, 10.0):
+    for l1 in (0.0, 10.0):
         network = few.network(["subj01"])
-        few.fit(network, sparsity=sparsity, epochs=3)
+        few.fit(network, l1=l1, epochs=3)
         sizes.append(network.readouts["subj01"].weight.abs().mean().item())
     assert sizes[1] < 0.8 * sizes[0]
 
@@ -146,7 +146,7 @@ def test_a_batch_of_one_subject_leaves_the_others_readout(few, update):
 def test_no_gradient_is_left_over_from_the_batch_before(few, update):
     """With rates of nought the same batch gives the same gradients twice."""
     network = few.network(["subj01"])
-    stepper = Stepper(network, Procedure(update=update, trunk_rate=0.0, readout_rate=0.0))
+    stepper = Stepper(network, Procedure(update=update, trunk_learning_rate=0.0, readout_learning_rate=0.0))
     trials = few.training["subj01"]
     prefiltered = PrefilteredImages(network, few.images, trials.image_row)(trials.image_row)
     gradients = []
@@ -175,21 +175,26 @@ def test_the_readout_of_an_alternating_step_meets_the_new_trunk(few):
     for update in UPDATES:
         network = few.network(["subj01"])
         torch.nn.init.normal_(network.readouts["subj01"].weight, generator=torch.Generator().manual_seed(0))
-        stepper = Stepper(network, Procedure(update=update, trunk_rate=1e-3))
+        stepper = Stepper(network, Procedure(update=update, trunk_learning_rate=1e-3))
         images = PrefilteredImages(network, few.images, trials.image_row)(trials.image_row)
         errors[update] = stepper.step("subj01", images, torch.from_numpy(trials.response))[1].sum().item()
     assert errors["alternating"] < 0.99 * errors["simultaneous"]
 
 
-@pytest.mark.parametrize(("trunk_rate", "readout_rate"), [(0.0, 1e-3), (1e-3, 0.0)])
+@pytest.mark.parametrize(("trunk_learning_rate", "readout_learning_rate"), [(0.0, 1e-3), (1e-3, 0.0)])
 @pytest.mark.parametrize("update", UPDATES)
-def test_rates_are_of_their_parts(few, update, trunk_rate, readout_rate):
+def test_rates_are_of_their_parts(few, update, trunk_learning_rate, readout_learning_rate):
     network = few.network(["subj01"])
     before = dict(network.named_parameters())
     before = {name: parameter.detach().clone() for name, parameter in before.items()}
-    few.fit(network, update=update, trunk_rate=trunk_rate, readout_rate=readout_rate)
+    few.fit(
+        network,
+        update=update,
+        trunk_learning_rate=trunk_learning_rate,
+        readout_learning_rate=readout_learning_rate,
+    )
     parts = {name.split(".")[0] for name, p in network.named_parameters() if not torch.equal(p, before[name])}
-    assert parts == ({"trunk"} if trunk_rate else {"readouts"})
+    assert parts == ({"trunk"} if trunk_learning_rate else {"readouts"})
 
 
 def test_the_network_is_left_in_the_best_epochs_state(few, monkeypatch):
@@ -227,7 +232,7 @@ def test_voxels_without_a_holdout_correlation_are_counted_and_left_out(few):
     holdout["subj01"].response[:, 1] = 0.5
     network = few.network()
     procedure = Procedure(epochs=1, batch_size=20)
-    history = fit(network, few.training, holdout, few.images, procedure=procedure, seed=0)
+    history = fit_network(network, few.training, holdout, few.images, procedure=procedure, seed=0)
     assert history["holdout_without_r"].tolist() == [1]
     expected = [score(few, network, subject) for subject in network.voxels]
     expected = np.concatenate([np.delete(expected[0], 1), expected[1]])
@@ -255,7 +260,7 @@ def test_a_repeated_holdout_image_is_predicted_once(few, monkeypatch):
 def test_history_is_per_trial_and_per_response(few):
     """With nothing learned and no dropout, the numbers follow from one pass over the evaluated network."""
     network = few.network(["subj01"])
-    rates = {"trunk_rate": 0.0, "readout_rate": 0.0, "sparsity": 2.0}
+    rates = {"trunk_learning_rate": 0.0, "readout_learning_rate": 0.0, "l1": 2.0}
     trials = few.training["subj01"]
     images = PrefilteredImages(network, few.images, trials.image_row)
     predicted = predict(network, "subj01", images, trials.image_row)
@@ -327,7 +332,14 @@ def test_random_state_is_restored_after_an_error():
 def test_the_cache_changes_nothing(few, update, trunk):
     networks = [few.network() for _ in range(2)]
     histories = [
-        few.fit(network, cache_bytes=size, update=update, trunk=trunk, trunk_rate=1e-4, readout_rate=1e-3)
+        few.fit(
+            network,
+            cache_bytes=size,
+            update=update,
+            trunk=trunk,
+            trunk_learning_rate=1e-4,
+            readout_learning_rate=1e-3,
+        )
         for network, size in zip(networks, (0, 2**30), strict=True)
     ]
     for column in ("loss", "training_error", "holdout_median_r"):
@@ -359,7 +371,7 @@ def test_unknown_words_of_the_protocol(name, value, expected):
 
 def test_unknown_subject(few):
     with pytest.raises(ParameterError, match="subj01: this model has readouts for subj02"):
-        fit(
+        fit_network(
             few.network(["subj02"]),
             few.training,
             few.holdout,
@@ -369,13 +381,13 @@ def test_unknown_subject(few):
         )
 
 
-@pytest.mark.parametrize("rates", [{"trunk_rate": 1e30}, {"readout_rate": 1e30}])
+@pytest.mark.parametrize("rates", [{"trunk_learning_rate": 1e30}, {"readout_learning_rate": 1e30}])
 def test_a_loss_that_is_no_number(few, rates):
     expected = r"fit: the loss of subj01 is (inf|nan), in .*, in batch \d of \d of epoch 1, expected a number"
     with pytest.raises(FitError, match=expected) as caught:
         few.fit(few.network(["subj01"]), batch_size=20, **rates)
-    assert "Lower trunk_rate (" in str(caught.value)
-    assert "or readout_rate (" in str(caught.value)
+    assert "Lower trunk_learning_rate (" in str(caught.value)
+    assert "or readout_learning_rate (" in str(caught.value)
     assert "1e+30" in str(caught.value)
     assert isinstance(caught.value, GNetError)
 
@@ -390,7 +402,7 @@ def test_a_loss_that_is_no_number_names_batch_subject_and_voxels(few, named, upd
     index = np.array([7, 1999, 2023]) if named else None
     training["subj02"] = Trials(training["subj02"].image_row, response, voxel_index=index)
     with pytest.raises(FitError) as caught:
-        fit(
+        fit_network(
             few.network(),
             training,
             few.holdout,
@@ -446,14 +458,14 @@ def test_predictions_that_are_all_constant(few):
     network = few.network(["subj01"])
     torch.nn.init.zeros_(network.readouts["subj01"].weight)
     with pytest.raises(FitError, match="no voxel has a holdout correlation in epoch 1") as caught:
-        few.fit(network, readout_rate=0.0)
+        few.fit(network, readout_learning_rate=0.0)
     assert "every prediction or every response is constant" in str(caught.value)
 
 
 def test_holdout_responses_that_are_all_constant(few):
     holdout = {s: Trials(t.image_row, np.ones_like(t.response)) for s, t in few.holdout.items()}
     with pytest.raises(FitError, match="no voxel has a holdout correlation in epoch 1"):
-        fit(few.network(), few.training, holdout, few.images, procedure=Procedure(epochs=1), seed=0)
+        fit_network(few.network(), few.training, holdout, few.images, procedure=Procedure(epochs=1), seed=0)
 
 
 def test_images_of_another_size(few):
@@ -471,7 +483,7 @@ def test_images_of_another_size(few):
 def test_an_epoch_on_cuda_is_one_on_the_cpu(few, monkeypatch, update, readout):
     """Without dropout, whose random numbers are each device's own, and with steps that forgive rounding."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    rates = {"trunk_rate": 1e-4, "readout_rate": 1e-3}
+    rates = {"trunk_learning_rate": 1e-4, "readout_learning_rate": 1e-3}
     predicted, histories = {}, {}
     for device in ("cpu", "cuda"):
         network = few.network(readout=readout, device=device)

@@ -111,7 +111,7 @@ def test_another_fit_starts_afresh_and_says_so(problem, tmp_path, caplog, change
     caplog.set_level(logging.WARNING)
     options = {}
     if change == "rate":
-        options = {"readout_rate": 0.02}
+        options = {"readout_learning_rate": 0.02}
     elif change == "data":
         response = problem.training["subj01"].response.copy()
         response[0, 0] += 1

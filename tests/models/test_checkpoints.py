@@ -16,7 +16,7 @@ from gnet.models.gnet import Architecture, GNet
 
 def make_model(**form):
     torch.manual_seed(0)
-    architecture = Architecture(47, trunk_width=4, dropout=0.2, momentum=0.1, **form)
+    architecture = Architecture(47, trunk_width=4, dropout=0.2, batch_norm_momentum=0.1, **form)
     network = GNet(architecture, {"subj01": 3, "subj02": 2}, input_mean=np.array([0.4, 0.5, 0.6]))
     with torch.no_grad():
         for tensor in network.state_dict().values():  # running statistics and fields too

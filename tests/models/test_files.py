@@ -8,8 +8,14 @@ import torch
 
 from gnet.errors import ModelFileError
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
-from gnet.models.files import newest_version, read_models, save_models
+from gnet.models.checkpoints import (
+    FittedModel,
+    from_arrays,
+    newest_version,
+    read_models,
+    save_models,
+    to_arrays,
+)
 from gnet.models.gnet import Architecture, GNet
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gnet.fitting import loop
+from gnet.fitting import models
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.rois import read_atlas
 
@@ -32,13 +32,13 @@ def test_revised_protocol_is_recorded(prepared):
 def test_means_are_fitted_once_an_image(prepared, monkeypatch):
     """As many samples as a subject has training images, each with the number of its trials."""
     fitted = {}
-    fit = loop.fit
+    fit_network = models.fit_network
 
     def watched(network, training, *arguments, **options):
         fitted.update(training)
-        return fit(network, training, *arguments, **options)
+        return fit_network(network, training, *arguments, **options)
 
-    monkeypatch.setattr(loop, "fit", watched)
+    monkeypatch.setattr(models, "fit_network", watched)
     prepared.run("encoding_joint", fitting={**QUICK, "protocol": "revised"})
     trials = prepared.load("trials")
     for subject, means in fitted.items():

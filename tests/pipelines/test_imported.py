@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gnet.models.files import read_models, save_models
+from gnet.models.checkpoints import read_models, save_models
 
 
 @pytest.fixture

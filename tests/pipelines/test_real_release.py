@@ -14,7 +14,7 @@ SIZES = {
     "images": {"pixels": 51},
     "prefilter": {"source": "gabor"},
     "model": {"trunk_width": 4},
-    "fitting": {"epochs": 1, "batch_size": 25, "readout_rate": 0.02},
+    "fitting": {"epochs": 1, "batch_size": 25, "readout_learning_rate": 0.02},
     "scoring": {"resamples": 2},
 }
 SIMULATION = {
@@ -59,7 +59,7 @@ def test_a_release_at_hand_is_used_and_not_written(project, root):
     assert not (project.data / "01_raw").exists()
     assert sorted(path.name for path in root.parent.iterdir()) == ["conf", "data", "nsd"]
     configuration = json.loads(project.load("gnet8j")["configuration"])
-    assert (configuration["trunk_rate"], configuration["readout_rate"]) == (0.001, 0.02)
+    assert (configuration["trunk_learning_rate"], configuration["readout_learning_rate"]) == (0.001, 0.02)
 
 
 def test_simulating_into_a_read_only_release_is_refused(project, root):

@@ -176,7 +176,7 @@ def test_a_record_that_cannot_be_read_is_reported(prepared):
 
 def test_parameters_of_the_fit_concern_no_prepared_data(prepared):
     run = prepared.run(
-        "encoding_joint", fitting={"epochs": 1, "seed": 3, "sparsity": 0.2}, scoring={"resamples": 2}
+        "encoding_joint", fitting={"epochs": 1, "seed": 3, "l1": 0.2}, scoring={"resamples": 2}
     )
     assert run.nodes[0] == "choose_voxels_gnet8j"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 
 @dataclass(frozen=True)
@@ -13,14 +14,24 @@ class NoiseModel:
     """`response = gain * prediction + noise`, all z-scored."""
 
     gain: Float[np.ndarray, " voxel"]
-    covariance: Float[np.ndarray, "voxel voxel"]
-    """Of the noise, as estimated: symmetric, perhaps not quite positive semi-definite."""
-    factor: Float[np.ndarray, "voxel voxel"]
-    """Symmetric R with R R' the nearest positive semi-definite matrix to the covariance."""
+    covariance: Any
+    """(voxel, voxel) of the noise, as estimated: symmetric, perhaps not quite positive semi-definite."""
+    factor: Any
+    """(voxel, voxel): symmetric R with R R' the nearest positive semi-definite matrix to the covariance."""
+    voxel_index: Int[np.ndarray, " voxel"] | None = None
+    """Flat index of each voxel. None: unknown."""
+
+    def of(
+        self, rows: Int[np.ndarray, " row"]
+    ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row voxel"]]:
+        """Gain and rows of the factor of some voxels."""
+        return np.asarray(self.gain)[rows], np.asarray(self.factor[np.asarray(rows)])
 
 
 def noise_model(
-    response: Float[np.ndarray, "trial voxel"], prediction: Float[np.ndarray, "trial voxel"]
+    response: Float[np.ndarray, "trial voxel"],
+    prediction: Float[np.ndarray, "trial voxel"],
+    voxel_index: Int[np.ndarray, " voxel"] | None = None,
 ) -> NoiseModel:
     """Gain and noise covariance in closed form (published code).
 
@@ -52,7 +63,7 @@ def noise_model(
     among = predictions.T @ predictions / trials
     gain = (between * among).sum(1) / (among**2).sum(1)
     covariance = responses.T @ responses / trials - gain[:, None] * among * gain
-    return NoiseModel(gain, covariance, covariance_factor(covariance))
+    return NoiseModel(gain, covariance, covariance_factor(covariance), voxel_index)
 
 
 def covariance_factor(covariance: Float[np.ndarray, "voxel voxel"]) -> Float[np.ndarray, "voxel voxel"]:

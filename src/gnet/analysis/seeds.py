@@ -7,38 +7,32 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Shaped
 
-WITHOUT_MEANING = ("seed", "device", "torch", "cache_gigabytes")
+IGNORED = ("seed", "device", "torch", "cache_gigabytes")
 """What may differ between fits that count as the same but for their seed."""
 
 
-def settings_mark(fits: Iterable[Mapping[str, Any]], data: Iterable[Shaped[np.ndarray, ...]]) -> str:
+def settings_digest(fits: Iterable[Mapping[str, Any]]) -> str:
     """A short text that two results share if, and only if, they differ in the seeds of their fits alone.
 
     Parameters
     ----------
-    fits
-        The configuration of each fit: plain values by name.
-    data
-        Arrays of numbers that tell the data apart which the fits were made from.
+    fits : iterable of mappings
+        The configuration of each fit, plain values by name; `data` among them tells the data apart.
 
     Examples
     --------
     >>> first, second = {"epochs": 50, "seed": 1}, {"epochs": 50, "seed": 2}
-    >>> settings_mark([first], []) == settings_mark([second], [])
+    >>> settings_digest([first]) == settings_digest([second])
     True
-    >>> settings_mark([first], []) == settings_mark([first | {"epochs": 12}], [])
+    >>> settings_digest([first]) == settings_digest([first | {"epochs": 12}])
     False
     """
     digest = hashlib.sha256()
     for fit in fits:
-        meaning = {name: value for name, value in fit.items() if name not in WITHOUT_MEANING}
+        meaning = {name: value for name, value in fit.items() if name not in IGNORED}
         digest.update(json.dumps(meaning, sort_keys=True, default=str).encode())
-    for array in data:
-        digest.update(np.ascontiguousarray(array).tobytes())
     return f"sha256:{digest.hexdigest()[:12]}"  # never a number, which a CSV file would make of bare digits
 
 

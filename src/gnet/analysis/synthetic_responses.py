@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ class SyntheticResponses:
     gain: Float[np.ndarray, " voxel"] | None = None
     factor: Float[np.ndarray, "voxel source"] | None = None
     """Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise."""
-    seed: int = 0
+    seed: int | Sequence[int] = 0
     block: int = 1000
 
     dtype = np.dtype(np.float32)

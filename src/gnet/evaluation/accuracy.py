@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.recording.measurements import ScoredTrials
 from gnet.recording.noise_ceiling import noise_ceiling
 from gnet.recording.split import image_average
 
@@ -98,6 +99,40 @@ def accuracy_table(
     table["trials"] = len(measured)
     table["images"] = len(shown)
     return table
+
+
+def score_voxels(
+    predicted: Float[np.ndarray, "image voxel"],
+    tests: ScoredTrials,
+    voxels: pd.DataFrame,
+    *,
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Accuracy of one subject's voxels on its test trials, with a row also for those that are excluded.
+
+    Parameters
+    ----------
+    predicted : array, (image, voxel)
+        Predictions for the images of the test trials, of the voxels that are not excluded.
+    tests : ScoredTrials
+        Responses of the same voxels.
+    voxels : DataFrame
+        All voxels: subject, voxel_index, area, label, ncsnr, `excluded`.
+    resamples, seed
+        Of the bootstrap (`accuracy_table`).
+    """
+    scored = voxels[voxels["excluded"] == ""]
+    accuracy = accuracy_table(
+        predicted,
+        tests.response,
+        tests.trial_image,
+        scored["ncsnr"].to_numpy(),
+        resamples=resamples,
+        seed=seed,
+    )
+    identity = voxels[["subject", "voxel_index", "area", "label", "excluded"]]
+    return identity.join(accuracy.set_index(scored.index))
 
 
 def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:

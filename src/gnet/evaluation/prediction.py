@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from gnet.models.gnet import GNet
+from gnet.progress import track
 from gnet.threads import in_order
+
+NO_ROWS = np.zeros(0, np.int64)
 
 
 class PrefilteredImages:
@@ -154,7 +158,77 @@ def places(
     return place
 
 
+Maps = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class SubjectPredictions:
+    """Predicted responses of one subject's voxels to images, and whose and which they are."""
+
+    predictions: Any
+    """float32 (image, voxel): an array, a `StoredArray` on disk, or blocks to be made."""
+    voxel_index: Int[np.ndarray, " voxel"]
+    area: Shaped[np.ndarray, " voxel"]
+    image_row: Int[np.ndarray, " image"] | None = None
+    """Row of each image among the prepared ones."""
+    image_id: Int[np.ndarray, " image"] | None = None
+    """Number of each image in its recording."""
+    name: Shaped[np.ndarray, " image"] | None = None
+    """File name of each picture, where they come from a folder."""
+    volume_shape: Int[np.ndarray, " 3"] | None = None
+    """Shape (x, y, z) of the volume that `voxel_index` counts through. None: unknown."""
+    affine: Any = None
+    """4 x 4, takes (x, y, z, 1) to millimetres. None: unknown."""
+
+    def of(
+        self, rows: Int[np.ndarray, " row"], columns: Int[np.ndarray, " column"]
+    ) -> Float[np.ndarray, "row column"]:
+        """Predictions for some images of some voxels; no more than these are read into memory."""
+        if isinstance(self.predictions, np.ndarray):
+            return self.predictions[np.ix_(rows, columns)]
+        return self.predictions.columns(columns, rows)
+
+
 @torch.inference_mode()
+def responses_of(
+    networks: Sequence[GNet],
+    images: PrefilteredImages | FrozenMaps,
+    rows: Int[np.ndarray, " row"],
+    respond: Callable[[GNet, Maps], Float[Tensor, "*part row voxel"]],
+    *,
+    batch_size: int = 100,
+) -> list[Float[np.ndarray, "*part row voxel"]]:
+    """What `respond` makes of the feature maps of each evaluated network for the given rows of the images.
+
+    Dropout is off and batch normalisation uses its running statistics; every part of every network is left in
+    the mode in which it came. Memory: one batch of maps of one network, and the results.
+
+    Parameters
+    ----------
+    networks : sequence of GNet
+        Networks that have the prefilter of `images` in common: it runs once for all of them.
+    images : PrefilteredImages or FrozenMaps
+        The source of their input.
+    rows : array of int, (row,)
+        Rows of the images, in the order of the results.
+    respond : callable
+        (network, maps) to the results for the images of a batch, images on the last axis but one.
+    batch_size : int
+        Images in a batch.
+    """
+    results: list[list[Tensor]] = [[] for _ in networks]
+    batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+    with ExitStack() as modes:
+        for network in networks:
+            modes.enter_context(evaluated(network))
+        for batch, pixels in read_ahead(images.read, batches):
+            trunk_input = images(batch, pixels)
+            for network, result in zip(networks, results, strict=True):
+                maps = trunk_input if isinstance(images, FrozenMaps) else network.trunk(trunk_input)
+                result.append(respond(network, maps).cpu())
+    return [torch.cat(result, dim=-2).numpy() for result in results]
+
+
 def predict(
     network: GNet,
     subject: str,
@@ -163,10 +237,7 @@ def predict(
     *,
     batch_size: int = 100,
 ) -> Float[np.ndarray, "row voxel"]:
-    """The evaluated network's responses to the given rows of the images, in their order.
-
-    Dropout is off and batch normalisation uses its running statistics; every part of the network is left in
-    the mode in which it came. Memory: one batch of maps, and the result.
+    """Responses of one subject's voxels to the given rows of the images (`responses_of`).
 
     Raises
     ------
@@ -174,12 +245,110 @@ def predict(
         for a subject that the network has no readout for.
     """
     readout = network.readout(subject)
-    predicted = np.empty((len(rows), len(readout.bias)), np.float32)
-    batches = [slice(start, start + batch_size) for start in range(0, len(rows), batch_size)]
-    with evaluated(network):
-        for batch, pixels in read_ahead(lambda batch: images.read(rows[batch]), batches):
-            predicted[batch] = readout(images.maps(rows[batch], pixels)).cpu().numpy()
+    if not len(rows):
+        return np.empty((0, len(readout.bias)), np.float32)
+    [predicted] = responses_of([network], images, rows, lambda _, maps: readout(maps), batch_size=batch_size)
     return predicted
+
+
+def partition_contributions(
+    network: GNet,
+    subject: str,
+    images: PrefilteredImages,
+    rows: Int[np.ndarray, " row"],
+    parts: Sequence[Bool[np.ndarray, " feature"]],
+    *,
+    batch_size: int = 100,
+) -> Float[np.ndarray, "part row voxel"]:
+    """Contribution of each part of the features to the predictions, from one pass through the network.
+
+    If every feature is in just one part, the contributions and the bias of the readout sum to the prediction.
+    """
+    readout = network.readout(subject)
+    [contributions] = responses_of(
+        [network],
+        images,
+        rows,
+        lambda _, maps: readout.partition_contributions(maps, parts),
+        batch_size=batch_size,
+    )
+    return contributions
+
+
+def with_common_prefilter(networks: Sequence[GNet]) -> list[list[int]]:
+    """Positions of the networks, those together whose prefilter and input mean are the same in every bit."""
+    groups: list[list[int]] = []
+    for position, network in enumerate(networks):
+        for group in groups:
+            if _same_prefilter(networks[group[0]], network):
+                group.append(position)
+                break
+        else:
+            groups.append([position])
+    return groups
+
+
+def _same_prefilter(one: GNet, other: GNet) -> bool:
+    """Whether two networks make the same input for their trunks of any image."""
+    return (
+        one.architecture.pixels == other.architecture.pixels
+        and one.architecture.prefilter_readout == other.architecture.prefilter_readout
+        and torch.equal(one.input_mean, other.input_mean)
+        and all(map(torch.equal, one.prefilter.parameters(), other.prefilter.parameters()))
+    )
+
+
+def predicted_blocks(
+    networks: Sequence[GNet],
+    subject: str,
+    images: UInt8[np.ndarray, "image 3 y x"],
+    rows: Int[np.ndarray, " row"],
+    *,
+    batch_size: int = 100,
+) -> PredictionStream:
+    """Responses (image, voxel) of one subject's voxels, side by side for several networks, block by block."""
+    return PredictionStream(networks, subject, images, rows, batch_size=batch_size)
+
+
+@dataclass(frozen=True)
+class PredictionStream:
+    """Responses (image, voxel) of one subject's voxels, side by side for several networks, block by block.
+
+    Has a `shape` and a `dtype`, and iterating yields consecutive blocks of images: what a dataset needs to
+    store an array that is never whole in memory.
+    """
+
+    networks: Sequence[GNet]
+    subject: str
+    images: UInt8[np.ndarray, "image 3 y x"]
+    rows: Int[np.ndarray, " row"]
+    block: int = 1000
+    batch_size: int = 100
+
+    dtype = np.dtype(np.float32)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Images, and voxels of all networks together."""
+        return len(self.rows), sum(network.voxels[self.subject] for network in self.networks)
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "block voxel"]]:
+        groups = with_common_prefilter(self.networks)
+        sources = [PrefilteredImages(self.networks[group[0]], self.images, NO_ROWS) for group in groups]
+        starts = range(0, len(self.rows), self.block)
+        for start in track(starts, f"{self.subject}: predict {len(self.rows):,} images"):
+            rows = self.rows[start : start + self.block]
+            predicted: dict[int, np.ndarray] = {}
+            for group, source in zip(groups, sources, strict=True):
+                found = responses_of(
+                    [self.networks[position] for position in group],
+                    source,
+                    rows,
+                    lambda network, maps: network.readout(self.subject)(maps),
+                    batch_size=self.batch_size,
+                )
+                predicted |= dict(zip(group, found, strict=True))
+            yield np.concatenate([predicted[position] for position in range(len(self.networks))], axis=1)
 
 
 @contextmanager
@@ -192,26 +361,3 @@ def evaluated(network: GNet) -> Iterator[None]:
     finally:
         for part, mode in training.items():
             part.training = mode
-
-
-@torch.inference_mode()
-def partition_contributions(
-    network: GNet,
-    subject: str,
-    images: PrefilteredImages,
-    rows: Int[np.ndarray, " row"],
-    parts: Sequence[Bool[np.ndarray, " feature"]],
-    *,
-    batch_size: int = 100,
-) -> Float[np.ndarray, "part row voxel"]:
-    """Contribution of each part of the features to the evaluated network's predictions.
-
-    If every feature is in just one part, the contributions and the readout's bias sum to the prediction.
-    """
-    readout = network.readout(subject)
-    with evaluated(network):
-        batches = [
-            readout.partition_contributions(images.maps(rows[start : start + batch_size]), parts).cpu()
-            for start in range(0, len(rows), batch_size)
-        ]
-    return torch.cat(batches, dim=1).numpy()

@@ -7,22 +7,28 @@ responses, voxels = model.predict(images, "subj01", area="V1")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from PIL import Image
 from torch import Tensor
 
 from gnet.errors import ModelFileError, ParameterError
-from gnet.models.checkpoints import FittedModel
+from gnet.evaluation.prediction import (
+    NO_ROWS,
+    Maps,
+    PrefilteredImages,
+    responses_of,
+    with_common_prefilter,
+)
+from gnet.models.checkpoints import FittedModel, read_models
 from gnet.models.device import resolve_device
-from gnet.models.files import read_models
-from gnet.models.gnet import GNet
+from gnet.models.gnet import Architecture, GNet
 from gnet.models.partitions import PARTITIONS, Partition
 from gnet.recording.pictures import FILTERS, resize
 
@@ -128,6 +134,22 @@ class TrainedModel:
     def predict(self, images: Any, subject: str, area: str | None = None) -> Predictions:
         """Responses of a subject's voxels, or those of one area, to images.
 
+        Parameters
+        ----------
+        images : array, (image, y, x, 3) or (image, 3, y, x)
+            uint8, or floats in [0, 1]; square, of any size.
+        subject : str
+            Whose voxels.
+        area : str, optional
+            Only the voxels of this area.
+
+        Returns
+        -------
+        responses : array of float32, (image, voxel)
+            In standard deviations of a voxel's responses within a session.
+        voxels : DataFrame
+            One row per column of `responses`.
+
         Raises
         ------
         ParameterError
@@ -135,7 +157,7 @@ class TrainedModel:
         """
         chosen, voxels = self._chosen(subject, area)
         responses = self._each_model(
-            images, subject, lambda model, maps: model.network.readout(subject)(maps), chosen
+            images, subject, chosen, lambda network, maps: network.readout(subject)(maps)
         )
         return Predictions(responses, voxels)
 
@@ -152,8 +174,8 @@ class TrainedModel:
         ----------
         images, subject, area
             As for `predict`.
-        partition
-            `layerwise`, `bipartite`, or masks over the features that the readout sees, by name.
+        partition : str or mapping of masks
+            `layerwise`, `bipartite`, or boolean masks over the features that the readout sees, by name.
 
         Raises
         ------
@@ -161,30 +183,19 @@ class TrainedModel:
             as `predict`, and for a partition that does not exist or masks of another length.
         """
         chosen, voxels = self._chosen(subject, area)
-        masks = {
-            id(model): _masks(partition, model.network)
-            for model in self.models
-            if subject in model.voxel_index
-        }
-        names = list(next(iter(masks.values())))
+        models = self._models_of(subject)
+        masks = {id(model.network): _masks(partition, model.architecture) for model in models}
         parts = self._each_model(
             images,
             subject,
-            lambda model, maps: (
-                model.network.readout(subject)
-                .partition_contributions(maps, list(masks[id(model)].values()))
-                .transpose(0, 1)
-            ),
             chosen,
+            lambda network, maps: network.readout(subject).partition_contributions(
+                maps, list(masks[id(network)].values())
+            ),
         )
-        bias = np.concatenate(
-            [
-                model.network.readout(subject).bias.cpu().numpy()
-                for model in self.models
-                if subject in model.voxel_index
-            ]
-        )
-        return Contributions({name: parts[:, row] for row, name in enumerate(names)}, bias[chosen], voxels)
+        bias = [model.network.readout(subject).bias.detach().cpu().numpy() for model in models]
+        names = list(next(iter(masks.values())))
+        return Contributions(dict(zip(names, parts, strict=True)), np.concatenate(bias)[chosen], voxels)
 
     @torch.no_grad()
     def pooling_fields(self, subject: str, area: str | None = None) -> PoolingFields:
@@ -198,8 +209,7 @@ class TrainedModel:
         chosen, voxels = self._chosen(subject, area)
         fields = [
             [field.cpu().numpy() for field in model.network.readout(subject).pooling_fields()]
-            for model in self.models
-            if subject in model.voxel_index
+            for model in self._models_of(subject)
         ]
         if len({tuple(field.shape[1:] for field in grids) for grids in fields}) > 1:
             raise ParameterError(
@@ -234,8 +244,8 @@ class TrainedModel:
             for an image of a wrong shape, type or range, a subject or a voxel that the model does not have.
         """
         table = self.voxels(subject)
-        for model in self.models:
-            rows = np.flatnonzero(np.asarray(model.voxel_index.get(subject, ())) == voxel)
+        for model in self._models_of(subject):
+            rows = np.flatnonzero(model.voxels[subject].index == voxel)
             if len(rows):
                 break
         else:
@@ -247,26 +257,26 @@ class TrainedModel:
         if picture.ndim != 3:
             raise ParameterError(f"image: expected one, (y, x, 3) or (3, y, x), got shape {picture.shape}.")
         network = model.network
-        [pixels] = _prepared(checked_images(picture[None]), model, block=1)
-        pixels = pixels.to(network.input_mean.device).requires_grad_()
-        maps = network.trunk(network.prefilter(pixels - network.input_mean[:, None, None]))
-        network.readout(subject)(maps)[0, int(rows[0])].backward()
+        pixels = torch.from_numpy(_Resized(checked_images(picture[None]), model)[np.zeros(1, int)])
+        pixels = pixels.to(network.input_mean.device)
+        pixels = (pixels if pixels.is_floating_point() else pixels / 255).requires_grad_()
+        network.readout(subject)(network.trunk(network.prefiltered(pixels)))[0, int(rows[0])].backward()
         return pixels.grad[0].cpu().numpy()
+
+    def _models_of(self, subject: str) -> list[FittedModel]:
+        return [model for model in self.models if subject in model.voxels]
 
     def _table(self, subject: str) -> pd.DataFrame:
         tables = []
-        for model in self.models:
-            if subject not in model.voxel_index:
-                continue
-            index = np.asarray(model.voxel_index[subject])
-            table = pd.DataFrame({"subject": subject, "voxel_index": index})
-            if subject in model.volume_shape:
-                for axis, place in zip(
-                    "xyz", np.unravel_index(index, model.volume_shape[subject]), strict=True
-                ):
+        for model in self._models_of(subject):
+            voxels = model.voxels[subject]
+            table = pd.DataFrame({"subject": subject, "voxel_index": voxels.index})
+            if voxels.shape is not None:
+                for axis, place in zip("xyz", np.unravel_index(voxels.index, voxels.shape), strict=True):
                     table[axis] = place
-            known = [model.areas[0] if len(model.areas) == 1 else ""] * len(index)
-            tables.append(table.assign(area=np.asarray(model.area.get(subject, known), object)))
+            only = model.areas[0] if len(model.areas) == 1 else ""
+            known = [only] * len(voxels) if voxels.area is None else voxels.area
+            tables.append(table.assign(area=np.asarray(known, object)))
         return pd.concat(tables, ignore_index=True)
 
     def _chosen(self, subject: str, area: str | None) -> tuple[Bool[np.ndarray, " voxel"], pd.DataFrame]:
@@ -288,32 +298,28 @@ class TrainedModel:
             )
         return chosen, table[chosen].reset_index(drop=True)
 
-    @torch.inference_mode()
     def _each_model(
         self,
         images: Any,
         subject: str,
-        respond: Callable[[FittedModel, Sequence[Tensor]], Tensor],
         chosen: Bool[np.ndarray, " voxel"],
+        respond: Callable[[GNet, Maps], Tensor],
     ) -> np.ndarray:
-        """What `respond` makes of each model's maps of the images, models side by side on the last axis."""
+        """What `respond` makes of the images for the chosen voxels; no model is run that has none of them."""
         checked = checked_images(images)
-        results, start = [], 0
-        for model in self.models:
-            if subject not in model.voxel_index:
-                continue
-            stop = start + len(model.voxel_index[subject])
-            wanted, start = torch.from_numpy(chosen[start:stop].copy()), stop
-            if not wanted.any():
-                continue
-            mean = model.network.input_mean
-            blocks = []
-            for pixels in _prepared(checked, model):
-                centred = pixels.to(mean.device) - mean[:, None, None]
-                maps = model.network.trunk(model.network.prefilter(centred))
-                blocks.append(respond(model, maps).cpu()[..., wanted])
-            results.append(torch.cat(blocks))
-        return torch.cat(results, dim=-1).numpy()
+        models = self._models_of(subject)
+        wanted = np.split(chosen, np.cumsum([len(model.voxels[subject]) for model in models])[:-1])
+        run = [position for position, voxels in enumerate(wanted) if voxels.any()]
+        networks = [models[position].network for position in run]
+        results: dict[int, np.ndarray] = {}
+        for group in with_common_prefilter(networks):
+            source = PrefilteredImages(networks[group[0]], _Resized(checked, models[run[group[0]]]), NO_ROWS)
+            of_group = [networks[place] for place in group]
+            results |= dict(
+                zip(group, responses_of(of_group, source, np.arange(len(checked)), respond), strict=True)
+            )
+        parts = [results[place][..., wanted[position]] for place, position in enumerate(run)]
+        return np.concatenate(parts, axis=-1)
 
 
 def checked_images(images: Any) -> np.ndarray:
@@ -361,18 +367,19 @@ def checked_images(images: Any) -> np.ndarray:
     return found.astype(np.float32, copy=False)
 
 
-def _prepared(
-    images: np.ndarray, model: FittedModel, block: int = 100
-) -> Iterator[Float[Tensor, "image 3 y x"]]:
-    """Blocks of images in [0, 1] at the size and with the filter of those that the model was fitted to."""
-    side = model.network.architecture.pixels
-    name = str(model.configuration.get("resampling", "bilinear"))
-    for start in range(0, len(images), block):
-        part = images[start : start + block]
-        if part.dtype == np.uint8:
-            yield torch.from_numpy(np.require(resize(part, side, name), requirements="W")) / 255
-        else:
-            yield torch.from_numpy(np.require(_resize_floats(part, side, name), requirements="W"))
+class _Resized:
+    """Images as a model was fitted to them: of its size, by its filter; resized when rows are read."""
+
+    def __init__(self, images: np.ndarray, model: FittedModel) -> None:
+        self.images = images
+        self.side = model.architecture.pixels
+        self.resampling = str(model.configuration.get("resampling", "bilinear"))
+
+    def __getitem__(self, rows: Int[np.ndarray, " row"]) -> np.ndarray:
+        """Rows (row, 3, y, x), of uint8 or of floats in [0, 1] as they came."""
+        chosen = self.images[rows]
+        resized = resize if chosen.dtype == np.uint8 else _resize_floats
+        return np.require(resized(chosen, self.side, self.resampling), requirements="W")
 
 
 def _resize_floats(
@@ -389,9 +396,8 @@ def _resize_floats(
     return np.clip(np.stack(resized), 0, 1).reshape(len(images), 3, side, side)
 
 
-def _masks(partition: str | Mapping[str, Any], network: GNet) -> Partition:
+def _masks(partition: str | Mapping[str, Any], architecture: Architecture) -> Partition:
     """A partition of the network's features by name, or the given one if it fits."""
-    architecture = network.architecture
     if isinstance(partition, str):
         if partition not in PARTITIONS:
             raise ParameterError(

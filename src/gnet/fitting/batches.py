@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnet.errors import ParameterError
+from gnet.models.checkpoints import Voxels
 from gnet.recording.split import image_average
 
 Batch = tuple[str, Int[np.ndarray, " _"]]
@@ -25,14 +26,19 @@ class Trials:
     """float32, in standard deviations of the trial's session. No NaN."""
     count: Int[np.ndarray, " trial"] | None = None
     """How many trials each of these is the mean of. None: they are single trials."""
-    voxel_index: Int[np.ndarray, " voxel"] | None = None
-    """What errors call the voxels. None: their column."""
+    voxels: Voxels | None = None
+    """Which voxels the columns of `response` are. None: unknown; they are then called by their column."""
 
     def __post_init__(self) -> None:
         if len(self.image_row) != len(self.response):
             raise ParameterError(
                 f"trials: expected one image for each response, got {len(self.image_row)} images "
                 f"and {len(self.response)} responses."
+            )
+        if self.voxels is not None and len(self.voxels) != self.response.shape[1]:
+            raise ParameterError(
+                f"trials: expected as many voxels as the responses have columns, got {len(self.voxels)} "
+                f"voxels and {self.response.shape[1]} columns."
             )
         unknown = int(np.isnan(self.response).any(0).sum())
         if unknown:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gnet.errors import DeviceError, StorageError
+from gnet.fitting.first_layer import trunk_maps
 from gnet.fitting.stepper import Procedure
 from gnet.models.device import free_memory
 from gnet.models.gnet import GNet
@@ -38,7 +39,7 @@ COPIES_OF_WEIGHTS = 4
 
 
 @dataclass(frozen=True)
-class Needs:
+class MemoryEstimate:
     """Of one fit, in bytes; beyond what is held when it starts."""
 
     images: int
@@ -58,7 +59,7 @@ class Needs:
         return self.images + self.weights + max(self.batch, self.scoring)
 
 
-def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> Needs:
+def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored: int) -> MemoryEstimate:
     """What fitting this network to so many different images takes, and scoring so many responses.
 
     Runs two black images through a copy of the trunk; leaves the network and the random numbers as they are.
@@ -77,7 +78,7 @@ def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> N
     with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
         prefiltered = network.prefiltered(black)
         with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
-            maps = trunk(prefiltered)
+            maps = trunk_maps(trunk, prefiltered)
     of_maps = sum(grid.nbytes for grid in maps) // LOOKED_AT
     of_input = of_maps if procedure.trunk == "frozen" else prefiltered.nbytes // LOOKED_AT
     of_trunk = {"trained": sum(kept.values()) // LOOKED_AT, "drifting": 2 * of_maps, "frozen": 0}
@@ -85,7 +86,7 @@ def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> N
     of_sweep = 3 * block * sum(network.architecture.features) * 4 + COPIES_OF_MAPS[procedure.trunk] * of_maps
     weights = sum(parameter.nbytes for parameter in network.parameters())
     fits = images * of_input <= procedure.cache_bytes and not network.architecture.trainable_prefilter
-    return Needs(
+    return MemoryEstimate(
         images=images * of_input if fits else 0,
         batch=procedure.batch_size * (of_trunk[procedure.trunk] + of_sweep + of_input),
         weights=COPIES_OF_WEIGHTS * weights,
@@ -94,8 +95,8 @@ def needs(network: GNet, procedure: Procedure, *, images: int, scored: int) -> N
     )
 
 
-def refuse_too_little(
-    needed: Needs, procedure: Procedure, device: torch.device, state: Path | None, description: str
+def check_resources(
+    needed: MemoryEstimate, procedure: Procedure, device: torch.device, state: Path | None, description: str
 ) -> None:
     """Say what a fit needs and what there is.
 

@@ -22,13 +22,13 @@ from gnet.fitting.batches import Batch, Trials, epoch_batches
 from gnet.fitting.stepper import Procedure, Stepper
 from gnet.models.device import large_arrays_kept, precision
 from gnet.models.gnet import GNet
-from gnet.progress import bar
+from gnet.progress import bar, duration
 
 log = logging.getLogger(__name__)
 
 
 class FitError(GNetError, ArithmeticError):
-    """The fit cannot go on: its loss or its score is no longer a number."""
+    """The fit cannot go on: its loss or its score is not finite."""
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @large_arrays_kept()
-def fit(
+def fit_network(
     network: GNet,
     training: Mapping[str, Trials],
     holdout: Mapping[str, Trials],
@@ -54,28 +54,31 @@ def fit(
     """Fit the network in place, on the device it is on, and leave it in its best state.
 
     The best state is that of the epoch with the highest median holdout correlation over all voxels of all
-    subjects. Voxels whose correlation does not exist are left out of the median and counted.
+    subjects. Voxels without a correlation are left out of the median and counted.
 
     Parameters
     ----------
-    training, holdout
+    network : GNet
+        The network, with a readout for each subject.
+    training, holdout : mapping of Trials
         Trials of each subject that the network has a readout for.
-    images
+    images : array of uint8, (image, 3, y, x)
         All prepared images; the trials name rows of it.
-    procedure
+    procedure : Procedure
         How to fit.
-    seed
+    seed : int
         Of dropout and of the order of batches. On the CPU the same seed gives the same bits.
-    description
-        What the progress bar says.
-    state
-        File for the state after each epoch. If it holds one of this very fit, that is where it goes on, and
-        ends with the same numbers as if it had never stopped (`seconds` apart). See `gnet.fitting.resume`.
+    description : str
+        What progress and errors call the fit.
+    state : Path, optional
+        File for the state after each epoch. If it holds a state of this very fit, the fit goes on from there
+        and ends with the same numbers as if it had never stopped, but for `seconds` (`gnet.fitting.resume`).
 
     Returns
     -------
-    History, one row an epoch: `epoch` from 1, `loss` (the objective per trial), `training_error` (mean
-    squared error), `holdout_median_r`, `holdout_without_r` (voxels), `seconds`, `best`.
+    DataFrame
+        One row per epoch: `epoch` from 1, `loss` (the objective per trial), `training_error` (mean squared
+        error), `holdout_median_r`, `holdout_without_r` (voxels), `seconds`, `best`.
 
     Raises
     ------
@@ -96,65 +99,99 @@ def fit(
         seeded(seed),
         precision(procedure.precision, device),
         out_of_memory_advice(procedure, device),
-        bar() as progress,
+        FitProgress(description, procedure.epochs) as progress,
     ):
-        standing = resume.Standing()
+        fitted = resume.FitState()
         if state is not None:
-            standing = resume.restore(state, mark, network, stepper.optimisers, random)
+            fitted = resume.restore(state, mark, network, stepper.optimisers, random)
         scored = max(trials.response.size for trials in holdout.values())
-        needed = estimate.needs(network, procedure, images=len(np.unique(rows)), scored=scored)
-        estimate.refuse_too_little(needed, procedure, device, state, description)
+        memory = estimate.memory_estimate(network, procedure, images=len(np.unique(rows)), scored=scored)
+        estimate.check_resources(memory, procedure, device, state, description)
         inputs = stepper.inputs(images, rows)
-        epochs = progress.add_task(description, total=procedure.epochs, completed=standing.epochs)
-        for epoch in range(standing.epochs + 1, procedure.epochs + 1):
+        for epoch in range(fitted.epochs + 1, procedure.epochs + 1):
             started = time.perf_counter()
             batches = epoch_batches(counts, size=procedure.batch_size, rule=procedure.batches, random=random)
             losses, errors = [], []
             for loss, error in stepper.epoch(training, batches, inputs):
                 losses.append(loss)
                 errors.append(error)
-                progress.advance(epochs, 1 / len(batches))
+                progress.advance(epoch - 1 + len(losses) / len(batches))
             # Read once an epoch, and added in float64 on the CPU: not every device has that.
             loss = torch.stack(losses).cpu().double()
             if not torch.isfinite(loss).all():
-                raise FitError(
-                    f"{description}: {not_finite(loss, errors, batches, training)} of epoch {epoch}, "
-                    f"expected a number. Lower trunk_rate ({procedure.trunk_rate}) or readout_rate "
-                    f"({procedure.readout_rate}), or look at these voxels' responses."
-                    + (f" The state after epoch {epoch - 1} is in {state}." if state and epoch > 1 else "")
-                )
+                kept = f" The state after epoch {epoch - 1} is in {state}." if state and epoch > 1 else ""
+                place = not_finite(loss, errors, batches, training)
+                raise FitError(f"{description}: {place} of epoch {epoch}. {rates_advice(procedure)}{kept}")
             error = torch.stack([error.sum() for error in errors]).cpu().double()
             scores = [holdout_correlation(network, s, inputs, part) for s, part in holdout.items()]
             correlation = np.concatenate(scores)
             if np.isnan(correlation).all():
                 raise FitError(
                     f"{description}: no voxel has a holdout correlation in epoch {epoch}: every prediction "
-                    "or every response is constant. Check the responses and lower the rates."
+                    "or every response is constant. Check the responses and lower the learning rates."
                 )
-            score = float(np.nanmedian(correlation))
-            if score > standing.best_score:
-                standing.best_score = score
-                standing.best_state = {
-                    name: value.detach().clone() for name, value in network.state_dict().items()
-                }
-            standing.history.append(
-                {
-                    "epoch": epoch,
-                    "loss": loss.sum().item() / sum(counts.values()),
-                    "training_error": error.sum().item() / responses,
-                    "holdout_median_r": score,
-                    "holdout_without_r": int(np.isnan(correlation).sum()),
-                    "seconds": time.perf_counter() - started,
-                }
-            )
-            progress.update(epochs, description=f"{description}, holdout r {standing.best_score:.3f}")
+            row = {
+                "epoch": epoch,
+                "loss": loss.sum().item() / sum(counts.values()),
+                "training_error": error.sum().item() / responses,
+                "holdout_median_r": float(np.nanmedian(correlation)),
+                "holdout_without_r": int(np.isnan(correlation).sum()),
+                "seconds": time.perf_counter() - started,
+            }
+            fitted.record(row, network)
+            progress.report(row, fitted.best_score)
             if state is not None:
-                resume.save(state, mark, standing, network, stepper.optimisers, random)
-    network.load_state_dict(standing.best_state)
+                resume.save(state, mark, fitted, network, stepper.optimisers, random)
+    network.load_state_dict(fitted.best_state)
     network.eval()
-    table = pd.DataFrame(standing.history)
+    table = pd.DataFrame(fitted.history)
     table["best"] = table.index == table["holdout_median_r"].idxmax()
     return table
+
+
+class FitProgress:
+    """A bar on a terminal; elsewhere a line in the log after the first epoch and then every few minutes."""
+
+    SECONDS_BETWEEN_LINES = 180.0
+
+    def __init__(self, description: str, epochs: int) -> None:
+        self.description, self.epochs = description, epochs
+        self.bar = bar()
+        self.task = self.bar.add_task(description, total=epochs)
+        self.logged = -np.inf
+
+    def __enter__(self) -> FitProgress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def advance(self, epochs: float) -> None:
+        """So many epochs, and parts of one, are done."""
+        self.bar.update(self.task, completed=epochs)
+
+    def report(self, row: Mapping[str, float], best: float) -> None:
+        """An epoch is done."""
+        self.bar.update(
+            self.task, completed=row["epoch"], description=f"{self.description}, holdout r {best:.3f}"
+        )
+        now = time.monotonic()
+        if self.bar.disable and now - self.logged > self.SECONDS_BETWEEN_LINES:
+            self.logged = now
+            left = duration((self.epochs - row["epoch"]) * row["seconds"])
+            log.info(
+                "%s: epoch %d of %d, loss %.4g, holdout r %.3f, about %s left.",
+                *(self.description, row["epoch"], self.epochs, row["loss"], row["holdout_median_r"], left),
+            )
+
+
+def rates_advice(procedure: Procedure) -> str:
+    """What to do about a loss that is not finite."""
+    return (
+        f"Lower trunk_learning_rate ({procedure.trunk_learning_rate}) or readout_learning_rate "
+        f"({procedure.readout_learning_rate}), or look at the responses of these voxels."
+    )
 
 
 def not_finite(
@@ -163,15 +200,17 @@ def not_finite(
     batches: Sequence[Batch],
     training: Mapping[str, Trials],
 ) -> str:
-    """Where the loss of an epoch first was no number: its batch, subject and voxels, in words."""
+    """Where the loss of an epoch was first not finite: its batch, subject and voxels, in words."""
     batch = int((~torch.isfinite(loss)).nonzero()[0])
     subject, _ = batches[batch]
     voxels = (~torch.isfinite(errors[batch])).nonzero().flatten().cpu().numpy()
-    names = voxels if training[subject].voxel_index is None else training[subject].voxel_index[voxels]
+    known = training[subject].voxels
+    names = voxels if known is None else known.index[voxels]
     listed = ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
     where = f"{len(names)} of {len(errors[batch])} voxels ({listed})" if len(names) else "the feature weights"
     return (
-        f"the loss of {subject} is {loss[batch].item()}, in {where}, in batch {batch + 1} of {len(batches)}"
+        f"expected a finite loss, got {loss[batch].item()} for {subject}, in {where}, in batch {batch + 1} "
+        f"of {len(batches)}"
     )
 
 

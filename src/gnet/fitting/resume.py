@@ -28,7 +28,7 @@ UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingErro
 
 
 @dataclass
-class Standing:
+class FitState:
     """How far a fit has come."""
 
     history: list[dict[str, float | int]] = field(default_factory=list)
@@ -39,6 +39,14 @@ class Standing:
     def epochs(self) -> int:
         """Epochs that are done."""
         return len(self.history)
+
+    def record(self, row: dict[str, float | int], network: GNet) -> None:
+        """Keep the row of an epoch, and the state of the network if it is the best so far."""
+        self.history.append(row)
+        if row["holdout_median_r"] > self.best_score:
+            self.best_score = float(row["holdout_median_r"])
+            state = network.state_dict()
+            self.best_state = {name: value.detach().clone() for name, value in state.items()}
 
 
 def fingerprint(
@@ -70,7 +78,7 @@ def fingerprint(
 def save(
     path: Path,
     mark: str,
-    standing: Standing,
+    fitted: FitState,
     network: GNet,
     optimisers: Mapping[str, torch.optim.Optimizer],
     random: np.random.Generator,
@@ -78,9 +86,9 @@ def save(
     """Write the state after an epoch. A crash during this leaves the state of the epoch before."""
     state = {
         "fingerprint": mark,
-        "history": standing.history,
-        "best_score": standing.best_score,
-        "best_state": standing.best_state,
+        "history": fitted.history,
+        "best_score": fitted.best_score,
+        "best_state": fitted.best_state,
         "network": network.state_dict(),
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
         "batches": random.bit_generator.state,
@@ -97,27 +105,27 @@ def restore(
     network: GNet,
     optimisers: Mapping[str, torch.optim.Optimizer],
     random: np.random.Generator,
-) -> Standing:
-    """Put everything back as it was after the last epoch on disk; a fresh standing if there is none to use.
+) -> FitState:
+    """Put everything back as it was after the last epoch on disk; a fresh state if there is none to use.
 
     A state of another fit (other parameters, other data), and one that cannot be read, are said and left
     aside: the next epoch overwrites them.
     """
     if not path.is_file():
-        return Standing()
+        return FitState()
     try:
         state = torch.load(path, map_location=network.input_mean.device, weights_only=True)
         if not isinstance(state, dict):
             raise ValueError(f"expected a dictionary, found {type(state).__name__}")  # noqa: TRY004 - of the file
         if state["fingerprint"] != mark:
             log.warning("%s: of a fit with other parameters or data. Starting afresh.", path)
-            return Standing()
-        standing = Standing(state["history"], state["best_score"], state["best_state"])
+            return FitState()
+        fitted = FitState(state["history"], state["best_score"], state["best_state"])
         random_state = state["batches"]
         networks, optimiser_states = state["network"], state["optimisers"]
     except (*UNREADABLE, KeyError) as error:
         log.warning("%s: no state that can be read (%s). Starting afresh.", path, error)
-        return Standing()
+        return FitState()
     network.load_state_dict(networks)
     for name, optimiser in optimisers.items():
         optimiser.load_state_dict(optimiser_states[name])
@@ -125,5 +133,5 @@ def restore(
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:
         torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
-    log.info("%s: going on after epoch %d.", path, standing.epochs)
-    return standing
+    log.info("%s: going on after epoch %d.", path, fitted.epochs)
+    return fitted

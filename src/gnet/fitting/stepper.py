@@ -13,6 +13,7 @@ from torch import Tensor
 from gnet.errors import ParameterError
 from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, read_ahead
 from gnet.fitting.batches import Batch, Trials
+from gnet.fitting.first_layer import trunk_maps
 from gnet.fitting.sweep import readout_loss
 from gnet.models.device import PRECISIONS
 from gnet.models.gnet import GNet
@@ -32,9 +33,9 @@ class Procedure:
     move; `frozen`: evaluation mode, nothing of the trunk changes."""
     epochs: int = 50
     batch_size: int = 100
-    trunk_rate: float = 1e-3
-    readout_rate: float = 1e-3
-    sparsity: float = 0.1
+    trunk_learning_rate: float = 1e-3
+    readout_learning_rate: float = 1e-3
+    l1: float = 0.1
     """Factor of the sum of absolute feature weights (L1)."""
     correlation_floor: float = 0.1
     betas: tuple[float, float] = (0.9, 0.999)
@@ -66,17 +67,16 @@ class Stepper:
 
     def __init__(self, network: GNet, procedure: Procedure) -> None:
         self.network, self.procedure = network, procedure
-        if procedure.compiled:
-            network.trunk.compile()
+        self.maps = torch.compile(trunk_maps) if procedure.compiled else trunk_maps
 
         def adam(parameters: Iterator[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
             return torch.optim.Adam(parameters, lr=rate, betas=procedure.betas, eps=procedure.eps)
 
         shared = [*network.trunk.parameters()]
         shared += [weight for weight in network.prefilter.parameters() if weight.requires_grad]
-        self.trunk_optimiser = adam(iter(shared), procedure.trunk_rate)
+        self.trunk_optimiser = adam(iter(shared), procedure.trunk_learning_rate)
         self.readout_optimisers = {
-            subject: adam(readout.parameters(), procedure.readout_rate)
+            subject: adam(readout.parameters(), procedure.readout_learning_rate)
             for subject, readout in network.readouts.items()
         }
 
@@ -103,7 +103,7 @@ class Stepper:
         alternating = trained and procedure.update == "alternating"
         if alternating:
             readout.requires_grad_(False)
-            maps = network.trunk(trunk_input)
+            maps = self.maps(network.trunk, trunk_input)
             loss, trunk_error = readout_loss(
                 readout, maps, target, floor=procedure.correlation_floor, counts=counts
             )
@@ -114,9 +114,10 @@ class Stepper:
             readout.requires_grad_(True)
         together = trained and not alternating
         with torch.set_grad_enabled(together):
-            maps = trunk_input if procedure.trunk == "frozen" else network.trunk(trunk_input)
+            frozen = procedure.trunk == "frozen"
+            maps = trunk_input if frozen else self.maps(network.trunk, trunk_input)
         loss, error = readout_loss(readout, maps, target, floor=procedure.correlation_floor, counts=counts)
-        loss = loss + procedure.sparsity * readout.weight.abs().sum()
+        loss = loss + procedure.l1 * readout.weight.abs().sum()
         optimiser.zero_grad()
         if together:
             self.trunk_optimiser.zero_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 from kedro.io.core import DatasetError
@@ -27,7 +27,8 @@ class HDF5Dataset(LocalDataset):
       so that the next subject is computed after the last one is written.
 
     `None` is refused, because HDF5 has no word for it. NaN stays NaN. Loading gives a `Stored`, which reads
-    from the file what is asked for. `save_args` go to h5py for every array that is not a single value, empty
+    from the file what is asked for; with `load_args: {whole: true}` nested dictionaries of arrays, all in
+    memory. `save_args` go to h5py for every array that is not a single value, empty
     or of strings: `compression`, `compression_opts`, `shuffle`, `chunks`.
 
     ```yaml
@@ -48,11 +49,12 @@ class HDF5Dataset(LocalDataset):
     array([0., 0.])
     """
 
+    ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str]] = frozenset({"whole"})
     ACCEPTED_SAVE_ARGS: ClassVar[frozenset[str]] = frozenset(
         {"compression", "compression_opts", "shuffle", "chunks"}
     )
 
-    def load(self) -> Stored:
+    def load(self) -> Stored | dict[str, Any]:
         """Open nothing but the file's first page: arrays are read when they are indexed.
 
         Raises
@@ -60,7 +62,8 @@ class HDF5Dataset(LocalDataset):
         DatasetError
             caused by a StorageError, if there is no such file or it cannot be read.
         """
-        return open_tree(self._readable())
+        stored = open_tree(self._readable())
+        return stored.read() if self._load_args.get("whole") else stored
 
     def save(self, data: object) -> None:
         """Write everything under a temporary name, then rename: after an error, nothing is left.

@@ -1,53 +1,121 @@
-"""Fitted models as plain arrays: what is stored.
+"""Fitted models, and the HDF5 files they are stored in.
 
-No pickle anywhere: a model is a nested mapping of arrays, numbers and text that any HDF5 viewer can open.
+No pickle anywhere: a model is a nested mapping of arrays, numbers and text that any HDF5 viewer can open. One
+model is the root of the file. Several that belong together, such as one per area, are its groups `1`, `2`...
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 import gnet
-from gnet.errors import GNetError, ModelFileError
+from gnet.errors import GNetError, ModelFileError, StorageError
 from gnet.models.gnet import Architecture, GNet
+from gnet.storage.hdf5 import open_tree, write_tree
 
 FORMAT = "gnet-model"
+COLLECTION = "gnet-models"
+"""`format` of a file of several models."""
 VERSION = 1
-"""Goes up whenever a stored model's meaning changes, so that older programs refuse it and do not guess."""
+"""Goes up whenever the meaning of a stored model changes, so that older programs refuse it."""
+RENAMED = {
+    "momentum": "batch_norm_momentum",
+    "trunk_rate": "trunk_learning_rate",
+    "readout_rate": "readout_learning_rate",
+    "sparsity": "l1",
+}
+"""Names that version 0.1 gave to settings, and their names today."""
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """The voxels that the rows of one readout predict, in the order of the rows."""
+
+    index: Int[np.ndarray, " voxel"]
+    """Flat index of each voxel, C order over (x, y, z)."""
+    area: Shaped[np.ndarray, " voxel"] | None = None
+    """Area of each voxel, "" where it has none. None: unknown."""
+    shape: tuple[int, int, int] | None = None
+    """Shape (x, y, z) of the volume that `index` counts through. None: unknown."""
+    affine: Float[np.ndarray, "4 4"] | None = None
+    """Takes (x, y, z, 1) to millimetres. None: unknown."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True)
+class StoredNetwork:
+    """A network that is still in its file: its architecture now, its weights when they are needed."""
+
+    architecture: Architecture
+    load: Callable[[], GNet]
 
 
 @dataclass(frozen=True)
 class FittedModel:
     """A network with what is needed to use it and to know how it came about."""
 
-    network: GNet
-    voxel_index: Mapping[str, Int[np.ndarray, " voxel"]]
-    """Per subject, the flat index (C order over x, y, z) of each of the readout's voxels, in its order."""
+    source: GNet | StoredNetwork
+    """The network, or how to load it."""
+    voxels: Mapping[str, Voxels]
+    """By subject, the voxels that its readout predicts."""
     areas: tuple[str, ...] = ()
-    """The areas it was fitted to."""
+    """The areas that it was fitted to."""
     configuration: Mapping[str, Any] = field(default_factory=dict)
-    """Protocol, settings and seed of the fit, as given."""
+    """Protocol, settings and seed of the fit."""
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """One row an epoch."""
-    area: Mapping[str, Shaped[np.ndarray, " voxel"]] = field(default_factory=dict)
-    """Per subject, the area of each voxel, "" where it has none; without subjects of whom it is unknown."""
-    volume_shape: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    """Per subject, the shape (x, y, z) of the volume that `voxel_index` counts through, where it is known."""
+    """One row per epoch."""
+    gnet_version: str = gnet.__version__
+    """The version of this package that fitted it."""
+
+    @cached_property
+    def network(self) -> GNet:
+        """The network; read from its file when it is first asked for.
+
+        Raises
+        ------
+        ModelFileError
+            if the stored weights do not fit the architecture.
+        """
+        return self.source if isinstance(self.source, GNet) else self.source.load()
+
+    @property
+    def architecture(self) -> Architecture:
+        """Shapes and forward arithmetic of the network."""
+        return self.source.architecture
+
+    @property
+    def voxel_index(self) -> dict[str, Int[np.ndarray, " voxel"]]:
+        """By subject, the flat index of each voxel of the readout, in its order."""
+        return {subject: voxels.index for subject, voxels in self.voxels.items()}
+
+    def save(self, path: Path | str) -> None:
+        """Write the model into an HDF5 file for `gnet.load_model`. A file that was there is replaced.
+
+        Raises
+        ------
+        StorageError
+            if the disk or the folder refuses.
+        """
+        save_models([self], path)
 
 
 def to_arrays(model: FittedModel) -> dict[str, Any]:
     """The model as a nested mapping of arrays, numbers and text, for storage.
 
     >>> network = GNet(Architecture(75, trunk_width=4), {"subj01": 2})
-    >>> stored = to_arrays(FittedModel(network, {"subj01": np.array([7, 9])}))
+    >>> stored = to_arrays(FittedModel(network, {"subj01": Voxels(np.array([7, 9]))}))
     >>> stored["format"], stored["readouts"]["subj01"]["voxel_index"]
     ('gnet-model', array([7, 9]))
     """
@@ -55,39 +123,33 @@ def to_arrays(model: FittedModel) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": VERSION,
-        "gnet_version": gnet.__version__,
-        "architecture": json.dumps(model.network.architecture.as_dict()),
+        "gnet_version": model.gnet_version,
+        "architecture": json.dumps(model.architecture.as_dict()),
         "configuration": json.dumps(dict(model.configuration)),
         "areas": json.dumps(list(model.areas)),
         "history": {str(name): column.to_numpy() for name, column in model.history.items()},
-        "readouts": {
-            subject: {"voxel_index": np.asarray(index, np.int64)}
-            | ({"area": np.asarray(model.area[subject], str)} if subject in model.area else {})
-            | (
-                {"volume_shape": np.asarray(model.volume_shape[subject], np.int64)}
-                if subject in model.volume_shape
-                else {}
-            )
-            for subject, index in model.voxel_index.items()
-        },
+        "readouts": {subject: dict(_voxel_arrays(voxels)) for subject, voxels in model.voxels.items()},
         "weights": weights,
     }
 
 
-def from_arrays(stored: Mapping[str, Any], origin: str = "model") -> FittedModel:
+def from_arrays(stored: Mapping[str, Any], origin: str = "model", *, lazy: bool = False) -> FittedModel:
     """The inverse of `to_arrays`: a model on the CPU, in evaluation mode.
 
     Parameters
     ----------
-    stored
+    stored : Mapping
         What `to_arrays` made; array-likes that are read when converted will do.
-    origin
-        What to call it in an error.
+    origin : str
+        What errors call it.
+    lazy : bool
+        Whether the weights are read only when `network` is first asked for.
 
     Raises
     ------
     ModelFileError
-        when it is no model, of another format version, or its tensors do not fit its architecture.
+        for something that is no model, a model of another format version, tensors that do not fit the
+        architecture or are not finite, and voxel indices that are not.
     """
     if stored.get("format") != FORMAT:
         raise ModelFileError(f"{origin}: expected a file of format {FORMAT!r}, got {stored.get('format')!r}.")
@@ -97,30 +159,142 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model") -> FittedModel
             f"{stored.get('gnet_version', 'unknown')}. Fit it again, or read it with that version of gnet."
         )
     try:
-        readouts = dict(stored["readouts"].items())
-        index = {subject: np.asarray(readout["voxel_index"]) for subject, readout in readouts.items()}
-        area = {s: np.asarray(readout["area"], str) for s, readout in readouts.items() if "area" in readout}
-        for subject, areas in area.items():
-            if len(areas) != len(index[subject]):
-                raise ModelFileError(
-                    f"{subject} has {len(index[subject]):,} voxels and areas of {len(areas):,}"
-                )
-        architecture = Architecture(**json.loads(stored["architecture"]))
-        network = GNet(architecture, {subject: len(voxels) for subject, voxels in index.items()})
-        state = {name: torch.from_numpy(np.array(array)) for name, array in stored["weights"].items()}
-        network.load_state_dict(state)
-        return FittedModel(
-            network.eval(),
-            index,
+        voxels = {subject: _voxels(subject, readout) for subject, readout in stored["readouts"].items()}
+        if not voxels:
+            raise ModelFileError("no subject has a readout")
+        architecture = Architecture(**_renamed(json.loads(stored["architecture"])))
+        model = FittedModel(
+            StoredNetwork(architecture, lambda: _network(architecture, voxels, stored["weights"], origin)),
+            voxels,
             tuple(json.loads(stored["areas"])),
-            json.loads(stored["configuration"]),
+            _renamed(json.loads(stored["configuration"])),
             pd.DataFrame({name: np.asarray(column) for name, column in stored["history"].items()}),
-            area,
-            {
-                subject: tuple(np.asarray(readout["volume_shape"]).tolist())
-                for subject, readout in readouts.items()
-                if "volume_shape" in readout
-            },
+            str(stored.get("gnet_version", "unknown")),
         )
+    except (GNetError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _misfit(origin, error) from error
+    if not lazy:
+        _ = model.network
+    return model
+
+
+def read_models(path: Path | str, *, lazy: bool = False) -> list[FittedModel]:
+    """The models of one file, on the CPU and in evaluation mode.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file, or the folder in which a pipeline keeps its versions: the newest is read.
+    lazy : bool
+        Whether weights are read only when they are needed.
+
+    Raises
+    ------
+    ModelFileError
+        for a file that is missing, damaged or holds no model.
+    """
+    path = newest_version(Path(path))
+    try:
+        stored = open_tree(path)
+        if stored.get("format") != COLLECTION:
+            return [from_arrays(stored, str(path), lazy=lazy)]
+        parts = sorted((name for name in stored if name.isdecimal()), key=int)
+        models = [from_arrays(stored[name], f"{path}, model {name}", lazy=lazy) for name in parts]
+    except (StorageError, AttributeError, TypeError) as error:
+        raise ModelFileError(
+            f"{path}: expected a model in HDF5, found a file that cannot be read ({error}). "
+            "If it is a checkpoint of the published code, import it: gnet import-checkpoint"
+        ) from error
+    if not models:
+        raise ModelFileError(f"{path}: expected models, found a collection without any. Import them again.")
+    return models
+
+
+def save_models(models: Sequence[FittedModel], path: Path | str) -> None:
+    """Write one model or several into one file, whole or not at all. A file that was there is replaced."""
+    if len(models) == 1:
+        write_tree(path, to_arrays(models[0]))
+    else:
+        write_tree(path, {"format": COLLECTION, **{str(n): to_arrays(m) for n, m in enumerate(models, 1)}})
+
+
+def newest_version(path: Path) -> Path:
+    """The file itself, or in a folder of versions (`<name>/<version>/<name>`) the newest.
+
+    Raises
+    ------
+    ModelFileError
+        where neither is there.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise ModelFileError(f"{path}: expected a model file or a folder of its versions, found neither.")
+    versions = sorted(path.glob(f"*/{path.name}"))
+    if not versions:
+        raise ModelFileError(
+            f"{path}: expected versions of a model, <version>/{path.name}, found none in the folder. "
+            "Run the pipeline that fits it, or give the file itself."
+        )
+    return versions[-1]
+
+
+def _voxel_arrays(voxels: Voxels) -> Iterator[tuple[str, np.ndarray]]:
+    yield "voxel_index", np.asarray(voxels.index, np.int64)
+    if voxels.area is not None:
+        yield "area", np.asarray(voxels.area, str)
+    if voxels.shape is not None:
+        yield "volume_shape", np.asarray(voxels.shape, np.int64)
+    if voxels.affine is not None:
+        yield "affine", np.asarray(voxels.affine, np.float64)
+
+
+def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
+    """The stored voxels of a subject, checked."""
+    index = np.asarray(readout["voxel_index"])
+    if index.ndim != 1 or index.dtype.kind not in "iu" or (index < 0).any():
+        raise ModelFileError(f"{subject}: voxel_index is not a list of whole numbers from 0")
+    area = np.asarray(readout["area"], str) if "area" in readout else None
+    if area is not None and area.shape != index.shape:
+        raise ModelFileError(f"{subject} has {len(index):,} voxels and areas of {area.size:,}")
+    shape = None
+    if "volume_shape" in readout:
+        found = np.asarray(readout["volume_shape"])
+        if found.shape != (3,) or found.dtype.kind not in "iu" or index.max(initial=0) >= found.prod():
+            raise ModelFileError(f"{subject}: volume_shape is no volume (x, y, z) that holds its voxels")
+        shape = (int(found[0]), int(found[1]), int(found[2]))
+    affine = np.asarray(readout["affine"], np.float64) if "affine" in readout else None
+    if affine is not None and affine.shape != (4, 4):
+        raise ModelFileError(f"{subject}: the affine is not 4 x 4")
+    return Voxels(index, area, shape, affine)
+
+
+def _network(
+    architecture: Architecture, voxels: Mapping[str, Voxels], weights: Mapping[str, Any], origin: str
+) -> GNet:
+    """The network with its stored weights."""
+    try:
+        with torch.device("meta"):  # its shapes, without drawing weights that are not kept
+            network = GNet(architecture, {subject: len(found) for subject, found in voxels.items()})
+        expected = network.state_dict()
+        state = {name: np.asarray(array) for name, array in weights.items()}
+        for name, array in state.items():
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+                raise ModelFileError(f"{name}: expected finite real numbers, found others ({array.dtype})")
+        tensors = {
+            name: torch.tensor(array, dtype=expected[name].dtype if name in expected else None)
+            for name, array in state.items()
+        }
+        network.load_state_dict(tensors, assign=True)
+        return network.to(memory_format=torch.channels_last).eval()
     except (GNetError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"{origin}: its parts do not fit together: {error}. Fit it again.") from error
+        raise _misfit(origin, error) from error
+
+
+def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names."""
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
+
+
+def _misfit(origin: str, error: Exception) -> ModelFileError:
+    return ModelFileError(f"{origin}: its parts do not fit together: {error}. Fit it again.")

@@ -29,8 +29,8 @@ class Architecture:
     readout: str = "layerwise"
     """`layerwise`: a pooling field per resolution. `single_field`: one, resampled."""
     dropout: float = 0.5
-    momentum: float = 0.25
-    """Of the batch normalisation's running statistics."""
+    batch_norm_momentum: float = 0.25
+    """Weight of the newest batch in the running statistics of batch normalisation."""
     trainable_prefilter: bool = False
     prefilter_readout: bool = False
     """Whether the readout sees the maps of the prefilter too, on a third and finest grid."""
@@ -87,7 +87,7 @@ class GNet(nn.Module):
         self.prefilter = Prefilter(exposed=architecture.prefilter_readout)
         if prefilter is not None:
             self.prefilter.load_state_dict(
-                {name: torch.as_tensor(array) for name, array in prefilter.items()}
+                {name: torch.as_tensor(np.asarray(array)) for name, array in prefilter.items()}
             )
         self.prefilter.requires_grad_(architecture.trainable_prefilter)
         self.trunk = Trunk(
@@ -95,7 +95,7 @@ class GNet(nn.Module):
             pass_through=architecture.pass_through,
             prefilter_readout=architecture.prefilter_readout,
             dropout=architecture.dropout,
-            momentum=architecture.momentum,
+            momentum=architecture.batch_norm_momentum,
         )
         self.readouts = nn.ModuleDict(
             {
@@ -122,10 +122,12 @@ class GNet(nn.Module):
             raise ParameterError(f"{subject}: this model has readouts for {', '.join(self.readouts)}.")
         return self.readouts[subject]
 
-    def prefiltered(self, images: UInt8[Tensor, "image 3 y x"]) -> Float[Tensor, "image _ v u"]:
-        """What the trunk is given: scaled to [0, 1], centred, through the prefilter.
+    def prefiltered(
+        self, images: UInt8[Tensor, "image 3 y x"] | Float[Tensor, "image 3 y x"]
+    ) -> Float[Tensor, "image _ v u"]:
+        """What the trunk is given: images of uint8, or of floats in [0, 1], centred, through the prefilter.
 
-        Without a gradient graph unless the prefilter is trained.
+        Without a gradient graph unless the prefilter is trained or the images require a gradient.
         """
         side = self.architecture.pixels
         if tuple(images.shape[1:]) != (3, side, side):
@@ -133,8 +135,10 @@ class GNet(nn.Module):
                 f"images: expected (n, 3, {side}, {side}), got {tuple(images.shape)}. Prepare them with "
                 f"images.pixels: {side}, or fit a model to these."
             )
-        with torch.set_grad_enabled(self.architecture.trainable_prefilter and torch.is_grad_enabled()):
-            return self.prefilter(images / 255 - self.input_mean[:, None, None])
+        wanted = self.architecture.trainable_prefilter or images.requires_grad
+        with torch.set_grad_enabled(wanted and torch.is_grad_enabled()):
+            pixels = images if images.is_floating_point() else images / 255
+            return self.prefilter(pixels - self.input_mean[:, None, None])
 
     def forward(self, images: UInt8[Tensor, "image 3 y x"], subject: str) -> Float[Tensor, "image voxel"]:
         """Responses of the subject's voxels, in standard deviations of their session."""

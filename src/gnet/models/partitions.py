@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gnet.models.gnet import Architecture
 from gnet.models.trunk import COARSE, layer_features
 
 Partition = dict[str, Bool[np.ndarray, " feature"]]
@@ -42,6 +43,12 @@ def bipartite(width: int, *, prefilter: bool = False) -> Partition:
 
 PARTITIONS = {"layerwise": layerwise, "bipartite": bipartite}
 """Every way to divide the features that is analysed, by name, given the trunk's width."""
+
+
+def partitions(architecture: Architecture) -> dict[str, Partition]:
+    """Every way to divide the features of a network that is analysed, by name."""
+    width, prefilter = architecture.trunk_width, architecture.prefilter_readout
+    return {name: partition(width, prefilter=prefilter) for name, partition in PARTITIONS.items()}
 
 
 def fair_share(partition: Partition) -> Float[np.ndarray, " part"]:

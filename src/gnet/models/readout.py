@@ -93,6 +93,10 @@ class Readout(nn.Module):
             fields += [resample_mass(fields[0], side) for side in self.grids[1:]]
         return fields
 
+    def fine_fields(self) -> Float[Tensor, "voxel y x"]:
+        """The fields on the fine grid of the trunk: the last but one, after that of the prefilter if any."""
+        return self.pooling_fields()[len(self.grids) - 2]
+
     def forward(self, maps: Sequence[Float[Tensor, "image _ _ _"]]) -> Float[Tensor, "image voxel"]:
         return self.bias + sum(self.contributions(maps))
 

@@ -80,26 +80,7 @@ class Layer(nn.Module):
         nn.init.zeros_(self.conv.bias)
 
     def forward(self, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
-        if self.conv.padding == (0, 0) and not maps.requires_grad:
-            return relu(self._unpadded(maps))
         return relu(self.conv(self.dropout(self.norm(maps))))
-
-    def _unpadded(self, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
-        """The same, with the norm's own weight and bias taken through the convolution.
-
-        Without padding that is exact. What is convolved then depends on no parameter, and the backward pass
-        has no gradient to carry through the convolution: a third of its work, where the input is fixed.
-        """
-        norm, kernel = self.norm, self.conv.weight
-        normal = nn.functional.batch_norm(
-            maps, norm.running_mean, norm.running_var, None, None, self.training, norm.momentum, norm.eps
-        )
-        if self.training:
-            norm.num_batches_tracked += 1
-        kept = self.dropout(torch.ones_like(maps[:, :, :1, :1]))
-        offset = kept.flatten(1) @ (kernel.sum((2, 3)) * norm.bias).T + self.conv.bias
-        scaled = nn.functional.conv2d(normal * kept, kernel * norm.weight[:, None, None])
-        return scaled + offset[:, :, None, None]
 
 
 class Trunk(nn.Module):
@@ -144,8 +125,13 @@ class Trunk(nn.Module):
 
     def forward(self, prefiltered: Float[Tensor, "image _ v u"]) -> tuple[Float[Tensor, "image _ _ _"], ...]:
         """The groups of maps that the readout sees, from the finest grid to the coarsest."""
+        return self.from_first_layer(self.conv3(prefiltered[:, -MAPS[1] :]), prefiltered)
+
+    def from_first_layer(
+        self, l1: Float[Tensor, "image k y x"], prefiltered: Float[Tensor, "image _ v u"]
+    ) -> tuple[Float[Tensor, "image _ _ _"], ...]:
+        """The same groups, given the maps of the first layer."""
         seen = slice(self.width)
-        l1 = self.conv3(prefiltered[:, -MAPS[1] :])
         l2 = self.conv4a(l1)
         l3 = self.conv4b(l2)
         l4 = self.conv5a(max_pool2d(l3, 3, stride=2, padding=1))

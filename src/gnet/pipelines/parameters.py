@@ -6,10 +6,11 @@ number stand beside it in the configuration.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model, model_validator
 
 Subject = Annotated[str, Field(pattern=r"^subj\d\d$")]
 Count = Annotated[int, Field(ge=1)]
@@ -18,9 +19,18 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Strict(BaseModel):
-    """No unknown keys, no changes after reading."""
+    """No unknown keys, no changes after reading. Names of earlier versions are refused with today's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def names_of_today(cls, values: Any) -> Any:
+        """Say what a parameter is called now."""
+        for old in set(values) & set(cls.RENAMED) if isinstance(values, Mapping) else ():
+            raise ValueError(f"{old} is now called {cls.RENAMED[old]}: rename it")
+        return values
 
 
 class Release(Strict):
@@ -94,10 +104,12 @@ class Prefilter(Strict):
 class Model(Strict):
     """Shapes and forward arithmetic."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"momentum": "batch_norm_momentum"}
+
     trunk_width: Count
     readout: Literal["layerwise", "single_field"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    momentum: Fraction
+    batch_norm_momentum: Fraction
     trainable_prefilter: bool
 
 
@@ -124,8 +136,22 @@ class Protocols(Strict):
     revised: Choices
 
 
-class Fitting(Strict):
+ChoicesSetAlone = create_model(
+    "ChoicesSetAlone",
+    __base__=Strict,
+    **{name: (field.annotation | None, None) for name, field in Choices.model_fields.items()},
+)
+"""Any choice of a protocol, or None for that of the protocol."""
+
+
+class Fitting(ChoicesSetAlone):
     """How models are fitted. What is null is as the protocol says."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "trunk_rate": "trunk_learning_rate",
+        "readout_rate": "readout_learning_rate",
+        "sparsity": "l1",
+    }
 
     protocol: Literal["published", "revised"]
     device: str
@@ -133,20 +159,12 @@ class Fitting(Strict):
     state: Path | None = None
     """File for the state of an unfinished fit; set for each fit by `gnet.hooks.UnfinishedFits`."""
     batch_size: Annotated[int, Field(ge=2)]
-    trunk_rate: Positive
-    readout_rate: Positive
-    sparsity: Annotated[float, Field(ge=0)]
+    trunk_learning_rate: Positive
+    readout_learning_rate: Positive
+    l1: Annotated[float, Field(ge=0)]
     cache_gigabytes: Annotated[float, Field(ge=0)]
     precision: Literal["float32", "tf32", "bfloat16"]
     compiled: bool
-    update: Literal["alternating", "simultaneous"] | None = None
-    batches: Literal["fixed_slices", "reshuffled"] | None = None
-    responses: Literal["trials", "image_means"] | None = None
-    holdout: Literal["last_trials", "images"] | None = None
-    input_mean_joint: InputMean | None = None
-    input_mean_area: InputMean | None = None
-    frozen_trunk: Literal["drifting", "frozen"] | None = None
-    epochs: Count | None = None
 
     def choices(self, protocols: Protocols) -> Choices:
         """The protocol's bundle, with what is set alone in its place."""

@@ -1,19 +1,15 @@
-"""What several pipelines read from the stored tables in the same way."""
+"""What several pipelines select from the stored tables in the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int
 
 from gnet.errors import ModelFileError
-
-if TYPE_CHECKING:  # imports torch
-    from gnet.models.checkpoints import FittedModel
+from gnet.models.checkpoints import FittedModel
 
 
 def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
@@ -25,25 +21,13 @@ def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
     return {"gnet8j": ["gnet8j"], "gnet8r": [f"{area}.gnet8r" for area in areas]}
 
 
-@dataclass(frozen=True)
-class ScoringTrials:
-    """One subject's test trials."""
+def by_keyword(names: Sequence[str]) -> dict[str, str]:
+    """Inputs of a node for a function that takes them by keyword: dots in the names become underscores.
 
-    image_row: Int[np.ndarray, " image"]
-    """Rows of the prepared images that were shown, ascending."""
-    trial_image: Int[np.ndarray, " trial"]
-    """Position in `image_row` of the image of each trial."""
-    response: Float[np.ndarray, "trial voxel"]
-
-
-def scoring_trials(
-    betas: Mapping[str, Any], trials: pd.DataFrame, subject: str, column: Int[np.ndarray, " voxel"]
-) -> ScoringTrials:
-    """The test trials of one subject with the responses of some columns of its betas."""
-    tests = trials[(trials["subject"] == subject) & (trials["part_images"] == "test")]
-    image_row, trial_image = np.unique(tests["image_row"], return_inverse=True)
-    response = betas[subject]["betas"].columns(column, tests["trial"].to_numpy())
-    return ScoringTrials(image_row, trial_image, response)
+    >>> by_keyword(["V1.gnet8r"])
+    {'V1_gnet8r': 'V1.gnet8r'}
+    """
+    return {name.replace(".", "_"): name for name in names}
 
 
 def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list[str]:
@@ -54,7 +38,7 @@ def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list
     ModelFileError
         where there is none.
     """
-    fitted = list(dict.fromkeys(subject for model in models for subject in model.voxel_index))
+    fitted = list(dict.fromkeys(subject for model in models for subject in model.voxels))
     here = list(dict.fromkeys(voxels["subject"]))
     common = [subject for subject in here if subject in fitted]
     if not common:
@@ -65,15 +49,9 @@ def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list
     return common
 
 
-def reasons_excluded(betas: Mapping[str, Any], subject: str) -> Shaped[np.ndarray, " voxel"]:
-    """Why a voxel of the voxel table cannot be fitted or scored, in words; empty for those that can."""
-    missing = (~np.asarray(betas[subject]["valid"])).sum(0)
-    return np.array([f"no data in {count} sessions" if count else "" for count in missing], dtype=str)
-
-
 def model_voxels(model: FittedModel, voxels: pd.DataFrame, subject: str) -> pd.DataFrame:
     """`voxels_of` a fitted model; `area` is one that the model was fitted to, also of a voxel in several."""
-    table = voxels_of(model.voxel_index[subject], voxels, subject)
+    table = voxels_of(model.voxels[subject].index, voxels, subject)
     known = table["area"].isin(model.areas) if model.areas else True  # an imported model may not say
     return table.assign(area=table["area"].where(known, *model.areas[:1]))
 
@@ -91,10 +69,11 @@ def voxels_of(voxel_index: Int[np.ndarray, " voxel"], voxels: pd.DataFrame, subj
     column = np.searchsorted(known, voxel_index).clip(max=max(0, len(known) - 1))
     missing = int((known[column] != voxel_index).sum()) if len(known) else len(voxel_index)
     if missing:
+        found = "none" if missing == len(voxel_index) else f"only {len(voxel_index) - missing:,}"
         raise ModelFileError(
-            f"{subject}: expected the model's {len(voxel_index):,} voxels in the voxel table, found all but "
-            f"{missing:,} of them. Was the model fitted to another release, or to areas that are not "
-            "configured any more? Add them to `areas`, or fit it again."
+            f"{subject}: expected the model's {len(voxel_index):,} voxels in the voxel table, found "
+            f"{found} of them. Was the model fitted to another release, or to areas that are no longer "
+            "configured? Add them to `areas`, or fit it again."
         )
     return table.iloc[column].assign(column=column).reset_index(drop=True)
 
@@ -107,3 +86,9 @@ def positions(among: Int[np.ndarray, " item"], wanted: Int[np.ndarray, " want"])
     """
     order = np.argsort(among, kind="stable")
     return order[np.searchsorted(among, wanted, sorter=order)]
+
+
+def models_of(named: Mapping[str, FittedModel | list[FittedModel]]) -> list[FittedModel]:
+    """All models of some datasets, which hold one each or, imported ones, several."""
+    lists = [[found] if isinstance(found, FittedModel) else found for found in named.values()]
+    return [model for models in lists for model in models]

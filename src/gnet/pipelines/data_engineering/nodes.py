@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from gnet.readers.nsd.inventory import inventory, refuse_incomplete
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.rois import MASK_FAMILIES
 from gnet.readers.nsd.stimuli import PreparedImages, stimulus_count
+from gnet.recording.responses import Responses
 from gnet.recording.split import split_trials
 from gnet.recording.volumes import read_volume
 
@@ -62,20 +62,21 @@ def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> Prepar
 
 def prepare_responses(
     nsd: Layout, inventory: pd.DataFrame, voxels: pd.DataFrame, release: Release
-) -> dict[str, Callable[[], dict[str, Any]]]:
+) -> dict[str, Callable[[], Responses]]:
     """For each subject, made when its turn to be stored comes: betas, their validity, and whose they are."""
     refuse_incomplete(inventory)
     design = read_design(nsd)
 
-    def one_subject(subject: str, sessions: int) -> dict[str, Any]:
+    def one_subject(subject: str, sessions: int) -> Responses:
         of_subject = voxels[voxels["subject"] == subject]
         voxel_index, ncsnr = (of_subject[name].to_numpy() for name in ("voxel_index", "ncsnr"))
-        shape = read_volume(nsd.brainmask(subject)).data.shape
+        brain = read_volume(nsd.brainmask(subject))
+        shape = brain.data.shape
         betas, valid = prepare_betas(
             nsd, subject, sessions, design.trials_per_session, voxel_index, shape, release.betas_format
         )
         check_repetitions(nsd, subject, betas, design, ncsnr, release.betas_format)
-        return {"betas": betas, "valid": valid, "voxel_index": voxel_index}
+        return Responses(betas, valid, voxel_index, np.array(shape), brain.affine)
 
     return {subject: partial(one_subject, subject, sessions) for subject, sessions in release.used.items()}
 

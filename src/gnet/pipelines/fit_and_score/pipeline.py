@@ -10,40 +10,40 @@ from kedro.pipeline import Node, Pipeline
 from gnet.analysis.comparison import compare_accuracies
 from gnet.analysis.seeds import index_over_seeds
 from gnet.evaluation.accuracy import summary_table
+from gnet.recording.measurements import choose_voxels
 
-from .nodes import choose_voxels, fit_gnet, fit_transfer, gather, measure_transfer, score_gnet
+from .nodes import fit_gnet, fit_transfer, gather, gather_by_trunk, measure_transfer, score_gnet
 
-FIT_PARAMETERS = ("params:model", "params:fitting", "params:protocols", "params:images")
+FIT_PARAMETERS = ("params:model", "params:fitting", "params:protocols")
 PARAMETERS = {"model", "fitting", "protocols", "images", "scoring"}
 """Top-level parameters of the template: shared by all its instances."""
 INPUTS = {"images", "betas", "voxels", "trials", "prefilter"}
 """Datasets of the template that all its instances share."""
 
 
-def fit_and_score(model: str, areas: tuple[str, ...], input_mean: str) -> Pipeline:
+def fit_and_score(model: str, areas: tuple[str, ...], kind: str) -> Pipeline:
     """Nodes that fit one GNet to the voxels of some areas of all subjects and score it.
 
     Parameters
     ----------
-    model
+    model : str
         Name of the model's dataset; its accuracy is stored as `<model>_accuracy`.
-    areas
+    areas : tuple of str
         The areas whose voxels it predicts.
-    input_mean
-        Which of the protocol's two input means it uses: `input_mean_joint` or `input_mean_area`.
+    kind : str
+        `joint` or `area-wise`, which decides the input mean that the protocol gives it.
     """
-    chosen = f"{model}_voxels"
-    inputs = ["images", "betas", chosen, "trials", "prefilter", *FIT_PARAMETERS]
-    fit = fitting(given(fit_gnet, areas=areas, input_mean=input_mean), inputs=inputs, model=model)
+    inputs = ["images", f"{model}_measurements", "prefilter", *FIT_PARAMETERS, "params:images"]
+    fit = fitting(given(fit_gnet, kind=kind), inputs=inputs, model=model)
     return Pipeline([choosing(model, areas), fit, scoring(model)])
 
 
 def transfer_and_score(model: str, areas: tuple[str, ...], source: str) -> Pipeline:
     """Nodes that fit fresh readouts of all areas to the fixed trunk of another model, and score them."""
-    chosen = f"{model}_voxels"
-    inputs = ["images", "betas", chosen, "trials", source, *FIT_PARAMETERS]
-    fit = fitting(given(fit_transfer, areas=areas), inputs=inputs, model=model)
-    return Pipeline([choosing(model, areas), fit, scoring(model)])
+    inputs = ["images", f"{model}_measurements", source, *FIT_PARAMETERS]
+    return Pipeline(
+        [choosing(model, areas), fitting(fit_transfer, inputs=inputs, model=model), scoring(model)]
+    )
 
 
 def given(function: Any, **arguments: Any) -> Any:
@@ -60,8 +60,8 @@ def choosing(model: str, areas: tuple[str, ...]) -> Node:
     """The node that says which voxels a model is fitted to."""
     return Node(
         given(choose_voxels, areas=areas),
-        inputs=["voxels", "betas"],
-        outputs=f"{model}_voxels",
+        inputs=["voxels", "betas", "trials"],
+        outputs=f"{model}_measurements",
         name=f"choose_voxels_{model}",
     )
 
@@ -70,7 +70,7 @@ def scoring(model: str) -> Node:
     """The node that scores a model."""
     return Node(
         score_gnet,
-        inputs=["images", "betas", f"{model}_voxels", "trials", model, "params:scoring", "params:fitting"],
+        inputs=["images", f"{model}_measurements", model, "params:scoring", "params:fitting"],
         outputs=f"{model}_accuracy",
         name=f"score_{model}",
     )
@@ -78,14 +78,14 @@ def scoring(model: str) -> Node:
 
 def joint_model(areas: tuple[str, ...]) -> Pipeline:
     """GNet8j: one model of all areas, its accuracy and its summary."""
-    return fit_and_score("gnet8j", areas, "input_mean_joint") + Pipeline([summarising("gnet8j")])
+    return fit_and_score("gnet8j", areas, "joint") + Pipeline([summarising("gnet8j")])
 
 
 def area_models(areas: tuple[str, ...]) -> Pipeline:
     """GNet8r: a model per area, their accuracies as one table, its summary."""
     instances = [
         Pipeline(
-            fit_and_score("gnet8r", (area,), "input_mean_area"),
+            fit_and_score("gnet8r", (area,), "area-wise"),
             namespace=area,
             inputs=INPUTS,
             outputs={"gnet8r_accuracy": f"{area}_gnet8r_accuracy"},
@@ -95,7 +95,7 @@ def area_models(areas: tuple[str, ...]) -> Pipeline:
     ]
     gathering = Node(
         gather,
-        inputs=[f"{area}_gnet8r_accuracy" for area in areas],
+        inputs={area: f"{area}_gnet8r_accuracy" for area in areas},
         outputs="gnet8r_accuracy",
         name="gather_gnet8r_accuracy",
     )
@@ -110,7 +110,7 @@ def transfer_models(areas: tuple[str, ...]) -> Pipeline:
             namespace=area,
             inputs=INPUTS - {"prefilter"},
             outputs={"transfer_accuracy": f"{area}_transfer_accuracy"},
-            parameters=PARAMETERS,
+            parameters=PARAMETERS - {"images"},
         )
         for area in areas
     ]
@@ -129,20 +129,23 @@ def transfer_analysis(areas: tuple[str, ...]) -> Pipeline:
 
     And the index over the seeds of all runs so far.
     """
+    models = {f"{area}_{kind}": f"{area}.{kind}" for kind in ("gnet8r", "transfer") for area in areas}
     return Pipeline(
         [
             Node(
-                given(measure_transfer, areas=areas),
-                inputs=[
-                    "params:transfer",
-                    "betas",
-                    "trials",
-                    "prefilter",
-                    "gnet8r_accuracy",
-                    *(f"{area}_transfer_accuracy" for area in areas),
-                    *(f"{area}.gnet8r" for area in areas),
-                    *(f"{area}.transfer" for area in areas),
-                ],
+                gather_by_trunk,
+                inputs={area: f"{area}_transfer_accuracy" for area in areas},
+                outputs="transfer_accuracy",
+                name="gather_transfer_accuracy",
+            ),
+            Node(
+                measure_transfer,
+                inputs={
+                    "transfer": "params:transfer",
+                    "own": "gnet8r_accuracy",
+                    "transferred": "transfer_accuracy",
+                    **models,
+                },
                 outputs=["transfer_matrix", "hierarchy_index"],
                 name="measure_transfer",
             ),

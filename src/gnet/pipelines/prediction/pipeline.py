@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from gnet.pipelines.fit_and_score import summarising
-from gnet.pipelines.selecting import model_files
+from gnet.pipelines.selecting import by_keyword, model_files
 
 from .nodes import fit_noise_model, predict_images, predict_pictures, score_imported
 
@@ -20,15 +20,11 @@ def predicting(model: str, parts: list[str]) -> list[Node]:
     return [
         Node(
             predict_images,
-            inputs=[
-                "images",
-                "image_ids",
-                "subject_images",
-                "voxels",
-                "params:prediction",
-                "params:fitting",
-                *parts,
-            ],
+            inputs={
+                **by_keyword(["images", "image_ids", "subject_images", "voxels", *parts]),
+                "prediction": "params:prediction",
+                "fitting": "params:fitting",
+            },
             outputs=f"{model}_predictions",
             name=f"predict_{model}",
         ),
@@ -47,7 +43,12 @@ def create_pictures_pipeline(areas: tuple[str, ...]) -> Pipeline:
         [
             Node(
                 predict_pictures,
-                inputs=["voxels", "params:images", "params:prediction", "params:fitting", *parts],
+                inputs={
+                    **by_keyword(["voxels", *parts]),
+                    "preparation": "params:images",
+                    "prediction": "params:prediction",
+                    "fitting": "params:fitting",
+                },
                 outputs=f"{model}_pictures",
                 name=f"predict_pictures_{model}",
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,10 +18,16 @@ from gnet.analysis.published_comparison import (
     fev_layout,
     hierarchy_index_layout,
 )
+from gnet.analysis.receptive_fields import FIELD_OF_VIEW
+from gnet.evaluation.accuracy import voxel_correlation
+from gnet.evaluation.prediction import SubjectPredictions
 from gnet.figures.printed import SUMMARIES
 from gnet.io.nsd import MARKER
+from gnet.models.checkpoints import FittedModel
+from gnet.models.partitions import fair_share, partitions
+from gnet.models.trunk import grid_positions
 from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
-from gnet.pipelines.parameters import Images, Prefilter, Release, Split, Synthetic
+from gnet.pipelines.parameters import Release, Split, Synthetic
 from gnet.pipelines.selecting import positions
 from gnet.readers.nsd.layout import Layout
 from gnet.recording.volumes import Volume, read_volume
@@ -47,31 +52,24 @@ def draw_explained_variance(joint: pd.DataFrame, by_area: pd.DataFrame, *, areas
     return explained_variance_figure(joint, by_area, areas)
 
 
-def correlate_outputs(joint: Mapping[str, Any], by_area: Mapping[str, Any]) -> pd.DataFrame:
+def correlate_outputs(
+    joint: Mapping[str, SubjectPredictions], by_area: Mapping[str, SubjectPredictions]
+) -> pd.DataFrame:
     """Correlation of the two models' predictions over all images that both predicted, voxel by voxel."""
-    from gnet.evaluation.accuracy import voxel_correlation
-
     tables = []
     for subject in joint:
         first, second = joint[subject], by_area[subject]
-        table = pd.DataFrame(
-            {
-                "subject": subject,
-                "voxel_index": np.asarray(second["voxel_index"]),
-                "area": np.asarray(second["area"]),
-            }
-        )
+        table = pd.DataFrame({"voxel_index": second.voxel_index, "area": second.area})
+        table.insert(0, "subject", subject)
         # a voxel in several areas has one joint prediction, and is compared with each of its area-wise ones
-        index, known = np.asarray(first["voxel_index"]), table["voxel_index"].to_numpy()
-        both = np.isin(known, index)
-        rows = np.intersect1d(np.asarray(first["image_row"]), np.asarray(second["image_row"]))
-        predicted = [
-            np.asarray(side["predictions"])[positions(np.asarray(side["image_row"]), rows)]
-            for side in (first, second)
-        ]
+        both = np.flatnonzero(np.isin(second.voxel_index, first.voxel_index))
+        rows = np.intersect1d(first.image_row, second.image_row)
         correlation = np.full(len(table), np.nan)
         correlation[both] = voxel_correlation(
-            predicted[0][:, positions(index, known[both])], predicted[1][:, both]
+            first.of(
+                positions(first.image_row, rows), positions(first.voxel_index, second.voxel_index[both])
+            ),
+            second.of(positions(second.image_row, rows), both),
         )
         tables.append(table.assign(correlation=correlation, images=len(rows)))
     return pd.concat(tables, ignore_index=True)
@@ -84,17 +82,21 @@ def draw_output_correlation(correlation: pd.DataFrame, *, areas: tuple[str, ...]
     return output_correlation_figure(correlation, areas)
 
 
-def gather_histories(**models: Mapping[str, Any]) -> pd.DataFrame:
+def gather_histories(**models: FittedModel) -> pd.DataFrame:
     """The histories of all fits as one table: fit, its kind, the area of its trunk ("" for all), epochs."""
-    names = {"gnet8j": "joint", "gnet8r": "area-wise", "transfer": "transfer"}
     tables = []
     for fit, model in models.items():
-        *above, name = fit.split(".")
-        kind = ("synthetic " if above[:1] == ["synthetic"] else "") + names[name]
-        area = "".join(above[-1:]) if name != "gnet8j" else ""
-        history = {column: np.asarray(values) for column, values in model["history"].items()}
-        tables.append(pd.DataFrame({"fit": fit, "kind": kind, "area": area, **history}))
-    return pd.concat(tables, ignore_index=True)
+        kind = str(model.configuration.get("kind", "fit"))
+        areas = model.configuration.get("trunk_areas", ())
+        tables.append(
+            model.history.assign(
+                fit=fit,
+                kind=f"synthetic {kind}" if fit.startswith("synthetic_") else kind,
+                area="" if kind == "joint" else "+".join(areas),
+            )
+        )
+    table = pd.concat(tables, ignore_index=True)
+    return table[["fit", "kind", "area", *table.columns.drop(["fit", "kind", "area"])]]
 
 
 def draw_fit_history(history: pd.DataFrame, *, areas: tuple[str, ...]) -> Figure:
@@ -107,24 +109,21 @@ def draw_fit_history(history: pd.DataFrame, *, areas: tuple[str, ...]) -> Figure
 def draw_pooling_fields(
     accuracy: pd.DataFrame,
     receptive_fields: pd.DataFrame,
-    *models: Mapping[str, Any],
+    *,
     areas: tuple[str, ...],
+    **models: FittedModel,
 ) -> Figure:
     """Pooling fields of the best-predicted voxels of each area, with their ellipses."""
-    from gnet.analysis.receptive_fields import FIELD_OF_VIEW
     from gnet.figures.pooling_fields import example_voxels, pooling_fields_figure
-    from gnet.models.checkpoints import from_arrays
-    from gnet.models.trunk import grid_positions
 
     examples = example_voxels(receptive_fields, accuracy)
     fields: dict[int, np.ndarray] = {}
-    for stored in models:
-        model = from_arrays(stored)
-        fine, _ = grid_positions(model.network.architecture.pixels)
+    for model in models.values():
+        fine, _ = grid_positions(model.architecture.pixels)
         of_model = examples[examples["area"].isin(model.areas)]
         for subject, chosen in of_model.groupby("subject"):
-            every = model.network.readout(subject).pooling_fields()[0].detach().numpy()
-            row = positions(model.voxel_index[subject], chosen["voxel_index"].to_numpy())
+            every = model.network.readout(subject).fine_fields().detach().numpy()
+            row = positions(model.voxels[subject].index, chosen["voxel_index"].to_numpy())
             fields |= dict(zip(chosen.index, every[row], strict=True))
     drawn = np.array([fields[number] for number in examples.index]).reshape(-1, len(fine), len(fine))
     return pooling_fields_figure(drawn, FIELD_OF_VIEW * fine, examples, areas)
@@ -140,19 +139,16 @@ def draw_size_eccentricity(
 
 
 def draw_tuning(
-    average: pd.DataFrame, model: Mapping[str, Any], *, areas: tuple[str, ...]
+    average: pd.DataFrame, model: FittedModel, *, areas: tuple[str, ...]
 ) -> tuple[Figure, Figure]:
     """Shares of the layers and of the halves of the trunk, beside their shares of the features."""
     from gnet.figures.bipartite_tuning import bipartite_tuning_figure
     from gnet.figures.layerwise_tuning import layerwise_tuning_figure
-    from gnet.models.checkpoints import from_arrays
-    from gnet.models.partitions import PARTITIONS, fair_share
 
-    width = from_arrays(model).network.trunk.width
-    fair = {}
-    for name, partition in PARTITIONS.items():
-        parts = partition(width)
-        fair[name] = dict(zip(parts, fair_share(parts), strict=True))
+    fair = {
+        name: dict(zip(parts, fair_share(parts), strict=True))
+        for name, parts in partitions(model.architecture).items()
+    }
     return (
         layerwise_tuning_figure(average, fair["layerwise"], areas),
         bipartite_tuning_figure(average, fair["bipartite"], areas),
@@ -269,35 +265,27 @@ def is_simulated(nsd: Layout) -> bool:
 def write_report(
     nsd: Layout,
     release: Release,
-    images: Images,
     split: Split,
-    prefilter: Prefilter,
     trials: pd.DataFrame,
     accuracy: pd.DataFrame,
     receptive_fields: pd.DataFrame,
-    *parts: Any,
-    names: tuple[str, ...],
+    **parts: Any,
 ) -> Callable[[str], str]:
     """All of it on one page that can be mailed; the page is made when the run's name is known.
 
-    `parts` are the models, the figures and the tables that `names` says, in their order.
+    `parts` are the models, the figures and the tables.
     """
     from gnet.analysis.exclusions import exclusions
     from gnet.figures.report import report_page
-    from gnet.models.checkpoints import from_arrays
 
-    named = dict(zip(names, parts, strict=True))
-    models = {name: part for name, part in named.items() if isinstance(part, Mapping)}
-    fits = {name: from_arrays(model).configuration for name, model in models.items()}
-    tables = {name: part for name, part in named.items() if isinstance(part, pd.DataFrame)}
+    models = {name: part for name, part in parts.items() if isinstance(part, FittedModel)}
+    tables = {name: part for name, part in parts.items() if isinstance(part, pd.DataFrame)}
     return partial(
         report_page,
         simulated=is_simulated(nsd),
-        facts=run_facts(
-            is_simulated(nsd), release, images, split, prefilter, trials, fits, next(iter(models.values()))
-        ),
+        facts=run_facts(is_simulated(nsd), release, split, trials, models),
         excluded=exclusions(accuracy, receptive_fields),
-        figures={name: part for name, part in named.items() if isinstance(part, bytes)},
+        figures={name: part for name, part in parts.items() if isinstance(part, bytes)},
         tables={name: readable_table(name, table) for name, table in tables.items()},
     )
 
@@ -320,45 +308,42 @@ def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
 def run_facts(
     simulated: bool,
     release: Release,
-    images: Images,
     split: Split,
-    prefilter: Prefilter,
     trials: pd.DataFrame,
-    fits: Mapping[str, Mapping[str, Any]],
-    model: Mapping[str, Any],
+    models: Mapping[str, FittedModel],
 ) -> dict[str, dict[str, str]]:
-    """What a run was made from and with, in words, by group."""
+    """What a run was made from and with, in words, by group; the models tell what concerns them."""
     tests = trials[trials["part_images"] == "test"]
-    first = next(iter(fits.values()))
-    seeds = list(dict.fromkeys(fit["seed"] for fit in fits.values()))
+    model = next(iter(models.values()))
+    first, architecture = model.configuration, model.architecture
+    seeds = list(dict.fromkeys(fitted.configuration["seed"] for fitted in models.values()))
     sessions = ", ".join(f"{subject}: {count}" for subject, count in release.used.items())
     kind = "simulated, a stand-in" if simulated else "Natural Scenes Dataset"
     choices = (
         *("update", "batches", "responses", "holdout"),
         *("input_mean_joint", "input_mean_area", "frozen_trunk", "precision"),
     )
-    rates = f"{first['trunk_rate']:g} (trunk), {first['readout_rate']:g} (readouts)"
-    architecture = json.loads(model["architecture"])
+    rates = f"{first['trunk_learning_rate']:g} (trunk), {first['readout_learning_rate']:g} (readouts)"
     return {
         "Data": {
             "release": kind,
             "sessions": sessions,
             "trials": f"{len(trials):,}, of {trials['image_id'].nunique():,} images",
             "test": f"{len(tests):,} trials of {tests['image_id'].nunique():,} images ({split.test})",
-            "images": f"{images.pixels} x {images.pixels} pixels, {images.resampling}",
         },
         "Fits": {
             "protocol": first["protocol"],
             **{name.replace("_", " "): str(first[name]) for name in choices},
             "seed": ", ".join(map(str, seeds)),
             "epochs": f"{first['epochs']}, batches of {first['batch_size']}",
-            "step sizes": rates,
-            "trunk width": str(architecture["trunk_width"]),
-            "readout": architecture["readout"],
-            "prefilter": prefilter.source,
+            "learning rates": rates,
+            "images": f"{architecture.pixels} x {architecture.pixels} pixels, {first['resampling']}",
+            "prefilter": str(first.get("prefilter", "not recorded")),
+            "trunk width": str(architecture.trunk_width),
+            "readout": architecture.readout,
         },
         "Versions": {
-            "models fitted with": f"gnet {model['gnet_version']}, torch {first['torch']}",
+            "models fitted with": f"gnet {model.gnet_version}, torch {first['torch']}",
             "report made with": f"gnet {gnet.__version__}, numpy {np.__version__}, pandas {pd.__version__}",
             "Python": platform.python_version(),
             "device": first["device"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.selecting import model_files
+from gnet.pipelines.selecting import by_keyword, model_files
 
 from . import nodes
 
@@ -86,7 +86,7 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
             ),
             Node(
                 nodes.gather_histories,
-                inputs={name: name for name in fits},
+                inputs=by_keyword(fits),
                 outputs="fit_history",
                 name="gather_histories",
             ),
@@ -94,7 +94,11 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
             *(
                 figure(
                     nodes.draw_pooling_fields,
-                    [f"{model}_accuracy", f"{model}_receptive_fields", *parts],
+                    {
+                        "accuracy": f"{model}_accuracy",
+                        "receptive_fields": f"{model}_receptive_fields",
+                        **by_keyword(parts),
+                    },
                     f"{model}_pooling_fields_figure",
                     f"draw_pooling_fields_of_{model}",
                 )
@@ -163,23 +167,14 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
                 name="compare_with_published",
             ),
             Node(
-                _given(
-                    nodes.write_report,
-                    names=tuple(name.replace(".", "_") for name in (*models, *FIGURES, *TABLES)),
-                ),
-                inputs=[
-                    "nsd",
-                    "params:release",
-                    "params:images",
-                    "params:split",
-                    "params:prefilter",
-                    "trials",
-                    "gnet8j_accuracy",
-                    "gnet8j_receptive_fields",
-                    *models,
-                    *FIGURES,
-                    *TABLES,
-                ],
+                nodes.write_report,
+                inputs={
+                    "release": "params:release",
+                    "split": "params:split",
+                    "accuracy": "gnet8j_accuracy",
+                    "receptive_fields": "gnet8j_receptive_fields",
+                    **by_keyword(["nsd", "trials", *models, *FIGURES, *TABLES]),
+                },
                 outputs="report",
                 name="write_report",
             ),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from gnet.analysis.noise_model import NoiseModel
 from gnet.analysis.synthetic_responses import SyntheticResponses
+from gnet.evaluation.prediction import SubjectPredictions
 from gnet.pipelines.parameters import Split, Synthetic
 from gnet.pipelines.selecting import positions, voxels_of
+from gnet.recording.responses import Responses
 from gnet.recording.split import split_trials
 
-Responses = tuple[dict[str, Callable[[], dict[str, Any]]], pd.DataFrame, pd.DataFrame]
+Experiment = tuple[dict[str, Callable[[], Responses]], pd.DataFrame, pd.DataFrame]
+"""Responses by subject, voxels, trials."""
 
 
 def make_chosen_responses(
@@ -22,11 +25,11 @@ def make_chosen_responses(
     subject_images: pd.DataFrame,
     synthetic: Synthetic,
     split: Split,
-    gnet8j_predictions: Mapping[str, Any],
-    gnet8j_noise_model: Mapping[str, Any],
-    gnet8r_predictions: Mapping[str, Any],
-    gnet8r_noise_model: Mapping[str, Any],
-) -> Responses:
+    gnet8j_predictions: Mapping[str, SubjectPredictions],
+    gnet8j_noise_model: Mapping[str, NoiseModel],
+    gnet8r_predictions: Mapping[str, SubjectPredictions],
+    gnet8r_noise_model: Mapping[str, NoiseModel],
+) -> Experiment:
     """`make_responses` of the joint or of the area-wise models, as `synthetic.source` says."""
     source = {
         "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
@@ -40,9 +43,9 @@ def make_responses(
     subject_images: pd.DataFrame,
     synthetic: Synthetic,
     split: Split,
-    predictions: Mapping[str, Any],
-    noise_models: Mapping[str, Any],
-) -> Responses:
+    predictions: Mapping[str, SubjectPredictions],
+    noise_models: Mapping[str, NoiseModel],
+) -> Experiment:
     """Responses, voxels and trials in the form of the measured ones, for every image of every subject.
 
     They are a model's predictions, z-scored per voxel, once per image; or, with the measured noise, those
@@ -63,42 +66,36 @@ def make_responses(
         trials.append(split_trials(table, "shared", split.holdout_fraction, split.seed))
 
         predicted, noise = predictions[subject], noise_models[subject]
-        # voxels with a noise model, once each, in the voxel table's order
-        index = np.intersect1d(predicted["voxel_index"], noise["voxel_index"])
+        # voxels with a noise model, once each, in the order of the voxel table
+        index = np.intersect1d(predicted.voxel_index, noise.voxel_index)
         image_row = images["image_row"].to_numpy()
+        seed = [synthetic.seed, number, 1]  # not that of the order, nor that of another subject
         betas[subject] = partial(
-            _responses, predicted, noise, index, image_row, position, noisy, synthetic.seed + number
+            _responses, predicted, noise if noisy else None, index, image_row, position, seed
         )
         snr = np.nan
         if noisy:
-            gain, factor = _gain_and_factor(noise, index)
+            gain, factor = noise.of(positions(noise.voxel_index, index))
             snr = np.abs(gain) / np.sqrt((factor**2).sum(1))
         tables.append(voxels_of(index, voxels, subject).drop(columns="column").assign(ncsnr=snr))
     return betas, pd.concat(tables, ignore_index=True), pd.concat(trials, ignore_index=True)
 
 
 def _responses(
-    predictions: Mapping[str, Any],
-    noise: Mapping[str, Any],
+    predicted: SubjectPredictions,
+    noise: NoiseModel | None,
     index: np.ndarray,
     image_row: np.ndarray,
     position: np.ndarray,
-    noisy: bool,
-    seed: int,
-) -> dict[str, Any]:
-    """One subject's responses, as betas are stored."""
-    shown = positions(np.asarray(predictions["image_row"]), image_row)
-    column = positions(np.asarray(predictions["voxel_index"]), index)
-    predicted = predictions["predictions"].columns(column, shown)
-    gain, factor = _gain_and_factor(noise, index) if noisy else (None, None)
-    return {
-        "betas": SyntheticResponses(predicted, position, gain, factor, seed),
-        "valid": np.ones((1, len(index)), bool),
-        "voxel_index": index,
-    }
-
-
-def _gain_and_factor(noise: Mapping[str, Any], index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of a stored noise model, the rows of some voxels."""
-    row = positions(np.asarray(noise["voxel_index"]), index)
-    return np.asarray(noise["gain"])[row], np.asarray(noise["factor"])[row]
+    seed: list[int],
+) -> Responses:
+    """The responses of one subject."""
+    images, columns = positions(predicted.image_row, image_row), positions(predicted.voxel_index, index)
+    gain, factor = (None, None) if noise is None else noise.of(positions(noise.voxel_index, index))
+    return Responses(
+        SyntheticResponses(predicted.of(images, columns), position, gain, factor, seed),
+        np.ones((1, len(index)), bool),
+        index,
+        predicted.volume_shape,
+        None if predicted.affine is None else np.asarray(predicted.affine),
+    )

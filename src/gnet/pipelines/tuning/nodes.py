@@ -1,45 +1,45 @@
-"""Nodes of tuning. Torch is imported where it is used: listing pipelines must not cost seconds."""
+"""Nodes of tuning."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW, fit_ellipses, size_eccentricity
 from gnet.analysis.tuning import average_table, tuning_scores, tuning_table
+from gnet.evaluation.prediction import PrefilteredImages, partition_contributions
 from gnet.evaluation.resampling import draw_images, draw_trials
+from gnet.models.checkpoints import FittedModel
+from gnet.models.device import resolve_device
+from gnet.models.partitions import partitions
+from gnet.models.trunk import grid_positions
 from gnet.pipelines.parameters import Fitting, Tuning
-from gnet.pipelines.selecting import model_voxels, scoring_trials
+from gnet.pipelines.selecting import model_voxels
+from gnet.recording.measurements import scored_trials
+from gnet.recording.responses import Responses
 
 
 def measure_tuning(
     images: np.ndarray,
-    betas: Mapping[str, Any],
+    betas: Mapping[str, Responses],
     voxels: pd.DataFrame,
     trials: pd.DataFrame,
     tuning: Tuning,
     fitting: Fitting,
-    *models: Mapping[str, Any],
+    **models: FittedModel,
 ) -> pd.DataFrame:
     """Specific and unique share of every part of the features, for every voxel and partition."""
-    from gnet.evaluation.prediction import PrefilteredImages, partition_contributions
-    from gnet.models.checkpoints import from_arrays
-    from gnet.models.device import resolve_device
-    from gnet.models.partitions import PARTITIONS
-
     draw = {"trials": draw_trials, "images": draw_images}[tuning.resample]
     tables = []
-    for stored in models:
-        model = from_arrays(stored)
+    for model in models.values():
         network = model.network.to(resolve_device(fitting.device))
-        for subject in model.voxel_index:
+        layers = partitions(model.architecture)["layerwise"]
+        for subject in model.voxels:
             table = model_voxels(model, voxels, subject)
-            tests = scoring_trials(betas, trials, subject, table["column"].to_numpy())
+            tests = scored_trials(betas[subject], trials, subject, table["column"].to_numpy())
             draws = draw(tests.trial_image, tuning.resamples, tuning.seed)
-            layers = PARTITIONS["layerwise"](network.trunk.width)
             by_layer = partition_contributions(
                 network,
                 subject,
@@ -49,8 +49,7 @@ def measure_tuning(
                 batch_size=tuning.batch_size,
             )
             bias = network.readout(subject).bias.detach().cpu().numpy()
-            for name, partition in PARTITIONS.items():
-                parts = partition(network.trunk.width)
+            for name, parts in partitions(model.architecture).items():
                 # every partition is coarser than the layers: its contributions are sums of theirs
                 member = [[(part & layer).any() for layer in layers.values()] for part in parts.values()]
                 contributions = np.einsum("pl,liv->piv", np.array(member, by_layer.dtype), by_layer)
@@ -70,18 +69,14 @@ def average_tuning(**tuning: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def fit_receptive_fields(voxels: pd.DataFrame, *models: Mapping[str, Any]) -> pd.DataFrame:
+def fit_receptive_fields(voxels: pd.DataFrame, **models: FittedModel) -> pd.DataFrame:
     """Centre, size and shape of every voxel's pooling field on the fine grid, in degrees of visual angle."""
-    from gnet.models.checkpoints import from_arrays
-    from gnet.models.trunk import grid_positions
-
     tables = []
-    for stored in models:
-        model = from_arrays(stored)
-        fine, _ = grid_positions(model.network.architecture.pixels)
-        for subject in model.voxel_index:
+    for model in models.values():
+        fine, _ = grid_positions(model.architecture.pixels)
+        for subject in model.voxels:
             table = model_voxels(model, voxels, subject)[["subject", "voxel_index", "area"]]
-            fields = model.network.readout(subject).pooling_fields()[0].detach().numpy()
+            fields = model.network.readout(subject).fine_fields().detach().numpy()
             ellipses = fit_ellipses(fields, FIELD_OF_VIEW * fine, -FIELD_OF_VIEW * fine)
             tables.append(table.join(ellipses.table()))
     return pd.concat(tables, ignore_index=True)

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.selecting import model_files
+from gnet.pipelines.selecting import by_keyword, model_files
 
 from .nodes import average_tuning, fit_receptive_fields, fit_size_eccentricity, measure_tuning
 
@@ -15,13 +15,17 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
         nodes += [
             Node(
                 measure_tuning,
-                inputs=["images", "betas", "voxels", "trials", "params:tuning", "params:fitting", *parts],
+                inputs={
+                    **by_keyword(["images", "betas", "voxels", "trials", *parts]),
+                    "tuning": "params:tuning",
+                    "fitting": "params:fitting",
+                },
                 outputs=f"{model}_tuning",
                 name=f"measure_tuning_of_{model}",
             ),
             Node(
                 fit_receptive_fields,
-                inputs=["voxels", *parts],
+                inputs=by_keyword(["voxels", *parts]),
                 outputs=f"{model}_receptive_fields",
                 name=f"fit_receptive_fields_of_{model}",
             ),

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gnet.evaluation.prediction import PrefilteredImages, partition_contributions, predict
-from gnet.evaluation.stream import PredictionStream
+from gnet.evaluation.prediction import PredictionStream, PrefilteredImages, partition_contributions, predict
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import gabor_weights
 
