@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gnet.fitting.batches import Trials, epoch_batches
-from gnet.fitting.loop import seeded
+from gnet.fitting.loop import fit_network, seeded
 from gnet.fitting.stepper import Procedure
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet

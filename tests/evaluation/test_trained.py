@@ -13,7 +13,7 @@ from PIL import Image
 import gnet
 from gnet.errors import ModelFileError, ParameterError
 from gnet.evaluation.trained import TrainedModel, load_model
-from gnet.models.checkpoints import FittedModel, save_models
+from gnet.models.checkpoints import FittedModel, Voxels, save_models
 from gnet.models.gnet import Architecture, GNet
 from gnet.recording.pictures import resize
 
@@ -34,8 +34,8 @@ def make_model(index=INDEX, seed=0, area=AREAS, areas=("V1", "V2"), configuratio
             for field in readout.fields:
                 field.add_(torch.rand_like(field))
             readout.weight.mul_(30)
-    shape = dict.fromkeys(index, (6, 5, 4))
-    return FittedModel(network.eval(), index, areas, dict(configuration), area=area, volume_shape=shape)
+    voxels = {s: Voxels(found, area.get(s), (6, 5, 4)) for s, found in index.items()}
+    return FittedModel(network.eval(), voxels, areas, dict(configuration))
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_networks_with_a_voxel_in_common(area_wise):
 
 
 def test_load_model(tmp_path, fitted, images):
-    save_models(fitted, tmp_path / "gnet8j.h5" / "2026-01-02T00.00.00.000Z" / "gnet8j.h5")
+    save_models([fitted], tmp_path / "gnet8j.h5" / "2026-01-02T00.00.00.000Z" / "gnet8j.h5")
     model = gnet.load_model(tmp_path / "gnet8j.h5", device="cpu")
     np.testing.assert_array_equal(
         model.predict(images, "subj01").responses, reference(fitted, images, "subj01")
@@ -233,7 +233,7 @@ def test_load_model(tmp_path, fitted, images):
 
 
 def test_importing_gnet_imports_nothing_slow_and_using_it_no_kedro(tmp_path, fitted):
-    save_models(fitted, tmp_path / "model.h5")
+    save_models([fitted], tmp_path / "model.h5")
     script = """
 import sys
 import gnet
@@ -358,7 +358,7 @@ def test_the_example_in_the_readme(tmp_path, monkeypatch, capsys, fitted):
         block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "load_model" in block
     ]
     monkeypatch.chdir(tmp_path)
-    save_models(fitted, Path("data/06_models/gnet8j.h5/2026-01-02T00.00.00.000Z/gnet8j.h5"))
+    save_models([fitted], Path("data/06_models/gnet8j.h5/2026-01-02T00.00.00.000Z/gnet8j.h5"))
     Image.fromarray(np.full((60, 60, 3), 90, np.uint8)).save("picture.png")
     for example in shown or [EXAMPLE]:
         exec(compile(example, "README.md", "exec"), {})

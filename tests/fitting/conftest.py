@@ -8,7 +8,7 @@ import torch
 
 from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.fitting.batches import Trials
-from gnet.fitting.loop import seeded
+from gnet.fitting.loop import fit_network, seeded
 from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import gabor_weights

@@ -11,9 +11,10 @@ from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.fitting import loop as loop_module
 from gnet.fitting.batches import Trials
-from gnet.fitting.loop import FitError, holdout_correlation, seeded
+from gnet.fitting.loop import FitError, fit_network, holdout_correlation, seeded
 from gnet.fitting.objective import voxel_loss
 from gnet.fitting.stepper import Procedure, Stepper
+from gnet.models.checkpoints import Voxels
 
 UPDATES = ("alternating", "simultaneous")
 TRUNKS = ("trained", "drifting", "frozen")
@@ -383,7 +384,7 @@ def test_unknown_subject(few):
 
 @pytest.mark.parametrize("rates", [{"trunk_learning_rate": 1e30}, {"readout_learning_rate": 1e30}])
 def test_a_loss_that_is_no_number(few, rates):
-    expected = r"fit: the loss of subj01 is (inf|nan), in .*, in batch \d of \d of epoch 1, expected a number"
+    expected = r"fit: expected a finite loss, got (inf|nan) for subj01, in .*, in batch \d of \d of epoch 1\."
     with pytest.raises(FitError, match=expected) as caught:
         few.fit(few.network(["subj01"]), batch_size=20, **rates)
     assert "Lower trunk_learning_rate (" in str(caught.value)
@@ -399,8 +400,11 @@ def test_a_loss_that_is_no_number_names_batch_subject_and_voxels(few, named, upd
     training = dict(few.training)
     response = training["subj02"].response.copy()
     response[31, 1] = 1e30
-    index = np.array([7, 1999, 2023]) if named else None
-    training["subj02"] = Trials(training["subj02"].image_row, response, voxel_index=index)
+    training["subj02"] = Trials(
+        training["subj02"].image_row,
+        response,
+        voxels=Voxels(np.array([7, 1999, 2023])) if named else None,
+    )
     with pytest.raises(FitError) as caught:
         fit_network(
             few.network(),
@@ -411,11 +415,9 @@ def test_a_loss_that_is_no_number_names_batch_subject_and_voxels(few, named, upd
             seed=0,
         )
     name = 1999 if named else 1
-    expected = (
-        rf"the loss of subj02 is (inf|nan), in 1 of 3 voxels \({name}\), in batch [1-4] of 4 of epoch 1"
-    )
+    expected = rf"got (inf|nan) for subj02, in 1 of 3 voxels \({name}\), in batch [1-4] of 4 of epoch 1"
     assert re.search(expected, str(caught.value))
-    assert "look at these voxels' responses" in str(caught.value)
+    assert "look at the responses of these voxels" in str(caught.value)
 
 
 def test_what_was_reached_before_the_loss_was_no_number_is_kept(few, monkeypatch, tmp_path):

@@ -10,8 +10,10 @@ import torch
 import gnet
 from gnet.errors import ModelFileError
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.models.checkpoints import FittedModel, from_arrays, to_arrays
+from gnet.models.checkpoints import FittedModel, Voxels, from_arrays, read_models, to_arrays
 from gnet.models.gnet import Architecture, GNet
+
+AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
 
 
 def make_model(**form):
@@ -29,12 +31,13 @@ def make_model(**form):
     )
     return FittedModel(
         network.eval(),
-        {"subj01": np.array([30, 10, 20]), "subj02": np.array([5, 2**40])},
+        {
+            "subj01": Voxels(np.array([30, 10, 20]), np.array(["V1", "", "größer"]), (9, 8, 7), AFFINE),
+            "subj02": Voxels(np.array([5, 2**40])),
+        },
         ("V1", "größer"),
         {"protocol": "published", "seed": 3, "rate": 1e-3, "none": None},
         history,
-        {"subj01": np.array(["V1", "", "größer"])},
-        {"subj01": (9, 8, 7)},
     )
 
 
@@ -44,10 +47,12 @@ def assert_same_model(found, expected):
     for subject, index in expected.voxel_index.items():
         assert torch.equal(found.network(images, subject), expected.network(images, subject))
         np.testing.assert_array_equal(found.voxel_index[subject], index)
-    assert {s: area.tolist() for s, area in found.area.items()} == {
-        s: area.tolist() for s, area in expected.area.items()
-    }
-    assert found.volume_shape == expected.volume_shape
+    for subject, voxels in expected.voxels.items():
+        assert found.voxels[subject].shape == voxels.shape
+        for part in ("area", "affine"):
+            mine, theirs = getattr(found.voxels[subject], part), getattr(voxels, part)
+            assert (mine is None) == (theirs is None)
+            np.testing.assert_array_equal(mine, theirs)
     state = found.network.state_dict()
     for name, tensor in expected.network.state_dict().items():
         assert state[name].dtype == tensor.dtype
@@ -80,7 +85,7 @@ def test_a_model_just_made_can_be_stored(tmp_path):
     """Without a history and a configuration."""
     network = GNet(Architecture(47, trunk_width=4), {"subj01": 1})
     dataset = HDF5Dataset(filepath=tmp_path / "model.h5")
-    dataset.save(to_arrays(FittedModel(network, {"subj01": np.array([0])})))
+    dataset.save(to_arrays(FittedModel(network, {"subj01": Voxels(np.array([0]))})))
     assert from_arrays(dataset.load()).history.empty
 
 
@@ -122,9 +127,24 @@ def test_another_version(stored):
 
 def test_files_without_the_area_of_each_voxel_are_read(stored):
     """As written before the area was stored."""
-    del stored["readouts"]["subj01"]["area"], stored["readouts"]["subj01"]["volume_shape"]
+    for part in ("area", "volume_shape", "affine"):
+        del stored["readouts"]["subj01"][part]
+    voxels = from_arrays(stored).voxels["subj01"]
+    assert (voxels.area, voxels.shape, voxels.affine) == (None, None, None)
+
+
+def test_files_of_version_0_1_have_other_names_for_settings(stored):
+    architecture = json.loads(stored["architecture"])
+    architecture["momentum"] = architecture.pop("batch_norm_momentum")
+    stored["architecture"] = json.dumps(architecture)
+    stored["configuration"] = json.dumps(
+        {"trunk_rate": 1e-3, "readout_rate": 0.02, "sparsity": 0.1, "seed": 1}
+    )
     model = from_arrays(stored)
-    assert (model.area, model.volume_shape) == ({}, {})
+    assert model.architecture == make_model().architecture
+    assert model.configuration == {
+        "trunk_learning_rate": 1e-3, "readout_learning_rate": 0.02, "l1": 0.1, "seed": 1,
+    }  # fmt: skip
 
 
 def test_files_without_the_newer_choices_of_architecture_are_read(stored):
@@ -183,7 +203,7 @@ def garble_text(stored):
         (lengthen_index, "size mismatch for readouts.subj02"),
         (shorten_area, "subj01 has 3 voxels and areas of 1"),
         (remove_group, "'readouts'"),
-        (replace_group, "items"),
+        (replace_group, "weights are no group of arrays"),
         (invent_option, "depth"),
         (invent_readout, "expected layerwise or single_field, got 'linear'"),
         (garble_text, "Expecting value"),
@@ -196,6 +216,56 @@ def test_parts_that_do_not_fit(stored, damage, reason):
     ) as caught:
         from_arrays(stored, "V1.h5")
     assert str(caught.value).endswith("Fit it again.")
+
+
+def negative_index(stored):
+    stored["readouts"]["subj01"]["voxel_index"] = np.array([30, -1, 20])
+
+
+def real_index(stored):
+    stored["readouts"]["subj01"]["voxel_index"] = np.array([30.0, 10.0, 20.0])
+
+
+def small_volume(stored):
+    stored["readouts"]["subj01"]["volume_shape"] = np.array([2, 3, 4])
+
+
+def no_readouts(stored):
+    stored["readouts"] = {}
+
+
+def undefined_weight(stored):
+    stored["weights"]["trunk.conv4a.conv.weight"] = stored["weights"]["trunk.conv4a.conv.weight"] * np.nan
+
+
+def complex_weight(stored):
+    stored["weights"]["trunk.conv4a.conv.bias"] = stored["weights"]["trunk.conv4a.conv.bias"] + 1j
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (negative_index, "subj01: voxel_index is not a list of whole numbers from 0"),
+        (real_index, "subj01: voxel_index is not a list of whole numbers from 0"),
+        (small_volume, "volume_shape is no volume"),
+        (no_readouts, "no subject has a readout"),
+        (undefined_weight, "trunk.conv4a.conv.weight: expected finite real numbers"),
+        (complex_weight, "trunk.conv4a.conv.bias: expected finite real numbers"),
+    ],
+)
+def test_files_that_no_fit_can_have_written(stored, damage, reason):
+    damage(stored)
+    with pytest.raises(ModelFileError, match=reason):
+        from_arrays(stored, "V1.h5")
+
+
+def test_weights_are_read_when_they_are_needed(tmp_path):
+    make_model().save(tmp_path / "model.h5")
+    [model] = read_models(tmp_path / "model.h5", lazy=True)
+    assert model.architecture == make_model().architecture
+    (tmp_path / "model.h5").unlink()
+    with pytest.raises(ModelFileError, match=r"model.h5: .*found none"):
+        _ = model.network
 
 
 def test_what_is_stored_says_who_wrote_it(stored):

@@ -10,6 +10,7 @@ from gnet.errors import ModelFileError
 from gnet.io.hdf5 import HDF5Dataset
 from gnet.models.checkpoints import (
     FittedModel,
+    Voxels,
     from_arrays,
     newest_version,
     read_models,
@@ -26,12 +27,10 @@ def make_model(seed=0, index=(30, 10, 20)):
     )
     return FittedModel(
         network.eval(),
-        {"subj01": np.array(index)},
+        {"subj01": Voxels(np.array(index), np.array(["größer"] * len(index)), (9, 8, 7))},
         ("V1", "größer"),
         {"protocol": "published", "none": None},
         pd.DataFrame({"epoch": [1, 2], "loss": [0.5, np.nan], "best": [True, False], "note": ["a", "ü"]}),
-        {"subj01": np.array(["größer"] * len(index))},
-        {"subj01": (9, 8, 7)},
     )
 
 
@@ -58,7 +57,7 @@ def test_read_what_the_dataset_wrote(tmp_path):
 
 def test_the_dataset_reads_what_was_written(tmp_path):
     model = make_model()
-    save_models(model, tmp_path / "model.h5")
+    save_models([model], tmp_path / "model.h5")
     stored = HDF5Dataset(filepath=tmp_path / "model.h5").load()
     assert_same_arrays(stored.read(), to_arrays(model))
     assert_same_arrays(to_arrays(from_arrays(stored)), to_arrays(model))
@@ -67,7 +66,7 @@ def test_the_dataset_reads_what_was_written(tmp_path):
 def test_both_write_the_same_layout(tmp_path):
     content = to_arrays(make_model())
     HDF5Dataset(filepath=tmp_path / "theirs.h5").save(content)
-    save_models(make_model(), tmp_path / "ours.h5")
+    save_models([make_model()], tmp_path / "ours.h5")
 
     def layout(path):
         found = {}
@@ -88,19 +87,19 @@ def test_several_models_in_one_file(tmp_path):
 
 def test_newest_of_the_versions(tmp_path):
     for version, index in (("2026-01-02T00.00.00.000Z", 2), ("2026-01-10T00.00.00.000Z", 10)):
-        save_models(make_model(index=(index,)), tmp_path / "gnet8j.h5" / version / "gnet8j.h5")
+        save_models([make_model(index=(index,))], tmp_path / "gnet8j.h5" / version / "gnet8j.h5")
     [model] = read_models(tmp_path / "gnet8j.h5")
     assert model.voxel_index["subj01"].tolist() == [10]
     assert newest_version(tmp_path / "gnet8j.h5").parent.name == "2026-01-10T00.00.00.000Z"
 
 
 def test_nothing_is_left_of_a_failed_write(tmp_path):
-    save_models(make_model(), tmp_path / "model.h5")
+    save_models([make_model()], tmp_path / "model.h5")
     before = (tmp_path / "model.h5").read_bytes()
     broken = make_model()
     broken.history["object"] = [object(), object()]
     with pytest.raises(TypeError):
-        save_models(broken, tmp_path / "model.h5")
+        save_models([broken], tmp_path / "model.h5")
     assert (tmp_path / "model.h5").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["model.h5"]
 
@@ -118,7 +117,7 @@ def test_no_model_there(tmp_path):
 
 def test_damaged_file(tmp_path):
     path = tmp_path / "model.h5"
-    save_models(make_model(), path)
+    save_models([make_model()], path)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(
         ModelFileError, match=r"expected a model in HDF5, .* cannot be read .*import-checkpoint"

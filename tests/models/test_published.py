@@ -31,7 +31,9 @@ INDEX = {"subj01": np.array([30, 10, 20]), "subj02": np.array([5, 50])}
 
 def make_model(seed=0, **options):
     generator = torch.Generator().manual_seed(seed)
-    architecture = Architecture(PIXELS, **{"trunk_width": WIDTH, "dropout": 0.2, "momentum": 0.1, **options})
+    architecture = Architecture(
+        PIXELS, **{"trunk_width": WIDTH, "dropout": 0.2, "batch_norm_momentum": 0.1, **options}
+    )
     network = GNet(architecture, {s: len(i) for s, i in INDEX.items()}, input_mean=np.array([0.4, 0.5, 0.6]))
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():

@@ -32,20 +32,21 @@ def subject_states(recorded, group):
     return {subject: from_published_readout(state) for subject, state in states.items()}
 
 
-def assert_close_after_adam(found, expected, rate):
-    """Equal to a hundredth of one step in most elements, to a tenth in nearly all, nowhere beyond two steps.
+def assert_close_after_adam(found, expected, rate, steps):
+    """Equal to a hundredth of one step in most elements, to a tenth in nearly all.
 
     Adam divides a gradient by its own size, so a small gradient's rounding becomes a part of a step. Where
     the true gradient is zero (the bias of a map that only a batch normalisation reads) rounding is all there
     is, and a step points anywhere; the running mean behind such a bias moves with it. In double precision
     these updates agree with the recording, which is in single, to a hundredth of a step in 94.8 % of the
-    elements and to a tenth in 99.95 %. That is the recording's own rounding; ours comes on top.
+    elements and to a tenth in 99.95 %. That is the recording's own rounding; ours comes on top. No element
+    can be farther off than two walks of so many steps in opposite directions.
     """
     assert found.keys() >= expected.keys()
     off = torch.cat([(found[name].double() - expected[name].double()).abs().flatten() for name in expected])
     assert (off <= rate / 100).double().mean() > 0.9
     assert (off <= rate / 10).double().mean() > 0.998
-    assert off.max() <= 2 * rate
+    assert off.max() <= 2 * steps * rate
 
 
 def test_alternating_updates(reference):
@@ -68,9 +69,9 @@ def test_alternating_updates(reference):
         _, error = stepper.step(subject, prefiltered(rows), recorded[f"{batch}/target"])
         assert_close(error, recorded[f"{batch}/error"])
     final = {k.removeprefix("final/enc/"): v for k, v in recorded.items() if k.startswith("final/enc/")}
-    assert_close_after_adam(network.state_dict(), from_published_encoder(final), rate=1e-3)
+    assert_close_after_adam(network.state_dict(), from_published_encoder(final), 1e-3, len(batches))
     for subject, expected in subject_states(recorded, "final").items():
-        assert_close_after_adam(network.readouts[subject].state_dict(), expected, rate=1e-3)
+        assert_close_after_adam(network.readouts[subject].state_dict(), expected, 1e-3, len(batches))
         predicted = predict(network, subject, prefiltered, np.arange(len(images)))
         np.testing.assert_allclose(predicted, recorded[f"prediction{subject}"], atol=1e-5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,14 @@ from gnet.progress import track
 from gnet.threads import in_order
 
 NO_ROWS = np.zeros(0, np.int64)
+
+
+@runtime_checkable
+class ImageRows(Protocol):
+    """Images that are made when rows of them are read, uint8 or floats in [0, 1]."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Images (row, 3, y, x)."""
 
 
 class PrefilteredImages:
@@ -41,7 +49,7 @@ class PrefilteredImages:
     def __init__(
         self,
         network: GNet,
-        images: UInt8[np.ndarray, "image 3 y x"],
+        images: np.ndarray | ImageRows,
         rows: Int[np.ndarray, " row"],
         *,
         cache_bytes: int = 0,
@@ -60,7 +68,7 @@ class PrefilteredImages:
         elif self.device.type != "cpu" and len(rows) * images[:1].nbytes <= cache_bytes:
             self.resident = torch.cat([self.read(block).to(self.device) for block in blocks])
 
-    def read(self, rows: Int[np.ndarray, " row"]) -> UInt8[Tensor, "unique 3 y x"] | None:
+    def read(self, rows: Int[np.ndarray, " row"]) -> Shaped[Tensor, "unique 3 y x"] | None:
         """The pixels that have to be brought to the device for these rows; None if it has all it needs.
 
         Each image once, in ascending order. May run in a thread of its own while the device works.
@@ -71,7 +79,7 @@ class PrefilteredImages:
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
     def __call__(
-        self, rows: Int[np.ndarray, " row"], pixels: UInt8[Tensor, "unique 3 y x"] | None = None
+        self, rows: Int[np.ndarray, " row"], pixels: Shaped[Tensor, "unique 3 y x"] | None = None
     ) -> Float[Tensor, "row _ v u"]:
         """The trunk's input; `pixels` are what `read` gave for these rows, if it has been called."""
         if self.cache is not None:
@@ -87,7 +95,7 @@ class PrefilteredImages:
         return torch.as_tensor(position, device=self.device)
 
     def maps(
-        self, rows: Int[np.ndarray, " row"], pixels: UInt8[Tensor, "unique 3 y x"] | None = None
+        self, rows: Int[np.ndarray, " row"], pixels: Shaped[Tensor, "unique 3 y x"] | None = None
     ) -> tuple[Tensor, ...]:
         """The feature maps that readouts see, with the trunk in the mode that it is in."""
         return self.network.trunk(self(rows, pixels))
@@ -103,7 +111,7 @@ class FrozenMaps:
     def __init__(
         self,
         network: GNet,
-        images: UInt8[np.ndarray, "image 3 y x"],
+        images: np.ndarray | ImageRows,
         rows: Int[np.ndarray, " row"],
         *,
         cache_bytes: int = 0,
@@ -115,13 +123,13 @@ class FrozenMaps:
             blocks = [self(block) for block in np.split(rows, range(64, len(rows), 64))]
             self.cache = tuple(torch.cat(grids) for grids in zip(*blocks, strict=True))
 
-    def read(self, rows: Int[np.ndarray, " row"]) -> UInt8[Tensor, "unique 3 y x"] | None:
+    def read(self, rows: Int[np.ndarray, " row"]) -> Shaped[Tensor, "unique 3 y x"] | None:
         """As of `PrefilteredImages`."""
         return self.source.read(rows) if self.cache is None else None
 
     @torch.no_grad()
     def __call__(
-        self, rows: Int[np.ndarray, " row"], pixels: UInt8[Tensor, "unique 3 y x"] | None = None
+        self, rows: Int[np.ndarray, " row"], pixels: Shaped[Tensor, "unique 3 y x"] | None = None
     ) -> tuple[Tensor, ...]:
         """The feature maps that readouts see."""
         if self.cache is None:

@@ -171,7 +171,7 @@ class FitProgress:
         """So many epochs, and parts of one, are done."""
         self.bar.update(self.task, completed=epochs)
 
-    def report(self, row: Mapping[str, float], best: float) -> None:
+    def report(self, row: Mapping[str, float | int], best: float) -> None:
         """An epoch is done."""
         self.bar.update(
             self.task, completed=row["epoch"], description=f"{self.description}, holdout r {best:.3f}"

@@ -162,9 +162,12 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model", *, lazy: bool 
         voxels = {subject: _voxels(subject, readout) for subject, readout in stored["readouts"].items()}
         if not voxels:
             raise ModelFileError("no subject has a readout")
+        weights = stored["weights"]
+        if not isinstance(weights, Mapping):
+            raise ModelFileError("weights are no group of arrays")
         architecture = Architecture(**_renamed(json.loads(stored["architecture"])))
         model = FittedModel(
-            StoredNetwork(architecture, lambda: _network(architecture, voxels, stored["weights"], origin)),
+            StoredNetwork(architecture, lambda: _network(architecture, voxels, weights, origin)),
             voxels,
             tuple(json.loads(stored["areas"])),
             _renamed(json.loads(stored["configuration"])),
@@ -270,7 +273,7 @@ def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
 
 
 def _network(
-    architecture: Architecture, voxels: Mapping[str, Voxels], weights: Mapping[str, Any], origin: str
+    architecture: Architecture, voxels: Mapping[str, Voxels], weights: Any, origin: str
 ) -> GNet:
     """The network with its stored weights."""
     try:
