@@ -132,7 +132,7 @@ def plain_epochs(
     seed: int,
 ) -> list[dict[str, float]]:
     """The published procedure, transcribed; one row an epoch."""
-    device = network.input_mean.device
+    device = network.device
     plain = PlainGNet(network).to(device)
     trunk_optimiser = torch.optim.Adam(plain.trunk.parameters(), lr=1e-3)
     readout_optimiser = torch.optim.Adam(plain.readout.parameters(), lr=1e-3)

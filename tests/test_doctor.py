@@ -57,7 +57,7 @@ def test_a_house_with_a_model(report, tmp_path, reference):
     versions = tmp_path / "data" / "06_models" / "gnet8j.h5"
     for version in ("2026-01-01", "2026-01-02"):
         (versions / version).mkdir(parents=True)
-        save_models(model, versions / version / "gnet8j.h5")
+        save_models([model], versions / version / "gnet8j.h5")
     os.utime(versions / "2026-01-02" / "gnet8j.h5", (time.time() - 86_400 * 3,) * 2)
     damaged = versions.with_name("V1.gnet8r.h5") / "2026-01-01" / "V1.gnet8r.h5"
     damaged.parent.mkdir(parents=True)

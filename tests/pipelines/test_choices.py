@@ -1,12 +1,12 @@
 """What parameters and configuration change in a run of the tiny release."""
 
 import hashlib
-import json
 
 import numpy as np
 import pytest
 import torch
 
+from arrays import weights
 from gnet.fitting import models
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.rois import read_atlas
@@ -16,7 +16,7 @@ WHOLE_SESSIONS = {"subj01": 3, "subj02": 2}
 
 
 def configuration(project, model="gnet8j"):
-    return json.loads(project.load(model)["configuration"])
+    return project.load(model).configuration
 
 
 def test_revised_protocol_is_recorded(prepared):
@@ -56,12 +56,12 @@ def test_protocol_of_the_command_line(prepared):
 
 def test_a_single_choice_is_recorded_and_changes_the_model(prepared):
     prepared.run("encoding_joint", fitting=QUICK)
-    published = prepared.load("gnet8j")["weights"]["trunk.conv3.conv.weight"].read()
+    published = weights(prepared.load("gnet8j"))["trunk.conv3.conv.weight"]
     prepared.run("encoding_joint", fitting={**QUICK, "update": "simultaneous"})
     found = configuration(prepared)
     expected = {"protocol": "published", "update": "simultaneous", "batches": "fixed_slices"}
     assert {name: found[name] for name in expected} == expected
-    assert not np.array_equal(prepared.load("gnet8j")["weights"]["trunk.conv3.conv.weight"], published)
+    assert not np.array_equal(weights(prepared.load("gnet8j"))["trunk.conv3.conv.weight"], published)
 
 
 def test_no_seed_means_the_clock_and_is_recorded(prepared):
@@ -92,7 +92,7 @@ def test_one_subject(raw, tmp_path):
     assert set(project.load("trials")["subject"]) == {"subj01"}
     assert set(project.load("voxels")["subject"]) == {"subj01"}
     assert project.load("images").shape[0] == 40
-    assert list(project.load("gnet8j")["readouts"]) == ["subj01"]
+    assert list(project.load("gnet8j").voxels) == ["subj01"]
     assert set(project.load("gnet8j_summary")["subject"]) == {"subj01"}
     assert set(project.load("inventory")["subject"]) <= {"", "subj01"}
 
@@ -135,16 +135,16 @@ def test_masks_of_more_voxels(raw, tmp_path):
 
 
 def test_random_prefilter(prepared):
-    gabor = prepared.load("prefilter").read()
+    gabor = prepared.load("prefilter")
     prefilter = {"source": "random"}
     prepared.run("data_engineering", only=["prefilter"], prefilter=prefilter)
-    random = prepared.load("prefilter").read()
+    random = prepared.load("prefilter")
     assert {name: array.shape for name, array in random.items()} == {
         name: array.shape for name, array in gabor.items()
     }
     assert not np.array_equal(random["conv1.weight"], gabor["conv1.weight"])
     prepared.run("encoding_joint", prefilter=prefilter, fitting=QUICK, scoring={"resamples": 2})
-    fitted = prepared.load("gnet8j")["weights"]["prefilter.conv1.weight"].read()
+    fitted = weights(prepared.load("gnet8j"))["prefilter.conv1.weight"]
     np.testing.assert_array_equal(fitted, random["conv1.weight"])
 
 
@@ -168,7 +168,7 @@ def test_alexnet_from_a_file(prepared, alexnet):
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     prefilter = {"source": "alexnet", "path": str(path), "sha256": checksum}
     prepared.run("data_engineering", only=["prefilter"], prefilter=prefilter)
-    stored = prepared.load("prefilter").read()
+    stored = prepared.load("prefilter")
     for ours, theirs in {"conv1": "features.0", "conv2": "features.3"}.items():
         for kind in ("weight", "bias"):
             np.testing.assert_array_equal(stored[f"{ours}.{kind}"], state[f"{theirs}.{kind}"])
@@ -186,7 +186,7 @@ def test_alexnet_with_another_checksum(prepared, alexnet):
 def test_single_field_readout(prepared):
     prepared.run("encoding_joint", model={"readout": "single_field"}, fitting=QUICK, scoring={"resamples": 2})
     model = prepared.load("gnet8j")
-    assert json.loads(model["architecture"])["readout"] == "single_field"
-    fields = [name for name in model["weights"] if name.startswith("readouts.subj01.field")]
+    assert model.architecture.readout == "single_field"
+    fields = [name for name in weights(model) if name.startswith("readouts.subj01.field")]
     assert len(fields) == 1
     assert prepared.load("gnet8j_accuracy")["r"].notna().any()

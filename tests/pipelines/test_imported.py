@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from arrays import arrays
 from gnet.models.checkpoints import read_models, save_models
 
 
@@ -26,7 +27,7 @@ def test_an_imported_model_is_predicted_and_scored_like_one_fitted_here(imported
     imported.run("prediction", only=["gnet8r_predictions", "gnet8r_noise_model"])
     run = imported.run("imported")
     assert "subj01: the imported model of V2 has 10 of the 11 voxels here; others are not" in run.log
-    own, again = (imported.load(f"{model}_predictions")["subj02"].read() for model in ("gnet8r", "imported"))
+    own, again = (arrays(imported.load(f"{model}_predictions")["subj02"]) for model in ("gnet8r", "imported"))
     for name, values in own.items():
         np.testing.assert_array_equal(again[name], values)
     keys = ["subject", "area", "voxel_index"]
@@ -45,7 +46,7 @@ def test_a_voxel_without_data_here_has_no_accuracy(imported):
         file["subj01/valid"][...] = valid
     imported.run("imported", only=["imported_accuracy"])
     row = imported.load("imported_accuracy").query(
-        f"subject == 'subj01' and voxel_index == {with_data['voxel_index'][lost]}"
+        f"subject == 'subj01' and voxel_index == {with_data.voxel_index[lost]}"
     )
     assert row["excluded"].item() == "no data in 1 sessions"
     assert row["r"].isna().all()
@@ -54,8 +55,8 @@ def test_a_voxel_without_data_here_has_no_accuracy(imported):
 def test_its_predictions_can_be_the_responses_of_the_synthetic_experiment(imported):
     run = imported.run("synthetic_imported", only=["synthetic_imported.betas"])
     assert run.nodes == ["predict_imported", "fit_noise_of_imported", "make_synthetic_imported_responses"]
-    predicted = imported.load("imported_predictions")["subj01"].read()
-    responses = imported.load("synthetic_imported.betas")["subj01"].read()
+    predicted = arrays(imported.load("imported_predictions")["subj01"])
+    responses = arrays(imported.load("synthetic_imported.betas")["subj01"])
     trials = imported.load("synthetic_imported.trials").query("subject == 'subj01'")
     index, column = np.unique(predicted["voxel_index"], return_index=True)
     row = pd.Index(predicted["image_row"]).get_indexer(trials["image_row"])
@@ -86,9 +87,7 @@ def test_a_model_of_nobody_who_is_in_use(imported):
         }
         other = type(network)(network.architecture, {"subj07": network.voxels["subj01"]})
         other.load_state_dict(state)
-        strangers.append(
-            replace(model, network=other, voxel_index={"subj07": model.voxel_index["subj01"]}, area={})
-        )
+        strangers.append(replace(model, source=other, voxels={"subj07": model.voxels["subj01"]}))
     save_models(strangers, path)
     message, _ = imported.refused("imported")
     assert message == (

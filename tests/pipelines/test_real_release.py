@@ -1,6 +1,5 @@
 """`--env nsd`: a release that is not ours is read, never written, and its absence stops a run at once."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -58,7 +57,7 @@ def test_a_release_at_hand_is_used_and_not_written(project, root):
     assert state(root) == before
     assert not (project.data / "01_raw").exists()
     assert sorted(path.name for path in root.parent.iterdir()) == ["conf", "data", "nsd"]
-    configuration = json.loads(project.load("gnet8j")["configuration"])
+    configuration = project.load("gnet8j").configuration
     assert (configuration["trunk_learning_rate"], configuration["readout_learning_rate"]) == (0.001, 0.02)
 
 

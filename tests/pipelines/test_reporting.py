@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from arrays import arrays
 from gnet.pipelines import reporting
 from gnet.pipelines.reporting.pipeline import FIGURES
 from gnet.readers.nsd.layout import Layout
@@ -66,7 +67,7 @@ def test_output_correlation_is_that_of_the_predictions(reported):
     row = table[table["subject"] == "subj02"].iloc[-1]
     columns = []
     for model in ("gnet8j", "gnet8r"):
-        stored = reported.load(f"{model}_predictions")["subj02"].read()
+        stored = arrays(reported.load(f"{model}_predictions")["subj02"])
         (column,) = np.flatnonzero(stored["voxel_index"] == row["voxel_index"])
         columns.append(stored["predictions"][:, column])
     assert row["correlation"] == pytest.approx(np.corrcoef(*columns)[0, 1], rel=1e-5)

@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from arrays import arrays
 from gnet.readers.nsd.layout import Layout
 from gnet.recording.volumes import coordinates, read_volume
 
 SESSIONS = {"subj01": 3, "subj02": 2}
+SHAPES = {"subj01": (10, 12, 9), "subj02": (11, 10, 9)}
 TRIALS = 40  # of a session
 AREAS = ("V1", "V2", "V3", "hV4")
 PREPARED = {"inventory", "image_ids", "images", "betas", "voxels", "masks", "trials", "prefilter"}
@@ -207,7 +209,7 @@ class TestPrepared:
         assert list(betas) == list(SESSIONS)
         for subject, sessions in SESSIONS.items():
             index = voxels.loc[voxels["subject"] == subject, "voxel_index"].to_numpy()
-            group = betas[subject].read()
+            group = arrays(betas[subject])
             np.testing.assert_array_equal(group["voxel_index"], index)
             assert group["betas"].dtype == np.float32
             assert group["betas"].shape == (sessions * TRIALS, len(index))
@@ -218,11 +220,13 @@ class TestPrepared:
             assert (np.isnan(by_session).any(1) == ~group["valid"]).all()
             np.testing.assert_allclose(by_session.mean(1)[group["valid"]], 0, atol=1e-5)
             np.testing.assert_allclose(by_session.std(1)[group["valid"]], 1, rtol=1e-3)
+            assert tuple(group["volume_shape"]) == SHAPES[subject]
+            assert group["affine"].shape == (4, 4)
 
     def test_nifti_gives_identical_betas(self, prepared):
-        hdf5 = prepared.load("betas").read()
+        hdf5 = {subject: arrays(stored) for subject, stored in prepared.load("betas").items()}
         prepared.run("data_engineering", "masks", only=["betas"], release={"betas_format": "nifti"})
-        nifti = prepared.load("betas").read()
+        nifti = {subject: arrays(stored) for subject, stored in prepared.load("betas").items()}
         record = json.loads((prepared.data / "03_primary" / "betas.h5.parameters.json").read_text())
         assert record["parameters"]["release"]["betas_format"] == "nifti"
         for subject in SESSIONS:
@@ -236,25 +240,25 @@ class TestModels:
         model = project.load(name)
         area = name.split(".")[0]
         areas = AREAS if name == "gnet8j" else (area,)
-        assert (model["format"], model["version"]) == ("gnet-model", 1)
-        assert json.loads(model["areas"]) == list(areas)
-        configuration = json.loads(model["configuration"])
+        assert model.areas == areas
         expected = {
             "protocol": "published", "update": "alternating", "batches": "fixed_slices",
             "holdout": "last_trials", "frozen_trunk": "drifting", "seed": 1, "epochs": 2, "batch_size": 25,
         }  # fmt: skip
-        assert {key: configuration[key] for key in expected} == expected
-        history = {column: np.asarray(values) for column, values in model["history"].items()}
-        np.testing.assert_array_equal(history["epoch"], [1, 2])
-        assert history["best"].sum() == 1
+        assert {key: model.configuration[key] for key in expected} == expected
+        np.testing.assert_array_equal(model.history["epoch"], [1, 2])
+        assert model.history["best"].sum() == 1
         for subject in SESSIONS:
-            index = model["readouts"][subject]["voxel_index"].read()
+            fitted = model.voxels[subject]
+            index = fitted.index
             of_areas = voxels[(voxels["subject"] == subject) & voxels["area"].isin(areas)]
             assert set(index) < set(of_areas["voxel_index"]) or area in ("V1", "V3", "hV4")
             assert set(index) <= set(of_areas["voxel_index"])
-            assert len(index) == model["weights"][f"readouts.{subject}.bias"].shape[0]
+            assert len(index) == model.network.voxels[subject]
+            assert fitted.shape == SHAPES[subject]
+            assert fitted.affine.shape == (4, 4)
             table = of_areas.set_index("voxel_index").loc[index]
-            assert model["readouts"][subject]["area"].read().tolist() == table["area"].tolist()
+            assert fitted.area.tolist() == table["area"].tolist()
 
     def test_no_pickle_in_any_file(self, project):
         files = list((project.data / "06_models").rglob("*.h5"))

@@ -82,7 +82,7 @@ def test_a_disk_that_fills_up_again_and_again(engineered, fresh):
         for name in ("images", "image_ids"):
             np.testing.assert_array_equal(fresh.load(name), engineered.load(name))
         for subject, stored in engineered.load("betas").items():
-            np.testing.assert_array_equal(fresh.load("betas")[subject]["betas"], stored["betas"])
+            np.testing.assert_array_equal(fresh.load("betas")[subject].betas, stored.betas)
 
 
 def test_a_limit_on_the_size_of_files(ready):
@@ -160,7 +160,7 @@ def test_ctrl_c_and_a_second_run(ready):
     run = ready.run("encoding_joint", fitting={"epochs": epochs}, scoring={"resamples": 2})
     assert f"{ready.data / UNFINISHED}: going on after epoch " in run.log
     assert not (ready.data / UNFINISHED).exists()
-    assert len(ready.load("gnet8j")["history"]["epoch"]) == epochs
+    assert len(ready.load("gnet8j").history) == epochs
 
 
 def test_every_node_can_be_sent_to_another_process():

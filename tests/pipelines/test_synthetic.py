@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gnet.io.hdf5 import HDF5Dataset
+from arrays import arrays
+from gnet.analysis.noise_model import NoiseModel
+from gnet.evaluation.prediction import SubjectPredictions
+from gnet.io.subjects import SubjectsDataset
 from gnet.pipelines.parameters import Split, Synthetic
 from gnet.pipelines.synthetic.nodes import make_responses
 from gnet.recording.noise_ceiling import ncsnr
+from gnet.recording.responses import Responses
 
 IMAGES, SHARED = 400, 100
 INDEX = np.array([11, 12, 15])
@@ -15,8 +19,11 @@ SPLIT = Split(test="shared", holdout_fraction=0.1, seed=1)
 
 
 def stored(path, content):
-    dataset = HDF5Dataset(filepath=path)
-    dataset.save(content)
+    """Of one subject, as it comes back from disk."""
+    kind = SubjectPredictions if isinstance(content, SubjectPredictions) else NoiseModel
+    kind = Responses if callable(content) else kind
+    dataset = SubjectsDataset(filepath=path, load_args={"content": f"{kind.__module__}.{kind.__name__}"})
+    dataset.save({"subj01": content})
     return dataset.load()
 
 
@@ -33,13 +40,13 @@ def make(tmp_path):
         value, vector = np.linalg.eigh(covariance[np.ix_(columns, columns)])
         factor = (vector * np.sqrt(value.clip(0))) @ vector.T
         index = INDEX[columns]
-        predictions = {
-            "voxel_index": index, "image_row": np.arange(IMAGES), "predictions": predicted[:, columns]
-        }  # fmt: skip
-        noise = {"voxel_index": index, "gain": np.array([0.5, 0.6, 0.4])[columns], "factor": factor}
+        predictions = SubjectPredictions(
+            predicted[:, columns], index, np.array(["V1"] * len(index)), np.arange(IMAGES)
+        )
+        noise = NoiseModel(np.array([0.5, 0.6, 0.4])[columns], factor @ factor.T, factor, index)
         sides = [
-            stored(tmp_path / f"{name}.h5", {"subj01": part})
-            for name, part in (("predictions", predictions), ("noise", noise))
+            stored(tmp_path / "predictions.h5", predictions),
+            stored(tmp_path / "noise.h5", noise),
         ]
         voxels = pd.DataFrame({"subject": "subj01", "voxel_index": INDEX, "area": "V1", "ncsnr": 9.0})
         images = pd.DataFrame({"subject": "subj01", "image_row": np.arange(IMAGES)})
@@ -47,7 +54,7 @@ def make(tmp_path):
         images = images.assign(shared=images["image_row"] < SHARED)
         choices = {"source": "gnet8j", "noise": "none", "repetitions": 3, "seed": 1} | choices
         betas, table, trials = make_responses(voxels, images, Synthetic(**choices), SPLIT, *sides)
-        made = stored(tmp_path / "betas.h5", betas)["subj01"].read()
+        made = arrays(stored(tmp_path / "betas.h5", betas["subj01"])["subj01"])
         return made, table, trials, predicted, covariance
 
     return responses

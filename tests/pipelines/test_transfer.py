@@ -6,12 +6,17 @@ import io
 import numpy as np
 import pytest
 
+import arrays
+
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def weights(project, model):
-    stored = project.load(model)["weights"].read()
-    return {name: array for name, array in stored.items() if not name.startswith("readouts.")}
+    return {
+        name: array
+        for name, array in arrays.weights(project.load(model)).items()
+        if not name.startswith("readouts.")
+    }
 
 
 @pytest.mark.parametrize("protocol", ["published", "revised"])
@@ -25,10 +30,9 @@ def test_the_trunk_stays_what_it_was(encoded, protocol):
     assert moved == (drifting if protocol == "published" else set())
     model = encoded.load("V2.transfer")
     fitted = encoded.load("gnet8j")
-    for subject in model["readouts"]:  # all areas' voxels
-        np.testing.assert_array_equal(
-            model["readouts"][subject]["voxel_index"], fitted["readouts"][subject]["voxel_index"]
-        )
+    for subject, voxels in model.voxels.items():  # of all areas
+        np.testing.assert_array_equal(voxels.index, fitted.voxels[subject].index)
+        assert voxels.shape == fitted.voxels[subject].shape
 
 
 def test_areas_that_are_not_fitted_yet_are_fitted_first(prepared):

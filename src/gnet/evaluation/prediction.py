@@ -55,7 +55,7 @@ class PrefilteredImages:
         cache_bytes: int = 0,
     ) -> None:
         self.network, self.images = network, images
-        self.device = network.input_mean.device
+        self.device = network.device
         self.cache: Tensor | None = None
         self.resident: Tensor | None = None
         self.announced = rows = np.unique(rows)
@@ -66,15 +66,16 @@ class PrefilteredImages:
         if fixed and len(rows) * self(rows[:1]).nbytes <= cache_bytes:
             self.cache = torch.cat([self(block) for block in blocks])
         elif self.device.type != "cpu" and len(rows) * images[:1].nbytes <= cache_bytes:
-            self.resident = torch.cat([self.read(block).to(self.device) for block in blocks])
+            self.resident = torch.cat([self._pixels(block).to(self.device) for block in blocks])
 
     def read(self, rows: Int[np.ndarray, " row"]) -> Shaped[Tensor, "unique 3 y x"] | None:
         """The pixels that have to be brought to the device for these rows; None if it has all it needs.
 
         Each image once, in ascending order. May run in a thread of its own while the device works.
         """
-        if self.cache is not None or self.resident is not None:
-            return None
+        return self._pixels(rows) if self.cache is None and self.resident is None else None
+
+    def _pixels(self, rows: Int[np.ndarray, " row"]) -> Shaped[Tensor, "unique 3 y x"]:
         pixels = torch.from_numpy(np.ascontiguousarray(self.images[np.unique(rows)]))
         return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
@@ -88,7 +89,7 @@ class PrefilteredImages:
         if self.resident is not None:
             pixels = self.resident[self._at(places(unique, self.announced))]
         elif pixels is None:
-            pixels = self.read(rows)
+            pixels = self._pixels(rows)
         return self.network.prefiltered(pixels.to(self.device, non_blocking=True))[self._at(inverse)]
 
     def _at(self, position: Int[np.ndarray, " row"]) -> Int[Tensor, " row"]:
@@ -141,7 +142,8 @@ class FrozenMaps:
     maps = __call__
 
 
-Item, Read = TypeVar("Item"), TypeVar("Read")
+Item = TypeVar("Item")
+Read = TypeVar("Read")
 
 
 def read_ahead(read: Callable[[Item], Read], items: Iterable[Item]) -> Iterator[tuple[Item, Read]]:
@@ -232,7 +234,7 @@ def responses_of(
         for batch, pixels in read_ahead(images.read, batches):
             trunk_input = images(batch, pixels)
             for network, result in zip(networks, results, strict=True):
-                maps = trunk_input if isinstance(images, FrozenMaps) else network.trunk(trunk_input)
+                maps = trunk_input if isinstance(trunk_input, tuple) else network.trunk(trunk_input)
                 result.append(respond(network, maps).cpu())
     return [torch.cat(result, dim=-2).numpy() for result in results]
 

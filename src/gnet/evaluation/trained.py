@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -258,10 +258,10 @@ class TrainedModel:
             raise ParameterError(f"image: expected one, (y, x, 3) or (3, y, x), got shape {picture.shape}.")
         network = model.network
         pixels = torch.from_numpy(_Resized(checked_images(picture[None]), model)[np.zeros(1, int)])
-        pixels = pixels.to(network.input_mean.device)
+        pixels = pixels.to(network.device)
         pixels = (pixels if pixels.is_floating_point() else pixels / 255).requires_grad_()
         network.readout(subject)(network.trunk(network.prefiltered(pixels)))[0, int(rows[0])].backward()
-        return pixels.grad[0].cpu().numpy()
+        return cast(Tensor, pixels.grad)[0].cpu().numpy()
 
     def _models_of(self, subject: str) -> list[FittedModel]:
         return [model for model in self.models if subject in model.voxels]
@@ -390,7 +390,7 @@ def _resize_floats(
     if planes.shape[-1] == side:
         return planes
     resized = [
-        Image.fromarray(plane).resize((side, side), FILTERS[name])
+        np.asarray(Image.fromarray(plane).resize((side, side), FILTERS[name]))
         for plane in planes.reshape(-1, *planes.shape[2:])
     ]
     return np.clip(np.stack(resized), 0, 1).reshape(len(images), 3, side, side)

@@ -65,7 +65,7 @@ def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored:
     Runs two black images through a copy of the trunk; leaves the network and the random numbers as they are.
     """
     trunk = copy.deepcopy(network.trunk).train()
-    side, device = network.architecture.pixels, network.input_mean.device
+    side, device = network.architecture.pixels, network.device
     black = torch.zeros(LOOKED_AT, 3, side, side, dtype=torch.uint8, device=device)
     kept: dict[int, int] = {}
 

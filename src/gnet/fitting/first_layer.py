@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -25,11 +27,12 @@ def fixed_input_layer(layer: Layer, maps: Float[Tensor, "image c y x"]) -> Float
     carries no gradient through the convolution: a third of its work (docs/performance.md).
     """
     norm, kernel = layer.norm, layer.conv.weight
+    momentum = cast(float, norm.momentum)
     normal = batch_norm(
-        maps, norm.running_mean, norm.running_var, None, None, layer.training, norm.momentum, norm.eps
+        maps, norm.running_mean, norm.running_var, None, None, layer.training, momentum, norm.eps
     )
     if layer.training:
-        norm.num_batches_tracked += 1
+        cast(Tensor, norm.num_batches_tracked).add_(1)
     kept = layer.dropout(torch.ones_like(maps[:, :, :1, :1]))
     offset = kept.flatten(1) @ (kernel.sum((2, 3)) * norm.bias).T + layer.conv.bias
     scaled = conv2d(normal * kept, kernel * norm.weight[:, None, None])

@@ -88,7 +88,7 @@ def fit_network(
         when memory or disk would not suffice; before the first batch (`gnet.fitting.estimate`).
     """
     stepper = Stepper(network, procedure)
-    device = network.input_mean.device
+    device = network.device
     rows = np.concatenate([part.image_row for trials in (training, holdout) for part in trials.values()])
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
@@ -142,7 +142,8 @@ def fit_network(
             progress.report(row, fitted.best_score)
             if state is not None:
                 resume.save(state, mark, fitted, network, stepper.optimisers, random)
-    network.load_state_dict(fitted.best_state)
+    if fitted.best_state is not None:
+        network.load_state_dict(fitted.best_state)
     network.eval()
     table = pd.DataFrame(fitted.history)
     table["best"] = table.index == table["holdout_median_r"].idxmax()

@@ -186,11 +186,11 @@ def fit_data(measured: Measurements, *, holdout: str, means: bool = False) -> Fi
     for subject, table in measured.fitted.groupby("subject", sort=False):
         responses, trials = measured.responses[subject], measured.trials
         of_subject = trials[trials["subject"] == subject]
-        shape = None if responses.volume_shape is None else tuple(map(int, responses.volume_shape))
+        shape = responses.volume_shape
         fitted = Voxels(
             table["voxel_index"].to_numpy(),
             table["area"].to_numpy(str),
-            shape,
+            None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
             None if responses.affine is None else np.asarray(responses.affine),
         )
         for name, part in parts.items():

@@ -69,9 +69,9 @@ def fingerprint(
     for part in (training, holdout):
         for subject, trials in part.items():
             digest.update(subject.encode())
-            digest.update(np.ascontiguousarray(trials.image_row))
-            digest.update(np.ascontiguousarray(trials.response))
-            digest.update(b"" if trials.count is None else np.ascontiguousarray(trials.count))
+            digest.update(np.ascontiguousarray(trials.image_row).data)
+            digest.update(np.ascontiguousarray(trials.response).data)
+            digest.update(b"" if trials.count is None else np.ascontiguousarray(trials.count).data)
     return digest.hexdigest()
 
 
@@ -114,7 +114,7 @@ def restore(
     if not path.is_file():
         return FitState()
     try:
-        state = torch.load(path, map_location=network.input_mean.device, weights_only=True)
+        state = torch.load(path, map_location=network.device, weights_only=True)
         if not isinstance(state, dict):
             raise ValueError(f"expected a dictionary, found {type(state).__name__}")  # noqa: TRY004 - of the file
         if state["fingerprint"] != mark:

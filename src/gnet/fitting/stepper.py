@@ -98,12 +98,16 @@ class Stepper:
         says as how many trials each of them counts; one each if it is None.
         """
         network, procedure = self.network, self.procedure
+
+        def maps_of(given: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            return given if isinstance(given, tuple) else self.maps(network.trunk, given)
+
         readout, optimiser = network.readout(subject), self.readout_optimisers[subject]
         trained = procedure.trunk == "trained"
         alternating = trained and procedure.update == "alternating"
         if alternating:
             readout.requires_grad_(False)
-            maps = self.maps(network.trunk, trunk_input)
+            maps = maps_of(trunk_input)
             loss, trunk_error = readout_loss(
                 readout, maps, target, floor=procedure.correlation_floor, counts=counts
             )
@@ -114,8 +118,7 @@ class Stepper:
             readout.requires_grad_(True)
         together = trained and not alternating
         with torch.set_grad_enabled(together):
-            frozen = procedure.trunk == "frozen"
-            maps = trunk_input if frozen else self.maps(network.trunk, trunk_input)
+            maps = maps_of(trunk_input)
         loss, error = readout_loss(readout, maps, target, floor=procedure.correlation_floor, counts=counts)
         loss = loss + procedure.l1 * readout.weight.abs().sum()
         optimiser.zero_grad()
@@ -148,7 +151,7 @@ class Stepper:
     ) -> Iterator[tuple[Float[Tensor, ""], Float[Tensor, " _"]]]:
         """Step through the batches; of each, the loss and the SSE of each voxel. Data are read one ahead."""
         self._set_mode()
-        device = self.network.input_mean.device
+        device = self.network.device
 
         def read(batch: Batch) -> tuple[Tensor | None, Tensor, Tensor | None]:
             subject, trial = batch

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from gnet.fitting.objective import voxel_error
 from gnet.models.readout import Readout, image_groups, voxel_blocks
@@ -59,7 +59,7 @@ class Compressed(torch.autograd.Function):
     """The non-linearity of feature maps; its derivative is computed with it, not later."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, maps: Float[Tensor, "image k _ _"]) -> Float[Tensor, "image k _ _"]:
+    def forward(ctx: Any, maps: Float[Tensor, "image k _ _"]) -> Float[Tensor, "image k _ _"]:
         value, slope = torch.empty_like(maps), torch.empty_like(maps)
         for image in range(len(maps)):  # one after the other they stay in a CPU's cache
             compress_with_slope(maps[image], value[image], slope[image])
@@ -135,7 +135,7 @@ class SweptLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         target: Float[Tensor, "image voxel"],
         floor: float,
         counts: Float[Tensor, " image"] | None,

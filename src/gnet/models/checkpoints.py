@@ -198,7 +198,7 @@ def read_models(path: Path | str, *, lazy: bool = False) -> list[FittedModel]:
     """
     path = newest_version(Path(path))
     try:
-        stored = open_tree(path)
+        stored: Mapping[str, Any] = open_tree(path)
         if stored.get("format") != COLLECTION:
             return [from_arrays(stored, str(path), lazy=lazy)]
         parts = sorted((name for name in stored if name.isdecimal()), key=int)
@@ -272,9 +272,7 @@ def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
     return Voxels(index, area, shape, affine)
 
 
-def _network(
-    architecture: Architecture, voxels: Mapping[str, Voxels], weights: Any, origin: str
-) -> GNet:
+def _network(architecture: Architecture, voxels: Mapping[str, Voxels], weights: Any, origin: str) -> GNet:
     """The network with its stored weights."""
     try:
         with torch.device("meta"):  # its shapes, without drawing weights that are not kept
@@ -289,7 +287,7 @@ def _network(
             for name, array in state.items()
         }
         network.load_state_dict(tensors, assign=True)
-        return network.to(memory_format=torch.channels_last).eval()
+        return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     except (GNetError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _misfit(origin, error) from error
 

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -83,7 +84,7 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     """
     if name not in PRECISIONS:
         raise ParameterError(f"precision: expected {', '.join(PRECISIONS)}, got {name!r}.")
-    units = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    units: tuple[Any, Any] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
     before = [unit.fp32_precision for unit in units]
     try:
         for unit in units:

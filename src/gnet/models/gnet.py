@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -72,6 +73,9 @@ class GNet(nn.Module):
         Per colour, subtracted from images in [0, 1]. Nothing is divided.
     """
 
+    input_mean: Tensor
+    """Mean colour that is subtracted, (3,)."""
+
     def __init__(
         self,
         architecture: Architecture,
@@ -109,18 +113,23 @@ class GNet(nn.Module):
             }
         )
         # Faster convolutions, and the order in which readouts pool. Maps follow the weights' order.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def voxels(self) -> dict[str, int]:
         """Number of voxels of each subject."""
-        return {subject: len(readout.bias) for subject, readout in self.readouts.items()}
+        return {subject: len(self.readout(subject).bias) for subject in self.readouts}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.input_mean.device
 
     def readout(self, subject: str) -> Readout:
         """The subject's readout; ParameterError for a subject the model does not have."""
         if subject not in self.readouts:
             raise ParameterError(f"{subject}: this model has readouts for {', '.join(self.readouts)}.")
-        return self.readouts[subject]
+        return cast(Readout, self.readouts[subject])
 
     def prefiltered(
         self, images: UInt8[Tensor, "image 3 y x"] | Float[Tensor, "image 3 y x"]

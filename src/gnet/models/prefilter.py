@@ -11,6 +11,7 @@ import http.client
 import urllib.request
 import uuid
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -186,7 +187,7 @@ def random_weights(seed: int) -> Weights:
     prefilter = Prefilter()
     for layer in (prefilter.conv1, prefilter.conv2):
         nn.init.xavier_normal_(layer.weight, gain=nn.init.calculate_gain("relu"), generator=generator)
-        nn.init.zeros_(layer.bias)
+        nn.init.zeros_(cast(Tensor, layer.bias))
     return {name: tensor.detach().numpy() for name, tensor in prefilter.state_dict().items()}
 
 
@@ -222,13 +223,13 @@ def gabor_weights() -> Weights:
         distance = np.cos(angle) * u + np.sin(angle) * v
         second = (1 - distance**2) * wide
         windows.append(second - wide * second.sum() / wide.sum())
-    windows = np.stack([window / np.abs(window).sum() for window in [*windows, narrow, wide]])
+    bank = np.stack([window / np.abs(window).sum() for window in [*windows, narrow, wide]])
 
     channels = len(frequencies) * len(orientations)
     same = np.eye(channels)
     siblings = np.kron(np.eye(len(frequencies)), np.ones((len(orientations),) * 2)) / len(orientations)
     mixing = np.stack([same] * 10 + [same - siblings] * 2)  # window, channel out, channel in
-    conv2 = np.einsum("woc,wvu,p->wocpvu", mixing, windows, np.ones(len(phases)))
+    conv2 = np.einsum("woc,wvu,p->wocpvu", mixing, bank, np.ones(len(phases)))
     return {
         "conv1.weight": conv1.astype(np.float32),
         "conv1.bias": np.zeros(MAPS[0], np.float32),

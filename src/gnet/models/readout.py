@@ -11,6 +11,7 @@ Fitting has a sweep of its own over the same blocks, which ends in gradients: `g
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class Readout(nn.Module):
         `parts` are masks over the features in the order in which the readout sees them. If every feature is
         in just one of them, the contributions and the bias sum to the prediction.
         """
-        return sum(self._contributions(maps, parts))
+        return cast(Tensor, sum(self._contributions(maps, parts)))
 
     def _contributions(
         self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]

@@ -7,6 +7,8 @@ In a later variant (BERG's) the readout sees the two layers of the prefilter as 
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -77,7 +79,7 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.conv = nn.Conv2d(maps_in, maps_out, 3, padding=padding)
         nn.init.xavier_normal_(self.conv.weight, gain=nn.init.calculate_gain("relu"))
-        nn.init.zeros_(self.conv.bias)
+        nn.init.zeros_(cast(Tensor, self.conv.bias))
 
     def forward(self, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
         return relu(self.conv(self.dropout(self.norm(maps))))

@@ -24,6 +24,8 @@ def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
 def by_keyword(names: Sequence[str]) -> dict[str, str]:
     """Inputs of a node for a function that takes them by keyword: dots in the names become underscores.
 
+    Kedro finds the classes of parameters by position: inputs must be in the order of the signature.
+
     >>> by_keyword(["V1.gnet8r"])
     {'V1_gnet8r': 'V1.gnet8r'}
     """

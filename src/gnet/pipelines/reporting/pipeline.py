@@ -169,11 +169,13 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
             Node(
                 nodes.write_report,
                 inputs={
+                    "nsd": "nsd",
                     "release": "params:release",
                     "split": "params:split",
+                    "trials": "trials",
                     "accuracy": "gnet8j_accuracy",
                     "receptive_fields": "gnet8j_receptive_fields",
-                    **by_keyword(["nsd", "trials", *models, *FIGURES, *TABLES]),
+                    **by_keyword([*models, *FIGURES, *TABLES]),
                 },
                 outputs="report",
                 name="write_report",
