@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from gnet.models.published import export_checkpoint, import_checkpoints, read_pickle
+from gnet.models.interchange.pickles import read_pickle
+from gnet.models.interchange.reading import import_checkpoints
+from gnet.models.interchange.writing import export_checkpoint
 from recorded import assert_close, tensors
 
 FORMS = {
