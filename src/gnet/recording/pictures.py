@@ -36,7 +36,8 @@ def resize(
 
     Raises
     ------
-    ParameterError : an unknown filter, or less than one pixel
+    ParameterError
+        for an unknown filter, or less than one pixel.
 
     >>> resize(np.full((1, 4, 4, 3), 7, dtype=np.uint8), 2)[0, 0]
     array([[7, 7],
@@ -96,7 +97,8 @@ def read_pictures(
 
     Raises
     ------
-    ParameterError : no such folder, no file in it that Pillow can read as a picture, or a damaged one
+    ParameterError
+        for no such folder, no file in it that Pillow can read as a picture, or a damaged one.
     """
     if not folder.is_dir():
         raise ParameterError(f"pictures: expected a folder, found none at {folder}.")

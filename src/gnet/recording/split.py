@@ -23,7 +23,8 @@ def test_mask(
 
     Raises
     ------
-    ParameterError : another rule, or the special one without its positions
+    ParameterError
+        for another rule, or the special one without its positions.
     """
     if rule == "shared":
         return trials["shared"].to_numpy(dtype=bool)
@@ -78,8 +79,10 @@ def split_trials(
 
     Raises
     ------
-    ParameterError : a rule `test_mask` does not know, or a fraction outside of 0 to 1
-    ReleaseError : no trial is left to test, to train or, with a fraction above 0, to hold out
+    ParameterError
+        for a rule `test_mask` does not know, or a fraction outside of 0 to 1.
+    ReleaseError
+        if no trial is left to test, to train or, with a fraction above 0, to hold out.
     """
     if not 0 <= fraction < 1:
         raise ParameterError(f"holdout fraction: expected at least 0 and less than 1, got {fraction}.")

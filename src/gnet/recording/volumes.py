@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
+from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.storage.atomic import atomic_path
@@ -25,7 +26,7 @@ class Volume:
 
 
 def spell_shape(shape: tuple[int, ...]) -> str:
-    """A shape as it is said in messages and tables.
+    """A shape as messages and tables spell it.
 
     >>> spell_shape((81, 104, 83))
     '81 x 104 x 83'
@@ -40,17 +41,22 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
 
     Parameters
     ----------
-    path : a .nii or .nii.gz file
-    shape : the (x, y, z) the data must have, where that is known
+    path : Path
+        A .nii or .nii.gz file.
+    shape : tuple[int, ...], optional
+        The shape (x, y, z) that the data must have, if it is known.
 
     Raises
     ------
-    ReleaseError : the file is missing, damaged, of another shape, or not of real numbers
+    ReleaseError
+        if the file is missing, damaged, of another shape, or holds other than real numbers.
     """
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")
     try:
         image = nibabel.load(path)
+        if not isinstance(image, SpatialImage):
+            raise TypeError(f"a {type(image).__name__}")
         data = np.asanyarray(image.dataobj)
         if path.suffix == ".gz":
             with gzip.open(path) as file:

@@ -71,7 +71,8 @@ def shape_head(
 
     Raises
     ------
-    ParameterError : the cortex is too small for the labels
+    ParameterError
+        if the cortex is too small for the labels.
     """
     x, y, z = np.meshgrid(*(2 * (np.arange(n) - (n - 1) / 2) / n for n in shape), indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)

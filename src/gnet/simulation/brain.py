@@ -118,7 +118,8 @@ def area_maps(
 
     Raises
     ------
-    ParameterError : another organisation
+    ParameterError
+        for another organisation.
     """
     if organisation not in ORGANISATIONS:
         raise ParameterError(

@@ -30,7 +30,8 @@ def dead_leaves(count: int, pixels: int, seed: int) -> UInt8[np.ndarray, "image 
 
     Raises
     ------
-    ParameterError : too few or too small images to paint anything
+    ParameterError
+        for too few or too small images to paint anything.
 
     >>> images = dead_leaves(2, pixels=32, seed=0)
     >>> images.shape, images.dtype

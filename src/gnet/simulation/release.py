@@ -21,11 +21,12 @@ from jaxtyping import Bool, Float, Float32, Float64, Int16, Int64, UInt8
 
 from gnet.errors import ParameterError
 from gnet.progress import track
-from gnet.readers.nsd.betas import DATASET, UNITS_PER_PERCENT, percent, zscore_session
-from gnet.readers.nsd.design import Design, trial_table
+from gnet.readers.nsd.betas import DATASET, UNITS_PER_PERCENT, percent
+from gnet.readers.nsd.design import REPETITIONS, Design, trial_table
 from gnet.readers.nsd.layout import Layout, subject_number
 from gnet.readers.nsd.rois import LABELS
-from gnet.recording.noise_ceiling import REPETITIONS, ncsnr
+from gnet.recording.noise_ceiling import ncsnr
+from gnet.recording.responses import zscore_session
 from gnet.recording.volumes import flat_index, write_volume
 from gnet.simulation import brain
 from gnet.simulation.anatomy import AREA_OF_LABEL, FAMILIES, Anatomy, shape_head
@@ -44,7 +45,8 @@ class SimulationPlan:
 
     Raises
     ------
-    ParameterError : sizes that contradict each other
+    ParameterError
+        for sizes that contradict each other.
     """
 
     sessions: Mapping[str, int] = field(default_factory=lambda: {"subj01": 10, "subj02": 8})
@@ -181,7 +183,8 @@ def simulate(plan: SimulationPlan) -> SimulatedRelease:
 
     Raises
     ------
-    ParameterError : a volume too small for its voxels
+    ParameterError
+        for a volume too small for its voxels.
 
     >>> plan = SimulationPlan(
     ...     sessions={"subj01": 2}, volume_shapes={"subj01": (10, 12, 9)}, voxels_per_label=(4, 6),

@@ -7,12 +7,13 @@ from pathlib import Path
 import h5py
 import nibabel
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int16
+from jaxtyping import Bool, Float32, Int, Int16
 
 from gnet.errors import ReleaseError
 from gnet.progress import track
 from gnet.readers.nsd.consistency import check_session, check_trials
 from gnet.readers.nsd.layout import Layout, check_file_format
+from gnet.recording.responses import zscore_session
 from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
 from gnet.threads import in_order
 
@@ -21,8 +22,6 @@ log = logging.getLogger(__name__)
 DATASET = "betas"
 UNITS_PER_PERCENT = 300
 """NSD stores 300 x percent signal change, so that int16 reaches +-109.2 % and saturates there."""
-SD_FLOOR = 1e-6
-"""Added to the standard deviation when z-scoring, as in the published code."""
 READ_BYTES = 256 * 2**20
 """Most memory for one piece of a session on its way to the chosen voxels."""
 ZSCORED_VOXELS = 4096
@@ -41,21 +40,6 @@ def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "tri
     return betas.astype(np.float32) / np.float32(UNITS_PER_PERCENT)
 
 
-def zscore_session(percent: Float[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
-    """Each voxel's deviation from its mean over one session's trials, in population standard deviations.
-
-    To be applied within each session and never again over all of them: the noise ceiling counts on it. A
-    constant voxel comes out as 0, which is no measurement: `prepare_betas` makes it NaN.
-
-    >>> zscore_session(np.array([[1.0], [3.0]])).round(3)
-    array([[-1.],
-           [ 1.]], dtype=float32)
-    """
-    deviation = (percent - percent.mean(axis=0, dtype=np.float64).astype(percent.dtype)).astype(np.float32)
-    sd = np.sqrt(np.mean(deviation**2, axis=0, dtype=np.float64))
-    return deviation / (sd + SD_FLOOR).astype(np.float32)
-
-
 def read_session(
     path: Path,
     voxel_index: Int[np.ndarray, " voxel"],
@@ -69,16 +53,23 @@ def read_session(
 
     Parameters
     ----------
-    path : the session's file
-    voxel_index : C-order indices over (x, y, z), in any order
-    shape : (x, y, z) of the volume
-    trials : the number the session must have
-    file_format : "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped
+    path : Path
+        The session's file.
+    voxel_index : array of int, (voxel,)
+        C-order indices over (x, y, z), in any order.
+    shape : (int, int, int)
+        (x, y, z) of the volume.
+    trials : int
+        The number the session must have.
+    file_format : str
+        "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped.
 
     Raises
     ------
-    ReleaseError : the file is missing, damaged or truncated, or not int16 of this shape
-    ParameterError : another file format
+    ReleaseError
+        if the file is missing, damaged or truncated, or not int16 of this shape.
+    ParameterError
+        for another file format.
     """
     check_file_format(file_format)
     if not path.is_file():
@@ -112,15 +103,20 @@ def prepare_betas(
 
     Parameters
     ----------
-    sessions : the number of sessions, from the first
-    trials : the number in each session
-    voxel_index, shape, file_format : see `read_session`
+    sessions : int
+        The number of sessions, from the first.
+    trials : int
+        The number in each session.
+    voxel_index, shape, file_format
+        See `read_session`.
 
     Raises
     ------
-    ReleaseError : a session's file is missing, damaged, or of the wrong shape or type, with the command that
-        fetches it; its numbers are no measurement, or some of them those of another trial
-    ParameterError : another file format
+    ReleaseError
+        if a session's file is missing, damaged, or of the wrong shape or type, with the command that fetches
+        it; its numbers are no measurement, or some of them those of another trial.
+    ParameterError
+        for another file format.
     """
     check_file_format(file_format)
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Which trial showed which image: NSD's experimental design, counted from 0 where NSD counts from 1."""
+"""Which trial showed which image: NSD's experimental design, counted from 0 (NSD counts from 1)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from jaxtyping import Bool, Int
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.readers.nsd.layout import Layout, subject_number
-from gnet.recording.noise_ceiling import REPETITIONS
 from gnet.recording.volumes import UNREADABLE, spell_shape
 
+REPETITIONS = 3
+"""Presentations of each image that NSD planned (Allen et al. 2022)."""
 FIELDS = ("masterordering", "subjectim", "sharedix", "basiccnt")
 
 
@@ -41,7 +42,8 @@ class Design:
 
         Raises
         ------
-        ParameterError : the design has no such subject
+        ParameterError
+            if the design has no such subject.
         """
         number = subject_number(subject)
         if number > len(self.images):
@@ -68,9 +70,10 @@ def read_design(layout: Layout, stimuli: int | None = None) -> Design:
 
     Raises
     ------
-    ReleaseError : the file is missing or unreadable; a field is missing, or holds numbers that are not whole
-        or out of range, or is of another shape than its fellows; an image is not planned as often as every
-        other; the shared images differ between subjects or from `sharedix`; any other image is in two lists
+    ReleaseError
+        if the file is missing or unreadable; a field is missing, or holds numbers that are not whole or out
+        of range, or does not have the shape of the others; an image is not planned as often as every other;
+        the shared images differ between subjects or from `sharedix`; any other image is in two lists.
     """
     path = layout.design
     advice = f"Fetch the file again: {layout.fetch_command(path)}"
@@ -199,7 +202,8 @@ def check_stimulus_table(layout: Layout, design: Design, subjects: Sequence[str]
 
     Raises
     ------
-    ReleaseError : the table is missing, unreadable, or says otherwise than the design
+    ReleaseError
+        if the table is missing, unreadable, or contradicts the design.
     """
     path = layout.stimulus_table
     advice = f"Fetch the file again: {layout.fetch_command(path)}"
@@ -246,7 +250,8 @@ def planned_images(design: Design, subjects: Sequence[str]) -> Int[np.ndarray, "
 
     Raises
     ------
-    ParameterError : an unknown subject
+    ParameterError
+        for an unknown subject.
     """
     return np.unique([design.stimulus_rows(subject) for subject in subjects]) + 1
 
@@ -259,7 +264,8 @@ def image_table(design: Design, subjects: Sequence[str]) -> pd.DataFrame:
 
     Raises
     ------
-    ParameterError : an unknown subject
+    ParameterError
+        for an unknown subject.
     """
     planned = planned_images(design, subjects)
     tables = []
@@ -288,7 +294,8 @@ def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:
 
     Raises
     ------
-    ParameterError : an unknown subject, or more sessions than planned
+    ParameterError
+        for an unknown subject, or more sessions than planned.
     """
     design.check_sessions(subject, sessions)
     position = design.ordering[: sessions * design.trials_per_session]
@@ -314,7 +321,8 @@ def special_positions(design: Design, sessions: Mapping[str, int]) -> Int[np.nda
 
     Raises
     ------
-    ParameterError : an unknown subject, or more sessions than planned
+    ParameterError
+        for an unknown subject, or more sessions than planned.
     """
     special = design.shared.copy()
     for subject, count in sessions.items():

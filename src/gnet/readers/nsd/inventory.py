@@ -67,11 +67,16 @@ def inventory(
 
     Parameters
     ----------
-    layout : the release
-    sessions : number of sessions of each subject, from the first
-    families : families of regions whose volumes are needed
-    file_format : of the betas, "hdf5" or "nifti"
-    images : whether the stimuli are needed too
+    layout : Layout
+        The release.
+    sessions : Mapping[str, int]
+        Number of sessions of each subject, from the first.
+    families : Sequence[str]
+        Families of regions whose volumes are needed.
+    file_format : str
+        Of the betas, "hdf5" or "nifti".
+    images : bool
+        Whether the stimuli are needed too.
 
     Returns
     -------
@@ -81,7 +86,8 @@ def inventory(
 
     Raises
     ------
-    ParameterError : no subject, an unknown subject or file format, more sessions than the design plans
+    ParameterError
+        for no subject, an unknown subject or file format, more sessions than the design plans.
     """
     check_file_format(file_format)
     if not sessions:
@@ -118,8 +124,9 @@ def refuse_incomplete(inventory: pd.DataFrame) -> None:
 
     Raises
     ------
-    ReleaseError : the first problems, how many more there are, the agreement that comes before any download,
-        and the command for every file concerned
+    ReleaseError
+        naming the first problems, how many more there are, the agreement that comes before any download, and
+        the command for every file concerned.
     """
     wrong = inventory[inventory["problem"] != ""]
     if wrong.empty:

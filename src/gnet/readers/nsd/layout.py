@@ -16,6 +16,8 @@ SPACE = "func1pt8mm"
 """The functional space of 1.8 mm in which the published models were fitted."""
 PREPARATION = "betas_fithrf_GLMdenoise_RR"
 """NSD's third version of the betas (b3), the one the published models were fitted to."""
+MARKER = ".simulated"
+"""Name of the file that says: this folder was written by a simulation and may be written again."""
 FILE_FORMATS = {"hdf5": ".hdf5", "nifti": ".nii.gz"}
 
 
@@ -24,7 +26,8 @@ def subject_number(subject: str) -> int:
 
     Raises
     ------
-    ParameterError : the name is not of the form subj01
+    ParameterError
+        if the name is not of the form subj01.
 
     >>> subject_number("subj04")
     4
@@ -57,6 +60,11 @@ class Layout:
     """
 
     root: Path
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a simulation wrote the release, and may write it again."""
+        return (self.root / MARKER).is_file()
 
     @property
     def stimuli(self) -> Path:
@@ -136,7 +144,8 @@ def open_release(root: Path | str | None) -> Layout:
 
     Raises
     ------
-    ReleaseError : `root` is not given, is no folder, or holds no `nsddata`
+    ReleaseError
+        if `root` is not given, is no folder, or holds no `nsddata`.
     """
     advice = (
         "Set the environment variable NSD_ROOT to the folder that holds nsddata, nsddata_betas and "

@@ -1,18 +1,17 @@
-"""Regions of the visual cortex: labels, the masks made of them, and one table of all voxels that matter."""
+"""Regions of the visual cortex: their labels, and the masks made of them."""
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.readers.nsd.layout import Layout
-from gnet.recording.volumes import coordinates, flat_index, read_volume
+from gnet.recording.volumes import read_volume
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,8 @@ def read_ctab(path: Path) -> dict[int, str]:
 
     Raises
     ------
-    ReleaseError : the file is missing, or a line is not of that form, or gives a value another name
+    ReleaseError
+        if the file is missing, or a line is not of that form, or gives a value another name.
     """
     if not path.is_file():
         raise ReleaseError(
@@ -87,9 +87,10 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a
-        label without a name; a documented family has no voxel outside the cortex, or none with a label; an
-        unknown family has no ctab file
+    ReleaseError
+        if the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a label
+        without a name; a documented family has no voxel outside the cortex, or none with a label; an unknown
+        family has no ctab file.
     """
     path = layout.roi(subject, family)
     if not path.is_file():
@@ -121,8 +122,9 @@ def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int])
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it
-        is inside or outside the brain
+    ReleaseError
+        if the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it is
+        inside or outside the brain.
     """
     path = layout.aseg(subject)
     segments = _whole_labels(layout, path, shape, lowest=0)
@@ -140,7 +142,8 @@ def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Flo
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, or of whole numbers
+    ReleaseError
+        if the volume is missing, damaged, of another shape, or of whole numbers.
     """
     path = layout.ncsnr(subject)
     ncsnr = read_volume(path, shape).data
@@ -266,8 +269,10 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
 
     Raises
     ------
-    ParameterError : the family has no label of that name
-    ReleaseError : no voxel carries any of them; the family's ctab file lacks a name that NSD documents
+    ParameterError
+        if the family has no label of that name.
+    ReleaseError
+        if no voxel carries any of them; the family's ctab file lacks a name that NSD documents.
     """
     unknown = [label for label in labels if label not in atlas.names.values()]
     documented = LABELS.get(atlas.family, {}).values()
@@ -291,71 +296,3 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
             "the parameters, or the subject."
         )
     return mask
-
-
-def voxel_table(
-    subject: str,
-    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
-    areas: Mapping[str, Bool[np.ndarray, "x y z"]],
-    atlases: Mapping[str, Atlas],
-    ncsnr: Float[np.ndarray, "x y z"],
-) -> pd.DataFrame:
-    """One row for each voxel in any mask or area, ascending by voxel index.
-
-    Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that has the
-    voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where the release
-    has NaN; in_<name> for every mask and area, for areas may share voxels.
-
-    Parameters
-    ----------
-    masks, areas : volumes by name
-    atlases : the atlas each area is defined in, by the area's name
-    ncsnr : the release's volume of that name
-
-    Raises
-    ------
-    ParameterError : a mask and an area of the same name
-    ReleaseError : there is no voxel at all; every ncsnr among these voxels is NaN, or one is negative or
-        infinite, or all are the same
-    """
-    both = sorted(set(masks) & set(areas))
-    if both:
-        raise ParameterError(
-            f"{', '.join(both)}: expected different names for masks and areas. "
-            "Rename the area in the parameters."
-        )
-    volumes = {**masks, **areas}
-    anywhere = np.zeros(ncsnr.shape, dtype=bool)
-    for volume in volumes.values():
-        anywhere |= volume
-    index = flat_index(anywhere)
-    if not index.size:
-        raise ReleaseError(
-            f"{subject}: expected voxels in {', '.join(volumes) or 'some mask'}, found none at all."
-        )
-    table = pd.DataFrame({"subject": subject, "voxel_index": index})
-    table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
-    area = np.full(len(index), "", dtype=object)
-    label = np.full(len(index), "", dtype=object)
-    for name, mask in areas.items():
-        here = mask.ravel()[index] & (area == "")
-        area[here] = name
-        values = atlases[name].labels.ravel()[index[here]]
-        label[here] = pd.Series(values).map(atlases[name].names).fillna("").to_numpy()
-    table["area"], table["label"] = area, label
-    table["ncsnr"] = ncsnr.ravel()[index]
-    missing = int(table["ncsnr"].isna().sum())
-    if missing == len(table):
-        raise ReleaseError(
-            f"{subject}: expected an ncsnr for the voxels of {', '.join(volumes)}, found NaN in all "
-            f"{missing:,}. The ncsnr volume is damaged or of another subject: fetch ncsnr.nii.gz again."
-        )
-    known = table["ncsnr"].dropna()
-    if not np.isfinite(known).all() or known.min() < 0 or (len(known) > 1 and known.min() == known.max()):
-        raise ReleaseError(
-            f"{subject}: expected an ncsnr from 0, another for each voxel, found {known.min():g} to "
-            f"{known.max():g}. The ncsnr volume is damaged: fetch ncsnr.nii.gz again."
-        )
-    if missing:
-        log.info("%s: ncsnr is NaN in %d of %d voxels; they stay in the table.", subject, missing, len(table))
-    return table.assign(**{f"in_{name}": volume.ravel()[index] for name, volume in volumes.items()})

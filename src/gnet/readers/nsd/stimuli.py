@@ -23,8 +23,8 @@ def stimulus_count(layout: Layout) -> int:
 
     Raises
     ------
-    ReleaseError : the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3),
-        x = y
+    ReleaseError
+        if the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3), x = y.
     """
     return stimulus_shape(layout)[0]
 
@@ -44,17 +44,24 @@ class PreparedImages:
 
     Parameters
     ----------
-    layout : the release
-    stimulus_rows : 0-based rows of imgBrick
-    pixels : width and height of the prepared images
-    resampling : Pillow's filter, by name
-    block : images that a thread prepares at a time
+    layout : Layout
+        The release.
+    stimulus_rows : array of int, (image,)
+        0-based rows of imgBrick.
+    pixels : int
+        Width and height of the prepared images.
+    resampling : str
+        Pillow's filter, by name.
+    block : int
+        Images that a thread prepares at a time.
 
     Raises
     ------
-    ReleaseError : the stimuli file is not readable, has fewer images than the rows name, or, found while
-        iterating, one of them is of a single colour
-    ParameterError : an unknown filter, or less than one pixel
+    ReleaseError
+        if the stimuli file is not readable, has fewer images than the rows name, or, found while iterating,
+        one of them is of a single colour.
+    ParameterError
+        for an unknown filter, or less than one pixel.
     """
 
     dtype = np.dtype(np.uint8)
