@@ -1,8 +1,8 @@
 """The planted brain: responses of V1, V2, V3 and hV4 to images, known to the last weight.
 
 Every voxel is a feature-weighted receptive field, `r = offset + sum_k w_k sum_yx g(y, x) map_k(y, x)`, the
-model family that is to be recovered from it. What differs between areas is the maps and the size of the
-fields. What an organisation decides is where the maps of an area come from, see `area_maps`.
+model family that is to be recovered from it. Areas differ in their maps and in the size of their fields. The
+organisation decides where an area's maps come from, see `area_maps`.
 
 Positions are in degrees of visual angle from the centre of the image, x to the right and y upwards; the
 image spans `FIELD_OF_VIEW` degrees as in NSD.
@@ -15,8 +15,8 @@ import scipy.fft
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from gnet.errors import ParameterError
+from gnet.recording.pictures import FIELD_OF_VIEW
 
-FIELD_OF_VIEW = 8.4  # degrees, side of the image (Allen et al. 2022)
 AREAS = ("V1", "V2", "V3", "hV4")  # from the lowest to the highest
 ORGANISATIONS = ("parallel", "hierarchical", "even")
 
