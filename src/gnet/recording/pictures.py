@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from gnet.errors import ParameterError
 from gnet.progress import track
@@ -139,9 +139,7 @@ def read_pictures(
         prepared.append(resize(square[None], pixels, resampling))
         names.append(path.name)
     if not names:
-        raise ParameterError(
-            f"{folder}: expected pictures ({', '.join(FORMATS)}), found none that can be read."
-        )
+        raise ParameterError(f"{folder}: expected pictures (PNG, JPEG, ...), found none that can be read.")
     if skipped:
         shown = ", ".join(skipped[:SKIPPED_SHOWN]) + (", ..." if len(skipped) > SKIPPED_SHOWN else "")
         log.info("%s: skipped %d files and folders that are not pictures: %s", folder, len(skipped), shown)
@@ -178,7 +176,7 @@ def _read_upright(path: Path) -> Image.Image | None:
         ) from error
 
 
-def _has_eight_bits(picture: Image.Image) -> bool:
+def _has_eight_bits(picture: ImageFile.ImageFile) -> bool:
     """Whether no colour has more than 8 bits, also in files that Pillow cuts down to 8 as it reads them."""
     stored = str(picture.tile) if picture.format in ("PNG", "TIFF") else ""
     return picture.mode in EIGHT_BIT_MODES and ";16" not in stored

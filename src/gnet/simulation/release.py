@@ -284,7 +284,8 @@ def draw_head(plan: SimulationPlan, subject: str, generator: np.random.Generator
     """A head of the subject's volume, with a number of voxels drawn for each label."""
     fewest, most = plan.voxels_per_label
     voxels = {label: int(generator.integers(fewest, most, endpoint=True)) for label in AREA_OF_LABEL}
-    return shape_head(tuple(plan.volume_shapes[subject]), voxels, generator)
+    x, y, z = plan.volume_shapes[subject]
+    return shape_head((x, y, z), voxels, generator)
 
 
 @dataclass(frozen=True)
@@ -348,7 +349,8 @@ def draw_noise(
     plan: SimulationPlan, sessions: int, count: int, generator: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, "session voxel"]]:
     """`ceiling` and `noise_covariance` of `count` voxels, and in which sessions a voxel has no data."""
-    ceiling = generator.uniform(*plan.ceiling, count)
+    lowest, highest = plan.ceiling
+    ceiling = generator.uniform(lowest, highest, count)
     missing = np.zeros((sessions, count), bool)
     without = generator.permutation(count)[: plan.missing_voxels]
     missing[generator.integers(0, len(missing), plan.missing_voxels), without] = True

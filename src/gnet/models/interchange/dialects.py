@@ -39,8 +39,8 @@ class Voxels:
     """Flat index (C order over x, y, z) of each row's voxel."""
     area: np.ndarray
     """Area of each, "" where it has none."""
-    shape: tuple[int, ...]
-    """Shape (x, y, z) of the volume that the index counts through; () where it is unknown."""
+    shape: tuple[int, int, int] | None
+    """Shape (x, y, z) of the volume that the index counts through; None where it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def _berg_voxels(content: Mapping[str, Any], key: Any, origin: str) -> Voxels:
     arguments = content.get("args.")
     if getattr(arguments, "split_roi", 0):  # both parts carry the mask of the whole area
         half = -(-len(index) // 2)
-        index = index[:half] if arguments.split == 1 else index[half:]
+        index = index[:half] if getattr(arguments, "split", None) == 1 else index[half:]
     return Voxels(index, np.full(len(index), str(getattr(arguments, "roi", ""))), shape)
 
 

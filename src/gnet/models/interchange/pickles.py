@@ -7,6 +7,7 @@ NumPy arrays and plain values, and refuses everything else.
 from __future__ import annotations
 
 import argparse
+import importlib
 import pickle
 import re
 import warnings
@@ -55,7 +56,8 @@ def read_pickle(path: Path) -> Any:
 
 def _allowed() -> list[Any]:
     """Classes beside tensors that a checkpoint of a GNet is made of; none of them runs anything."""
-    reconstruct, scalar = np._core.multiarray._reconstruct, np._core.multiarray.scalar
+    multiarray = importlib.import_module("numpy._core.multiarray")
+    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
     return [
         np.ndarray,
         np.dtype,

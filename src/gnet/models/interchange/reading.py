@@ -75,7 +75,7 @@ def fitted_model(checkpoint: Checkpoint, origin: str, *, pixels: int | None = No
         weights = {name: tensor.detach().numpy() for name, tensor in state.items()}
         model = from_arrays({**checkpoint.stored, "weights": weights}, origin)
         described = {
-            subject: Voxels(index, np.array([]), model.volume_shape.get(subject, ()))
+            subject: Voxels(index, np.array([]), model.volume_shape.get(subject))
             for subject, index in model.voxel_index.items()
         }
         check_voxels(described, model.network.voxels, origin)
@@ -94,7 +94,7 @@ def fitted_model(checkpoint: Checkpoint, origin: str, *, pixels: int | None = No
         configuration=checkpoint.told,
         history=checkpoint.history,
         area={subject: found.area for subject, found in voxels.items()},
-        volume_shape={subject: found.shape for subject, found in voxels.items()},
+        volume_shape={subject: found.shape for subject, found in voxels.items() if found.shape},
     )
 
 

@@ -60,7 +60,7 @@ def _readout(state: Mapping[str, Tensor], subject: str) -> dict[str, Tensor]:
 def _training(model: FittedModel) -> dict[str, Any]:
     """Settings and history of the fit, as far as the published format has keys for them."""
     history, configuration = model.history, model.configuration
-    best = np.flatnonzero(history["best"]) if "best" in history else []
+    best = np.flatnonzero(history["best"]) if "best" in history else np.array([], int)
     correlation = float(history["holdout_median_r"].max()) if "holdout_median_r" in history else None
     return {
         "num_epochs": configuration.get("num_epochs", configuration.get("epochs", len(history))),

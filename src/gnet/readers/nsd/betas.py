@@ -8,6 +8,7 @@ import h5py
 import nibabel
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int16
+from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.progress import track
@@ -246,6 +247,8 @@ def _read_nifti(
 ) -> Int16[np.ndarray, "trial voxel"]:
     """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
     image = nibabel.load(path)
+    if not isinstance(image, SpatialImage):
+        raise TypeError(f"a {type(image).__name__}")
     dtype = image.get_data_dtype()
     _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
     slope, intercept = image.dataobj.slope, image.dataobj.inter

@@ -1,7 +1,7 @@
 """What can be wrong with one file of a subject, one check each; the first problem found is reported."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,8 +60,8 @@ class Agreement:
 
     layout: Layout
     file_format: str
-    volume: tuple[int, ...] | None
-    """Shape (x, y, z)."""
+    volume: tuple[int, ...]
+    """Shape (x, y, z); () if no volume can be read."""
     affine: np.ndarray | None
     trials: int | None
     """Trials in a session."""
@@ -73,7 +73,7 @@ def missing(file: FileCheck, subject: Agreement) -> str:
     """A file that is needed is not there; valid_session volumes are not needed."""
     if file.path.is_file() or file.kind == "valid_session":
         return ""
-    if file.kind == "betas" and file.session < subject.last_session:
+    if file.kind == "betas" and (file.session or 0) < subject.last_session:
         last = subject.last_session
         return f"missing in the middle: session {last} is there, session {file.session} is not"
     return f"missing. {families_there(file.path)}" if file.kind == "roi" else "missing"
@@ -84,35 +84,33 @@ def unreadable(file: FileCheck, subject: Agreement) -> str:
     return file.problem if file.path.is_file() else ""
 
 
-def not_int16(file: FileCheck, subject: Agreement) -> str:
+def not_int16(file: FileCheck, header: Header, subject: Agreement) -> str:
     """Betas are stored as another type."""
-    dtype = file.header.dtype
+    dtype = header.dtype
     wrong = file.kind == "betas" and (dtype.kind != "i" or dtype.itemsize != 2)
     return f"expected int16, found {dtype}" if wrong else ""
 
 
-def other_shape(file: FileCheck, subject: Agreement) -> str:
+def other_shape(file: FileCheck, header: Header, subject: Agreement) -> str:
     """The volume has another shape than the subject's other volumes."""
-    if file.header.shape[:3] == subject.volume:
+    if header.shape[:3] == subject.volume:
         return ""
     size = spell_shape(subject.volume)
     if file.kind == "betas":
         return f"expected volumes of {size}, as the subject's other files have, found {_found(file)}"
-    return f"expected a volume of {size}, found {spell_shape(file.header.shape)}"
+    return f"expected a volume of {size}, found {spell_shape(header.shape)}"
 
 
-def other_trials(file: FileCheck, subject: Agreement) -> str:
+def other_trials(file: FileCheck, header: Header, subject: Agreement) -> str:
     """A session has another number of trials than the design plans."""
-    if file.kind != "betas" or subject.trials is None or file.header.shape[3] == subject.trials:
+    if file.kind != "betas" or subject.trials is None or header.shape[3] == subject.trials:
         return ""
-    return (
-        f"expected {subject.trials} trials in the session, as the design plans, found {file.header.shape[3]}"
-    )
+    return f"expected {subject.trials} trials in the session, as the design plans, found {header.shape[3]}"
 
 
-def other_place(file: FileCheck, subject: Agreement) -> str:
+def other_place(file: FileCheck, header: Header, subject: Agreement) -> str:
     """The volume lies elsewhere than the subject's other volumes."""
-    found, common = file.header.affine, subject.affine
+    found, common = header.affine, subject.affine
     if found is None or common is None or _distance(found, common, subject.volume) < NEAR:
         return ""
     return (
@@ -121,26 +119,25 @@ def other_place(file: FileCheck, subject: Agreement) -> str:
     )
 
 
-def other_format_differs(file: FileCheck, subject: Agreement) -> str:
+def other_format_differs(file: FileCheck, header: Header, subject: Agreement) -> str:
     """The same session in the other format, if it is there and readable, has another shape."""
-    if file.kind != "betas":
+    if file.kind != "betas" or file.session is None:
         return ""
     for name in FILE_FORMATS.keys() - {subject.file_format}:
         try:
             other = read_header(subject.layout.betas(file.subject, file.session, name))
         except ReleaseError:
             continue
-        if other.shape != file.header.shape:
+        if other.shape != header.shape:
             return (
-                f"{spell_shape(file.header.shape)} (x, y, z, trial), but {spell_shape(other.shape)} as "
+                f"{spell_shape(header.shape)} (x, y, z, trial), but {spell_shape(other.shape)} as "
                 f"{name}: one of the two is not this session"
             )
     return ""
 
 
-Check = Callable[[FileCheck, Agreement], str]
-CHECKS: tuple[Check, ...] = (missing, unreadable)
-CHECKS_OF_HEADER: tuple[Check, ...] = (
+CHECKS_OF_FILE: tuple[Callable[[FileCheck, Agreement], str], ...] = (missing, unreadable)
+CHECKS_OF_HEADER: tuple[Callable[[FileCheck, Header, Agreement], str], ...] = (
     not_int16,
     other_shape,
     other_trials,
@@ -237,23 +234,28 @@ def _agreement(files: Sequence[FileCheck], layout: Layout, trials: int | None, f
     """The shape and the affine that most files have."""
     headers = [file.header for file in files if file.header is not None]
     shapes = Counter(header.shape[:3] for header in headers)
-    volume = shapes.most_common(1)[0][0] if shapes else None
+    volume = shapes.most_common(1)[0][0] if shapes else ()
     affines = [h.affine for h in headers if h.affine is not None and h.shape[:3] == volume]
     near = [sum(_distance(one, other, volume) < NEAR for other in affines) for one in affines]
-    there = [file.session for file in files if file.kind == "betas" and file.path.is_file()]
+    there = [file.session or 0 for file in files if file.kind == "betas" and file.path.is_file()]
     affine = affines[int(np.argmax(near))] if affines else None
     return Agreement(layout, file_format, volume, affine, trials, max(there, default=0))
 
 
 def _checked(file: FileCheck, subject: Agreement) -> FileCheck:
     """The same file with what was expected of it, what was found, and its first problem."""
-    checks = CHECKS if file.header is None else CHECKS + CHECKS_OF_HEADER
-    problem = next(filter(None, (check(file, subject) for check in checks)), "")
-    size = "the subject's volume" if subject.volume is None else spell_shape(subject.volume)
+    problem = _first(check(file, subject) for check in CHECKS_OF_FILE)
+    if file.header is not None and not problem:
+        problem = _first(check(file, file.header, subject) for check in CHECKS_OF_HEADER)
+    size = spell_shape(subject.volume) if subject.volume else "the subject's volume"
     expected = f"volume of {size}"
     if file.kind == "betas":
         expected = f"int16, {'' if subject.trials is None else f'{subject.trials} '}trials of {size}"
     return replace(file, problem=problem, expected=expected, found=_found(file))
+
+
+def _first(problems: Iterable[str]) -> str:
+    return next(filter(None, problems), "")
 
 
 def _found(file: FileCheck) -> str:

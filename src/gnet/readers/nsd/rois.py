@@ -51,7 +51,7 @@ def read_ctab(path: Path) -> dict[int, str]:
         raise ReleaseError(
             f"{path}: expected the names of a family of regions, found no such file. Fetch it."
         )
-    names = {}
+    names: dict[int, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         words = line.split()
         if not words or line.lstrip().startswith("#"):
