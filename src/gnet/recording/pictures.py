@@ -1,4 +1,4 @@
-"""Pictures at the size a network takes them, whoever showed them."""
+"""Pictures, read from any folder and resized for the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NIfTI volumes in (x, y, z), and the flat voxel index that every table of the project carries."""
+"""NIfTI volumes in (x, y, z), and the flat voxel index that every table of the project uses."""
 
 import gzip
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from gnet.errors import ReleaseError
 from gnet.storage.atomic import atomic_path
 
 UNREADABLE = Exception
-"""What reading a damaged or foreign file can raise: nibabel and h5py raise whatever its bytes lead to."""
+"""Exceptions that reading a damaged file can raise: in nibabel and h5py it may be any."""
 PIECE = 2**20  # bytes decompressed at a time where only the checksum at the end is wanted
 
 
@@ -35,7 +35,7 @@ def spell_shape(shape: tuple[int, ...]) -> str:
 
 
 def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
-    """Read one NIfTI file into memory, in the data type it has on disk unless the file scales its numbers.
+    """Read one NIfTI file, in the data type that it has on disk unless the file scales its numbers.
 
     A gzipped file is read to its end, where its checksum is: flipped bits do not pass as numbers.
 
@@ -85,8 +85,8 @@ def write_volume(
 ) -> None:
     """Write one NIfTI file (gzipped where the name ends in .gz), making its folder.
 
-    The data type is kept, except that booleans become uint8. The file appears under its name only when it is
-    complete, and the same numbers always give the same bytes.
+    The data type is kept, except that booleans become uint8. The file is written atomically, and the same
+    numbers always give the same bytes.
     """
     data = data.astype(np.uint8) if data.dtype == bool else data
     image = nibabel.Nifti1Image(data, affine, dtype=data.dtype)

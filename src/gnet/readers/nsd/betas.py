@@ -28,8 +28,8 @@ READ_BYTES = 256 * 2**20
 ZSCORED_VOXELS = 4096
 """Voxels z-scored at a time, so that float32 copies of a session stay small whatever the mask."""
 SESSIONS_AT_A_TIME = {"hdf5": 1, "nifti": None}
-"""Decompressing keeps a core busy, so NIfTI takes all; HDF5 waits for the disk and answers one caller at a
-time: a second one gains nothing (measured: docs/LOG.md)."""
+"""Decompressing keeps a core busy, so NIfTI uses all cores; HDF5 waits for the disk and serves one caller at
+a time: a second one gains nothing (measured: docs/LOG.md)."""
 
 
 def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
@@ -50,7 +50,7 @@ def read_session(
 ) -> Int16[np.ndarray, "trial voxel"]:
     """The betas of some voxels in one session, in units of 1/300 percent signal change.
 
-    HDF5 and NIfTI give identical numbers; neither is ever whole in memory.
+    HDF5 and NIfTI give identical numbers; neither is ever held in memory as a whole.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def read_session(
     shape : (int, int, int)
         (x, y, z) of the volume.
     trials : int
-        The number the session must have.
+        Number of trials that the session must have.
     file_format : str
         "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped.
 
@@ -99,15 +99,19 @@ def prepare_betas(
 
     Trials stand in the order they were run because each file is found by its session number: row
     `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
-    valid_session volume, or constant, as a voxel outside the imaged slab is) is NaN there, and False in
-    the second array; how many there are is logged.
+    valid_session volume, or constant, like voxels outside the imaged slab) is NaN there, and False in the
+    second array; the log counts them.
 
     Parameters
     ----------
+    layout : Layout
+        The release.
+    subject : str
+        Name of the subject.
     sessions : int
-        The number of sessions, from the first.
+        Number of sessions, from the first.
     trials : int
-        The number in each session.
+        Number of trials in each session.
     voxel_index, shape, file_format
         See `read_session`.
 
@@ -115,7 +119,7 @@ def prepare_betas(
     ------
     ReleaseError
         if a session's file is missing, damaged, or of the wrong shape or type, with the command that fetches
-        it; its numbers are no measurement, or some of them those of another trial.
+        it; its numbers cannot be measurements, or a trial repeats another trial's numbers.
     ParameterError
         for another file format.
     """
@@ -233,7 +237,7 @@ def _read_trial_blocks(
     y: Int[np.ndarray, " voxel"],
     z: Int[np.ndarray, " voxel"],
 ) -> Int16[np.ndarray, "trial voxel"]:
-    """Read whole volumes, some at a time: how a file stored in any other way than NSD's is read in order."""
+    """Read whole volumes, some at a time: the sequential order of files that are chunked otherwise."""
     betas = np.empty((len(stored), len(x)), dtype=np.int16)
     volume = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64))
     block = max(1, READ_BYTES // max(1, volume))

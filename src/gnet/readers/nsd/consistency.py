@@ -1,4 +1,4 @@
-"""Whether betas can be what their files say: what only the numbers tell, not the headers."""
+"""Whether betas are plausible, judged from the numbers themselves; headers cannot tell."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from gnet.recording.repeat_reliability import Sources, check_repeat_reliability
 ENOUGH_VOXELS = 8
 """With fewer, two trials may have the same numbers by chance."""
 UNEXPLAINED = 0.05
-"""Fraction of the voxels with data, as valid_session says, that may be constant all the same."""
+"""Fraction of the voxels that valid_session calls valid which may be constant nevertheless."""
 
 
 def check_session(
@@ -24,7 +24,7 @@ def check_session(
     valid_path: Path,
     called_valid: Bool[np.ndarray, " voxel"] | None = None,
 ) -> list[bytes]:
-    """Refuse a session whose numbers cannot be measurements; a digest of each of its trials.
+    """Refuse a session whose numbers cannot be measurements; returns a digest of each trial.
 
     Parameters
     ----------
@@ -73,19 +73,19 @@ def check_session(
 
 
 def check_trials(paths: Sequence[Path], trials: Sequence[Sequence[bytes]]) -> None:
-    """Refuse sessions of which two trials are the same in all voxels.
+    """Refuse sessions in which two trials are the same in all voxels.
 
     Parameters
     ----------
     paths : Sequence[Path]
         The sessions' files, in their order.
     trials : Sequence[Sequence[bytes]]
-        For each of them, what `check_session` gave.
+        The digests of each session, from `check_session`.
 
     Raises
     ------
     ReleaseError
-        if two trials are the same, of one session or of two.
+        if two trials are the same, within a session or across sessions.
     """
     first: dict[bytes, tuple[Path, int]] = {}
     for path, of_session in zip(paths, trials, strict=True):

@@ -23,7 +23,7 @@ class Design:
     """The planned experiment, the same order of trials for every subject.
 
     Two steps lead from a trial to its image: `ordering` gives the image's *position* in the subject's own
-    list (NSD's 10k index less 1), `images` what stands there, as a row of imgBrick (NSD's 73k-ID less 1). A
+    list (NSD's 10k index minus 1), `images` the row of imgBrick at that position (NSD's 73k-ID minus 1). A
     position is not an image: only the shared positions hold the same image in every subject.
     """
 
@@ -34,7 +34,7 @@ class Design:
 
     @property
     def planned_sessions(self) -> int:
-        """Sessions each subject was to have."""
+        """Number of sessions planned for each subject."""
         return len(self.ordering) // self.trials_per_session
 
     def stimulus_rows(self, subject: str) -> Int[np.ndarray, " position"]:
@@ -54,7 +54,7 @@ class Design:
         return self.images[number - 1]
 
     def check_sessions(self, subject: str, sessions: int) -> None:
-        """Raise ParameterError unless 1 to all planned sessions are asked of a subject of the design."""
+        """Raise ParameterError for an unknown subject, or a number of sessions that was not planned."""
         self.stimulus_rows(subject)
         if not 1 <= sessions <= self.planned_sessions:
             raise ParameterError(
@@ -64,9 +64,9 @@ class Design:
 
 
 def read_design(layout: Layout, stimuli: int | None = None) -> Design:
-    """Read `nsd_expdesign.mat`, and refuse one that cannot be true.
+    """Read `nsd_expdesign.mat` and check that it is consistent.
 
-    `stimuli` is the number of images in the stimuli file, where that is known: no index may point past it.
+    `stimuli` is the number of images in the stimuli file, if it is known: no index may exceed it.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _planned_sessions(path: Path, content: Mapping, advice: str) -> int:
 def _check_lists(
     path: Path, images: Int[np.ndarray, "subject position"], shared: Int[np.ndarray, " shared"], advice: str
 ) -> None:
-    """Refuse lists of images whose shared ones differ, or that have any other image in common."""
+    """Refuse lists whose shared images differ between subjects, or that have any other image in common."""
     count, positions = len(shared), images.shape[1]
     if count > positions:
         raise ReleaseError(
@@ -196,7 +196,7 @@ def _whole_numbers(
 
 
 def check_stimulus_table(layout: Layout, design: Design, subjects: Sequence[str]) -> int:
-    """Compare the design with the table of all images, which says the same; the number of images it lists.
+    """Check that the table of all images agrees with the design; number of images that it lists.
 
     The table (`nsd_stim_info_merged.csv`) gives the trials of each image and subject, planned ones included.
 
@@ -289,8 +289,8 @@ def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:
     """The trials of a subject's first `sessions` sessions, in the order they were run.
 
     Columns: subject; trial, its 0-based position in that order; session, from 1; position, 0-based in the
-    subject's list of images; image_id, NSD's 1-based 73k-ID; repetition, 1 where the subject saw the image
-    for the first time; shared, whether every subject's list holds the image.
+    subject's list of images; image_id, NSD's 1-based 73k-ID; repetition, 1 when the subject saw the image
+    for the first time; shared, whether every subject's list contains the image.
 
     Raises
     ------
@@ -317,7 +317,7 @@ def special_positions(design: Design, sessions: Mapping[str, int]) -> Int[np.nda
     """Positions of the shared images that every one of these subjects saw three times, ascending.
 
     `sessions` is the number of sessions each subject completed. With all eight subjects of NSD these are its
-    "special 515"; with fewer subjects, or fewer of their sessions, they are others.
+    "special 515"; with fewer subjects or sessions there are more or fewer.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whether every file that a run needs is there and whole, found out from headers before anything is read."""
+"""Inventory: whether every file that a run needs is there and intact, from headers only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -33,7 +33,7 @@ LABELS: dict[str, dict[int, str]] = {
         "nsdgeneral": ("nsdgeneral",),
     }.items()
 }
-"""Names of the labels as NSD documents them, for a family without its ctab file. The ctab file wins."""
+"""Names of the labels as NSD documents them, for families without a ctab file, which takes precedence."""
 
 MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
 """The families that the masks are drawn from."""
@@ -73,7 +73,7 @@ def read_ctab(path: Path) -> dict[int, str]:
 class Atlas:
     """One family of regions of one subject: -1 outside the cortex, 0 cortex without label, 1..N a label.
 
-    `names` has the labels above 0. A test of `labels != -1` is all of the cortex: regions are `> 0`.
+    `names` has the labels above 0. `labels != -1` is the whole cortex; the family's regions are `labels > 0`.
     """
 
     family: str
@@ -83,7 +83,7 @@ class Atlas:
 
 
 def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
-    """Read a family's labels and their names, from its ctab file or else, with a warning, from `LABELS`.
+    """Read a family's labels, and their names from its ctab file or else, with a warning, from `LABELS`.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _whole_labels(
 
 
 def families_there(path: Path) -> str:
-    """A sentence on which families lie where the volume of one was looked for: a wrong name is likely."""
+    """A sentence that lists the families in the folder of a missing one, in case its name is wrong."""
     there = sorted(
         file.name.removesuffix(".nii.gz")
         for file in path.parent.glob("*.nii.gz")
@@ -217,9 +217,9 @@ def early_visual(prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
 def joined_visual(
     kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]
 ) -> Int[np.ndarray, "x y z"]:
-    """Kastner2015's labels, overwritten by prf-visualrois' where that has one.
+    """Kastner2015's labels, overwritten by those of prf-visualrois where it has one.
 
-    The first seven labels of both name the same areas; those mapped in the subject are nearer the truth than
+    The first seven labels of both name the same areas; those mapped in the subject are more accurate than
     those of the probabilistic atlas.
     """
     return np.where(prf > 0, prf, kastner)
@@ -231,7 +231,7 @@ def visual(kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]) -> 
 
 
 def nsdgeneral(labels: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """NSD's own mask of responsive posterior cortex: label 1, not merely anything but -1."""
+    """NSD's own mask of responsive posterior cortex: label 1 only, not every voxel that is not -1."""
     return labels == 1
 
 
@@ -240,7 +240,7 @@ def tight_whole_brain(
     nsdgeneral: Int[np.ndarray, "x y z"],
     kastner: Int[np.ndarray, "x y z"],
 ) -> Bool[np.ndarray, "x y z"]:
-    """The brain without its surroundings: segmented, in nsdgeneral, or cortex to Kastner2015 (label 0 too).
+    """The brain without its surroundings: segmented, in nsdgeneral, or cortex in Kastner2015 (label 0 too).
 
     All three are label volumes as they are read. The published mask is this one after `inflate`.
     """
@@ -250,8 +250,8 @@ def tight_whole_brain(
 def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     """The mask with its gaps filled and its surface moved out by a voxel; single voxels do not grow.
 
-    After smoothing with weights (0.5, 1, 0.5) along each axis in turn, the voxels that reach 1 belong to it.
-    What leaves the volume on one side comes in on the other, as in the published code.
+    After smoothing with weights (0.5, 1, 0.5) along each axis in turn, voxels of at least 1 belong to it.
+    The volume wraps around at its sides, as in the published code.
 
     >>> mask = np.zeros((5, 5, 5), dtype=bool)
     >>> mask[[1, 3], 2, 2] = True
