@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
@@ -76,12 +77,10 @@ def perfect(organisation: str, seed: int, noise: str) -> tuple[float, np.ndarray
     Readouts are ridge regressions on the maps of a trunk under the voxel's own field, to means over three
     trials. The penalty is the best on a tenth of the training images.
     """
-    plan = SimulationPlan(
-        sessions={"subj01": 10},
-        volume_shapes={"subj01": (20, 24, 18)},
-        organisation=organisation,
-        seed=seed,
-    )
+    demo = yaml.safe_load((ROOT / "conf" / "base" / "parameters_simulation.yml").read_text())["simulation"]
+    shapes = {"subj01": demo["volume_shapes"]["subj01"]}
+    changed = {"volume_shapes": shapes, "organisation": organisation, "seed": seed}
+    plan = SimulationPlan(sessions={"subj01": 10}, **(demo | changed))
     release = simulate(plan)
     planted = release.planted["subj01"]
     images = planted["image_id"] - 1

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from gnet.models.gnet import Architecture, GNet
-from gnet.models.published import from_published_encoder
+from gnet.models.interchange.names import from_published_encoder
 
 RELATIVE = 1e-5
 

@@ -8,7 +8,8 @@ from click.testing import CliRunner
 import gnet
 from gnet.__main__ import main
 from gnet.models.checkpoints import read_models, save_models
-from gnet.models.published import import_checkpoints, read_pickle
+from gnet.models.interchange.pickles import read_pickle
+from gnet.models.interchange.reading import import_checkpoints
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def test_files_that_exist_are_kept_unless_told_otherwise(run, tmp_path, checkpoi
             ["import-checkpoint", "{path}", "--to", "{to}"],
             "Error: {path}: expected a checkpoint written by torch",
         ),
+        (["import-checkpoint", "{folder}", "--to", "{to}"], "found a folder. Give the file in it."),
         (["export-checkpoint", "{path}", "--to", "{to}"], "Error: {path}: expected a model in HDF5"),
         (["import-checkpoint", "{path}"], "Missing option '--to'"),
         (["import-checkpoint", "--to", "{to}"], "Missing argument"),
@@ -76,7 +78,7 @@ def test_files_that_exist_are_kept_unless_told_otherwise(run, tmp_path, checkpoi
 def test_mistakes_are_said_in_a_line(run, tmp_path, arguments, message):
     path = tmp_path / "letter.txt"
     path.write_text("Dear all")
-    places = {"path": path, "to": tmp_path / "to"}
+    places = {"path": path, "folder": tmp_path, "to": tmp_path / "to"}
     result = run(*(argument.format(**places) for argument in arguments))
     assert result.exit_code in (1, 2)
     assert message.format(**places) in result.output

@@ -14,7 +14,7 @@ from gnet import doctor
 from gnet.__main__ import main
 from gnet.hooks.runs import announce
 from gnet.models.checkpoints import save_models
-from gnet.models.published import import_checkpoints
+from gnet.models.interchange.reading import import_checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -44,14 +44,13 @@ def import_checkpoint(files: tuple[Path, ...], target: Path, pixels: int | None,
     """
     from gnet.evaluation.trained import TrainedModel
     from gnet.models.checkpoints import save_models
-    from gnet.models.published import import_checkpoints
+    from gnet.models.interchange.reading import import_checkpoints
 
     _refuse_existing(target, overwrite)
     models = import_checkpoints(files, pixels=pixels)
+    described = repr(TrainedModel(models))
     save_models(models, target)
-    click.echo(
-        f"{target}: {TrainedModel(models)!r}, images of {models[0].network.architecture.pixels} pixels"
-    )
+    click.echo(f"{target}: {described}, images of {models[0].network.architecture.pixels} pixels")
 
 
 @main.command()
@@ -64,7 +63,7 @@ def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
     A file of several networks, as of one an area, becomes as many checkpoints: FILE-1.pt, FILE-2.pt, ...
     """
     from gnet.models.checkpoints import read_models
-    from gnet.models.published import export_checkpoint
+    from gnet.models.interchange.writing import export_checkpoint
 
     models = read_models(model)
     targets = [target]

@@ -204,8 +204,7 @@ def _runs(folder: Path) -> str:
 
 def _release(dataset: Any) -> str:
     layout = dataset.load()
-    simulated = (layout.root / ".simulated").is_file()
-    return f"{'simulated' if simulated else 'downloaded'}, {layout.root}"
+    return f"{'simulated' if layout.simulated else 'downloaded'}, {layout.root}"
 
 
 def _inventory(dataset: Any) -> str:

@@ -9,8 +9,8 @@ from gnet.analysis.receptive_fields import fit_ellipses, gaussian_mass, gaussian
 from gnet.analysis.transfer_matrix import hierarchy_index
 from gnet.analysis.tuning import Scores, specific_share, spread, tuning_scores, unique_share
 from gnet.evaluation.resampling import resample_counts
+from gnet.models.interchange.names import from_published_readout
 from gnet.models.partitions import bipartite, layerwise
-from gnet.models.published import from_published_readout
 from gnet.models.readout import Readout
 from recorded import tensors
 

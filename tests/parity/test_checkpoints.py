@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from gnet.models.published import export_checkpoint, import_checkpoints, read_pickle
+from gnet.models.interchange.pickles import read_pickle
+from gnet.models.interchange.reading import import_checkpoints
+from gnet.models.interchange.writing import export_checkpoint
 from recorded import assert_close, tensors
 
 FORMS = {
@@ -33,7 +35,7 @@ def test_predictions(recorded):
     for key, expected in predictions.items():
         subject = f"subj{int(key):02d}"
         assert_close(model.network(images, subject), expected)
-        assert len(model.voxel_index[subject]) == len(model.area[subject]) == expected.shape[1]
+        assert len(model.voxel_index[subject]) == len(model.voxels[subject].area) == expected.shape[1]
 
 
 def test_export_gives_the_same_tensors_voxels_and_mean(recorded, tmp_path):

@@ -8,7 +8,7 @@ from gnet.evaluation.prediction import PrefilteredImages, predict
 from gnet.evaluation.resampling import bootstrap_correlation
 from gnet.fitting.objective import voxel_loss
 from gnet.fitting.stepper import Procedure, Stepper
-from gnet.models.published import from_published_encoder, from_published_readout
+from gnet.models.interchange.names import from_published_encoder, from_published_readout
 from recorded import assert_close, published_network, tensors
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gnet.models.published import from_published_encoder, from_published_readout
+from gnet.models.interchange.names import from_published_encoder, from_published_readout
 from gnet.models.readout import Readout
 from gnet.models.trunk import grid_sizes
 from recorded import assert_close, published_network, tensors

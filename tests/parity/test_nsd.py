@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gnet.readers.nsd.betas import percent, read_session, zscore_session
+from gnet.readers.nsd.betas import percent, read_session
 from gnet.readers.nsd.rois import early_visual, inflate, joined_visual, tight_whole_brain, visual
+from gnet.recording.responses import zscore_session
 from gnet.recording.split import image_average, split_trials
 from gnet.recording.volumes import flat_index, write_volume
 

@@ -39,7 +39,9 @@ PLAN = SimulationPlan(
     own_images=70,
     stimulus_pixels=24,
     voxels_per_label=(4, 7),
+    organisation="parallel",
     ceiling=(45.0, 75.0),
+    noise_correlation=0.2,
     missing_voxels=1,
     seed=1,
 )

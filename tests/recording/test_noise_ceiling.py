@@ -23,6 +23,17 @@ def test_only_images_of_exactly_three_trials_count():
     np.testing.assert_array_equal(ncsnr(responses, image), ncsnr(responses[chosen], image[chosen]))
 
 
+def test_the_number_of_repetitions_is_a_parameter():
+    rng = np.random.default_rng(5)
+    image = np.array([3, 1, 3, 2, 2, 1, 1])
+    responses = rng.standard_normal((7, 2)) / 2
+    pairs = np.isin(image, [2, 3])
+    noise = np.mean([responses[image == i].var(axis=0, ddof=1) for i in (2, 3)], axis=0)
+    expected = np.sqrt(np.maximum(0, 1 - noise) / noise)
+    np.testing.assert_allclose(ncsnr(responses, image, repetitions=2), expected)
+    assert np.isnan(ncsnr(responses[pairs], image[pairs])).all()
+
+
 def test_ncsnr_recovers_what_was_planted():
     rng = np.random.default_rng(2)
     signal = rng.standard_normal((4000, 1)) * np.sqrt([0.1, 0.3, 0.6])

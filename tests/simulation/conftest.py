@@ -19,6 +19,9 @@ def plan() -> SimulationPlan:
         own_images=30,
         stimulus_pixels=48,
         voxels_per_label=(4, 6),
+        organisation="parallel",
+        ceiling=(25.0, 60.0),
+        noise_correlation=0.2,
         missing_voxels=1,
         seed=3,
     )

@@ -17,7 +17,8 @@ from gnet.recording.noise_ceiling import ncsnr
 from gnet.recording.volumes import flat_index, read_volume
 from gnet.simulation import brain
 from gnet.simulation.anatomy import AREA_OF_LABEL, FAMILIES
-from gnet.simulation.release import SimulationPlan, Voxels, simulate
+from gnet.simulation.release import simulate
+from gnet.simulation.trials import VoxelModel
 
 SUBJECTS = ("subj01", "subj02")
 
@@ -234,11 +235,11 @@ def test_a_perfect_model_reaches_the_planted_ceiling(release, layout, subject):
 def test_the_noise_of_the_planted_voxels_has_the_planted_covariance(plan):
     plan = dataclasses.replace(plan, noise_correlation=0.7)
     subject = simulate(plan).subjects["subj01"]
-    inside = flat_index(subject.anatomy.brainmask)
-    column = np.searchsorted(inside, subject.planted["voxel_index"])
-    voxels = Voxels.draw(subject, inside, column, plan.random("voxels", 1))
+    voxels = VoxelModel.draw(subject.anatomy, subject.planted, plan.random("voxels", 1))
+    np.testing.assert_array_equal(voxels.voxel_index, flat_index(subject.anatomy.brainmask))
+    np.testing.assert_array_equal(voxels.voxel_index[voxels.planted], subject.planted["voxel_index"])
     position = np.arange(4000) % len(subject.planted["responses"])
-    percent = voxels.measure(position, plan.random("trials", 1, 1))[:, column] / 300
+    percent = voxels.measure(position, plan.random("trials", 1, 1))[:, voxels.planted] / 300
     signal = subject.planted["responses"][position]
     slope = (signal * percent).mean(0) / (signal**2).mean(0)  # size, and the session's drift of it
     noise = np.cov((percent / slope - signal).T)
@@ -279,7 +280,3 @@ def test_betas_outside_the_areas_are_there_and_weak(release, layout):
 def test_a_plan_that_contradicts_itself_is_refused(plan, change, message):
     with pytest.raises(ParameterError, match=message):
         dataclasses.replace(plan, **change)
-
-
-def test_the_default_plan_is_consistent():
-    assert SimulationPlan().planned_sessions == 10

@@ -9,11 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 from kedro.io.core import AbstractDataset, DatasetError
 
 from gnet.io.tables import TableDataset
-from gnet.readers.nsd.layout import Layout, open_release
+from gnet.readers.nsd.layout import MARKER, Layout, open_release
 from gnet.storage.atomic import atomic_folder
-
-MARKER = ".simulated"
-"""Name of the file that says: this folder was written by a simulation and may be written again."""
 
 
 @runtime_checkable

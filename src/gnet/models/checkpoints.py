@@ -257,6 +257,8 @@ def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
     index = np.asarray(readout["voxel_index"])
     if index.ndim != 1 or index.dtype.kind not in "iu" or (index < 0).any():
         raise ModelFileError(f"{subject}: voxel_index is not a list of whole numbers from 0")
+    if len(np.unique(index)) != len(index):
+        raise ModelFileError(f"{subject}: voxel_index holds a voxel twice")
     area = np.asarray(readout["area"], str) if "area" in readout else None
     if area is not None and area.shape != index.shape:
         raise ModelFileError(f"{subject} has {len(index):,} voxels and areas of {area.size:,}")

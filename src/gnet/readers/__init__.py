@@ -1,1 +1,1 @@
-"""Whose files: readers of the data sets of the world."""
+"""Readers: the files of a laboratory or a public dataset become a recording."""

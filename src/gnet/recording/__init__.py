@@ -1,1 +1,1 @@
-"""What was measured, whoever measured it: trials, units, responses, pictures, how far they repeat."""
+"""Recordings of any laboratory: trials, units, responses, pictures and their reliability."""

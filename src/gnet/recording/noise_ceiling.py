@@ -5,30 +5,27 @@ from jaxtyping import Float, Int, Num
 
 from gnet.errors import ParameterError
 
-REPETITIONS = 3
-"""How often NSD planned to show each image (Allen et al. 2022)."""
-
 
 def ncsnr(
-    zscored: Float[np.ndarray, "trial voxel"], image: Int[np.ndarray, " trial"]
+    zscored: Float[np.ndarray, "trial voxel"], image: Int[np.ndarray, " trial"], repetitions: int = 3
 ) -> Float[np.ndarray, " voxel"]:
-    """Noise-ceiling signal-to-noise ratio, sigma_signal / sigma_noise, as NSD defines it (Allen et al. 2022).
+    """Noise-ceiling signal-to-noise ratio, sigma_signal / sigma_noise (Allen et al. 2022, NSD).
 
-    Over the images with exactly three trials, the noise variance is the mean of the unbiased variances over
-    the three. The responses being z-scored within each session, the signal has what is left of the variance
-    of 1, and never less than nothing. `image` is any number that tells images apart.
+    The noise variance is the unbiased variance over an image's trials, averaged over the images with exactly
+    `repetitions` trials. Because responses are z-scored within each session, the signal variance is 1 minus
+    the noise variance, but at least 0. `image` is any number that tells images apart.
 
-    NaN where it cannot be computed: for a voxel without one image of three finite trials, or without any
-    variation between the three. An image with a NaN trial is left out for that voxel alone.
+    NaN where it cannot be computed: for a voxel without one image whose trials are all finite, or without any
+    variation between them. An image with a NaN trial is left out for that voxel alone.
 
     >>> responses = np.array([[1.5, 1.0], [0.5, 1.0], [1.0, 1.0], [-1.5, -1.0], [-0.5, -1.0], [-1.0, -1.0]])
     >>> ncsnr(responses, np.array([7, 7, 7, 9, 9, 9])).round(3)  # the second voxel repeats without noise
     array([1.732,   nan])
     """
     _, first, count = np.unique(image, return_index=True, return_counts=True)
-    complete = np.isin(image, image[first[count == REPETITIONS]])
+    complete = np.isin(image, image[first[count == repetitions]])
     by_image = np.flatnonzero(complete)[np.argsort(image[complete], kind="stable")]
-    repeated = zscored[by_image].reshape(-1, REPETITIONS, zscored.shape[1])
+    repeated = zscored[by_image].reshape(-1, repetitions, zscored.shape[1])
     variance = repeated.var(axis=1, ddof=1)
     usable = np.isfinite(variance)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -43,12 +40,13 @@ def noise_ceiling(
     """Ceiling on the explained variance, in percent: 100 ncsnr^2 / (ncsnr^2 + 1/n); NaN stays NaN.
 
     `repetitions` is the number n of trials averaged into each response, or one such number per image. Images
-    averaged over 3, 2 and 1 trials, A, B and C of each, make 1/n = (A/3 + B/2 + C) / (A + B + C): the mean of
-    the noise variance that is left in each.
+    averaged over 3, 2 and 1 trials, A, B and C of each, make 1/n = (A/3 + B/2 + C) / (A + B + C): the mean
+    noise variance that remains.
 
     Raises
     ------
-    ParameterError : no image, or an image of less than one trial
+    ParameterError
+        for no image, or an image with fewer than one trial.
 
     >>> noise_ceiling(np.array([1.0, 0.5, np.nan]))
     array([50., 20., nan])

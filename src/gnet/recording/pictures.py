@@ -1,17 +1,20 @@
-"""Pictures at the size a network takes them, whoever showed them."""
+"""Pictures, read from any folder and resized for the network."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from gnet.errors import ParameterError
 from gnet.progress import track
 from gnet.threads import in_order
+
+log = logging.getLogger(__name__)
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -21,8 +24,14 @@ FILTERS = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
+"""Files that count as pictures. Others that Pillow knows start programs (EPS) or are rare."""
+EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
+FIELD_OF_VIEW = 8.4
+"""Degrees of visual angle that the side of a picture spans (Allen et al. 2022; St-Yves et al. 2023)."""
+SKIPPED_SHOWN = 5
 BLOCK = 16
-"""Images that a thread takes at a time: few enough to stay in a core's cache until they are resized."""
+"""Images that a thread resizes at a time: few enough to stay in a core's cache."""
 
 
 def resize(
@@ -30,13 +39,14 @@ def resize(
 ) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
     """Images at `pixels` x `pixels`, colour before space, by Pillow's filter of that name.
 
-    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases; the interpolation
-    of many other libraries does not, and gives other images. Images that already have the size are passed on
-    unchanged.
+    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases. Interpolation in
+    many other libraries does not widen and gives other images. Images that already have the size are not
+    changed.
 
     Raises
     ------
-    ParameterError : an unknown filter, or less than one pixel
+    ParameterError
+        for an unknown filter, or less than one pixel.
 
     >>> resize(np.full((1, 4, 4, 3), 7, dtype=np.uint8), 2)[0, 0]
     array([[7, 7],
@@ -51,6 +61,7 @@ def resize(
 
 
 def check_resampling(pixels: int, name: str) -> None:
+    """Raise ParameterError for an unknown filter, or a size of less than one pixel."""
     if name not in FILTERS:
         raise ParameterError(f"unknown resampling filter {name!r}: expected one of {', '.join(FILTERS)}.")
     if pixels < 1:
@@ -92,29 +103,80 @@ def mean_colour(
 def read_pictures(
     folder: Path, pixels: int, resampling: str = "bilinear"
 ) -> tuple[UInt8[np.ndarray, "image 3 pixels pixels"], Shaped[np.ndarray, " image"]]:
-    """All pictures in a folder, by name, cut to the largest centred square and resized; and their names.
+    """All pictures in a folder, sorted by name, and their names.
+
+    Each is turned as its EXIF orientation says, cut to the largest centred square and resized. Pictures are
+    PNG, JPEG, TIFF, BMP, WebP or GIF files (of an animation the first frame); transparency is dropped.
+    Folders, other files and whatever is not a file are skipped. The log counts what was skipped and cut.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the pictures are; folders in it are not searched.
+    pixels : int
+        Side of the prepared pictures.
+    resampling : str
+        Pillow's filter, by name.
 
     Raises
     ------
-    ParameterError : no such folder, no file in it that Pillow can read as a picture, or a damaged one
+    ParameterError
+        for no such folder, no picture in it, a damaged one, one that unpacks to an unreasonable size, or one
+        with more than 8 bits per colour.
     """
     if not folder.is_dir():
         raise ParameterError(f"pictures: expected a folder, found none at {folder}.")
-    prepared, names = [], []
+    prepared, names, skipped, cut = [], [], [], 0
     for path in track(sorted(folder.iterdir()), f"read {folder.name}"):
-        try:
-            with Image.open(path) as picture:
-                side = min(picture.size)
-                left, top = ((length - side) // 2 for length in picture.size)
-                square = picture.convert("RGB").crop((left, top, left + side, top + side))
-        except (UnidentifiedImageError, IsADirectoryError):
+        picture = _read_upright(path) if path.is_file() else None
+        if picture is None:
+            skipped.append(path.name)
             continue
-        except OSError as error:
-            raise ParameterError(
-                f"{path}: expected a whole picture, found one that cannot be read ({error}). Copy it again."
-            ) from error
-        prepared.append(resize(np.asarray(square)[None], pixels, resampling))
+        side = min(picture.size)
+        cut += picture.width != picture.height
+        left, top = ((length - side) // 2 for length in picture.size)
+        square = np.asarray(picture.crop((left, top, left + side, top + side)))
+        prepared.append(resize(square[None], pixels, resampling))
         names.append(path.name)
     if not names:
         raise ParameterError(f"{folder}: expected pictures (PNG, JPEG, ...), found none that can be read.")
+    if skipped:
+        shown = ", ".join(skipped[:SKIPPED_SHOWN]) + (", ..." if len(skipped) > SKIPPED_SHOWN else "")
+        log.info("%s: skipped %d files and folders that are not pictures: %s", folder, len(skipped), shown)
+    if cut:
+        log.warning("%s: %d of %d pictures are not square: their centre was taken.", folder, cut, len(names))
     return np.concatenate(prepared), np.array(names)
+
+
+def _read_upright(path: Path) -> Image.Image | None:
+    """A picture in RGB, turned as it is to be looked at; None for a file that is not a picture."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            if not _has_eight_bits(picture):
+                raise ParameterError(
+                    f"{path}: expected a picture of 8 bits per colour, found more (mode {picture.mode}). "
+                    "Convert it first: only you know which of its values are to become 0 and 255."
+                )
+            upright = ImageOps.exif_transpose(picture)
+            if "transparency" in upright.info:
+                upright = upright.convert("RGBA")
+            return upright.convert("RGB")
+    except UnidentifiedImageError:
+        return None
+    except ParameterError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ParameterError(
+            f"{path}: expected a picture of reasonable size, found one that is too large ({error}). "
+            "Make it smaller, or take it out of the folder."
+        ) from error
+    except Exception as error:  # decoders raise whatever damaged bytes lead to
+        raise ParameterError(
+            f"{path}: expected a whole picture, found one that cannot be read ({error}). Copy it again."
+        ) from error
+
+
+def _has_eight_bits(picture: ImageFile.ImageFile) -> bool:
+    """Whether no colour has more than 8 bits, also in files that Pillow cuts down to 8 as it reads them."""
+    stored = str(picture.tile) if picture.format in ("PNG", "TIFF") else ""
+    return picture.mode in EIGHT_BIT_MODES and ";16" not in stored

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Shaped
 
+SD_FLOOR = 1e-6
+"""Added to the standard deviation when z-scoring, as in the published code."""
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -37,3 +40,19 @@ class Responses:
         """Why a voxel cannot be fitted or scored, in words; empty for those that can."""
         missing = (~np.asarray(self.valid)).sum(0)
         return np.array([f"no data in {count} sessions" if count else "" for count in missing], dtype=str)
+
+
+def zscore_session(responses: Float[np.ndarray, "trial unit"]) -> Float32[np.ndarray, "trial unit"]:
+    """Each unit's deviation from its mean over one session's trials, in population standard deviations.
+
+    To be applied within each session and never again over all of them: the noise ceiling relies on it. A
+    constant unit becomes 0, which is not a measurement: readers replace it by NaN.
+
+    >>> zscore_session(np.array([[1.0], [3.0]])).round(3)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    """
+    mean = responses.mean(axis=0, dtype=np.float64).astype(responses.dtype)
+    deviation = (responses - mean).astype(np.float32)
+    sd = np.sqrt(np.mean(deviation**2, axis=0, dtype=np.float64))
+    return deviation / (sd + SD_FLOOR).astype(np.float32)

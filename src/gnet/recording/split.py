@@ -1,4 +1,4 @@
-"""Which trials fit a model, which choose its best state, and which test it."""
+"""Train, holdout and test: trials that fit a model, choose its best state, and test it."""
 
 import math
 from collections.abc import Callable
@@ -18,12 +18,12 @@ def test_mask(
     """Whether each trial tests: those of the "shared" images, or only of the "special" ones among them.
 
     `trials` is one subject's table (position, shared, ...), `special` the positions of the special images
-    (None under the other rule).
-    Under the special rule the other shared images train.
+    (None under the other rule). Under the special rule the other shared images train.
 
     Raises
     ------
-    ParameterError : another rule, or the special one without its positions
+    ParameterError
+        for another rule, or the special one without its positions.
     """
     if rule == "shared":
         return trials["shared"].to_numpy(dtype=bool)
@@ -39,7 +39,7 @@ def test_mask(
 def last_trials(position: Int[np.ndarray, " trial"], fraction: float) -> Bool[np.ndarray, " trial"]:
     """The holdout of the published code: the last `fraction` of the trials in time, rounded up.
 
-    Repeats of an image fall on both sides, so that the holdout's images are not all new to the model.
+    Repeats of an image fall on both sides, so the holdout's images are not all new to the model.
 
     >>> last_trials(np.array([4, 5, 4, 6]), 0.3)
     array([False, False,  True,  True])
@@ -78,8 +78,10 @@ def split_trials(
 
     Raises
     ------
-    ParameterError : a rule `test_mask` does not know, or a fraction outside of 0 to 1
-    ReleaseError : no trial is left to test, to train or, with a fraction above 0, to hold out
+    ParameterError
+        for a rule `test_mask` does not know, or a fraction outside of 0 to 1.
+    ReleaseError
+        if no trial is left to test, to train or, with a fraction above 0, to hold out.
     """
     if not 0 <= fraction < 1:
         raise ParameterError(f"holdout fraction: expected at least 0 and less than 1, got {fraction}.")

@@ -1,4 +1,4 @@
-"""NIfTI volumes in (x, y, z), and the flat voxel index that every table of the project carries."""
+"""NIfTI volumes in (x, y, z), and the flat voxel index that every table of the project uses."""
 
 import gzip
 from dataclasses import dataclass
@@ -7,12 +7,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num, Shaped
+from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.storage.atomic import atomic_path
 
 UNREADABLE = Exception
-"""What reading a damaged or foreign file can raise: nibabel and h5py raise whatever its bytes lead to."""
+"""Exceptions that reading a damaged file can raise: in nibabel and h5py it may be any."""
 PIECE = 2**20  # bytes decompressed at a time where only the checksum at the end is wanted
 
 
@@ -25,7 +26,7 @@ class Volume:
 
 
 def spell_shape(shape: tuple[int, ...]) -> str:
-    """A shape as it is said in messages and tables.
+    """A shape as messages and tables spell it.
 
     >>> spell_shape((81, 104, 83))
     '81 x 104 x 83'
@@ -34,23 +35,28 @@ def spell_shape(shape: tuple[int, ...]) -> str:
 
 
 def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
-    """Read one NIfTI file into memory, in the data type it has on disk unless the file scales its numbers.
+    """Read one NIfTI file, in the data type that it has on disk unless the file scales its numbers.
 
     A gzipped file is read to its end, where its checksum is: flipped bits do not pass as numbers.
 
     Parameters
     ----------
-    path : a .nii or .nii.gz file
-    shape : the (x, y, z) the data must have, where that is known
+    path : Path
+        A .nii or .nii.gz file.
+    shape : tuple[int, ...], optional
+        The shape (x, y, z) that the data must have, if it is known.
 
     Raises
     ------
-    ReleaseError : the file is missing, damaged, of another shape, or not of real numbers
+    ReleaseError
+        if the file is missing, damaged, of another shape, or holds other than real numbers.
     """
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")
     try:
         image = nibabel.load(path)
+        if not isinstance(image, SpatialImage):
+            raise TypeError(f"a {type(image).__name__}")
         data = np.asanyarray(image.dataobj)
         if path.suffix == ".gz":
             with gzip.open(path) as file:
@@ -79,8 +85,8 @@ def write_volume(
 ) -> None:
     """Write one NIfTI file (gzipped where the name ends in .gz), making its folder.
 
-    The data type is kept, except that booleans become uint8. The file appears under its name only when it is
-    complete, and the same numbers always give the same bytes.
+    The data type is kept, except that booleans become uint8. The file is written atomically, and the same
+    numbers always give the same bytes.
     """
     data = data.astype(np.uint8) if data.dtype == bool else data
     image = nibabel.Nifti1Image(data, affine, dtype=data.dtype)

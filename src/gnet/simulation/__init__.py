@@ -1,1 +1,1 @@
-"""A stand-in release: a small Natural Scenes Dataset with a known brain."""
+"""A simulated release: a small Natural Scenes Dataset with a known brain."""

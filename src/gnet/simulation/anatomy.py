@@ -1,4 +1,4 @@
-"""The stand-in head: an ellipsoid of white matter in a shell of cortex, on which the areas are drawn.
+"""The simulated head: an ellipsoid of white matter in a shell of cortex, on which the areas are drawn.
 
 The first voxel of a volume is the left, posterior, inferior one, as in NSD. Early visual cortex lies at the
 posterior pole: seen from there, bands of V1, V2 and V3 follow each other outwards in each quarter of the
@@ -65,13 +65,14 @@ def label_number(family: str, name: str) -> int:
 def shape_head(
     shape: tuple[int, int, int], voxels: Mapping[str, int], generator: np.random.Generator
 ) -> Anatomy:
-    """A head that fills a volume, with the asked number of voxels in each label of prf-visualrois.
+    """A head that fills a volume, with the requested number of voxels in each label of prf-visualrois.
 
     Half of them, rounded down, lie in the left hemisphere.
 
     Raises
     ------
-    ParameterError : the cortex is too small for the labels
+    ParameterError
+        if the cortex is too small for the labels.
     """
     x, y, z = np.meshgrid(*(2 * (np.arange(n) - (n - 1) / 2) / n for n in shape), indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)
@@ -111,7 +112,7 @@ def draw_regions(
     z: Float64[np.ndarray, "x y z"],
     generator: np.random.Generator,
 ) -> dict[str, Int16[np.ndarray, "x y z"]]:
-    """Every family of regions, given the labels of prf-visualrois and where each voxel lies.
+    """Every family of regions, given the labels of prf-visualrois and the position of each voxel.
 
     nsdgeneral is the visual third of cortex, a little larger than all areas together; the other families
     divide what prf-visualrois leaves of it. Kastner2015 disagrees with prf-visualrois on a tenth of its

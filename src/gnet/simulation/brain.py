@@ -1,8 +1,8 @@
 """The planted brain: responses of V1, V2, V3 and hV4 to images, known to the last weight.
 
 Every voxel is a feature-weighted receptive field, `r = offset + sum_k w_k sum_yx g(y, x) map_k(y, x)`, the
-model family that is to be recovered from it. What differs between areas is the maps and the size of the
-fields. What an organisation decides is where the maps of an area come from, see `area_maps`.
+model family that is to be recovered from it. Areas differ in their maps and in the size of their fields. The
+organisation decides where an area's maps come from, see `area_maps`.
 
 Positions are in degrees of visual angle from the centre of the image, x to the right and y upwards; the
 image spans `FIELD_OF_VIEW` degrees as in NSD.
@@ -15,8 +15,8 @@ import scipy.fft
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from gnet.errors import ParameterError
+from gnet.recording.pictures import FIELD_OF_VIEW
 
-FIELD_OF_VIEW = 8.4  # degrees, side of the image (Allen et al. 2022)
 AREAS = ("V1", "V2", "V3", "hV4")  # from the lowest to the highest
 ORGANISATIONS = ("parallel", "hierarchical", "even")
 
@@ -103,8 +103,8 @@ def area_maps(
 ) -> dict[str, Float32[np.ndarray, "image map row column"]]:
     """Feature maps of each area, as many as there are energies, on the same grid.
 
-    Maps come from the energies by a chain of random `combinations`, in V1 of none, n areas higher of n. The
-    organisations differ in whose chain it is, and one in its length:
+    An area's maps are the energies after a chain of random `combinations`: none in V1, n in the n-th area
+    above it. Organisations differ in whether areas share a chain, and one differs in its length:
 
     - `hierarchical`: there is one chain. V2's maps are combinations of V1's, V3's are combinations of V2's,
       hV4's of V3's, so whoever has learned a higher area has learned the lower ones on the way.
@@ -112,13 +112,14 @@ def area_maps(
       map with any other area. Knowing hV4's chain says nothing about V2's.
     - `even`: parallel, with chains of `EVEN_STEPS` in every area, V1 too.
 
-    An area is as hard a task in a parallel brain as in a hierarchical one, and higher areas are harder. Easy
-    tasks are served by anybody's trunk, so a hierarchy index near one comes with that already. In an even
-    brain no area is harder than another.
+    An area is equally hard to model in a parallel and in a hierarchical brain, and higher areas are harder.
+    Any trunk models the easy areas well, which alone brings the hierarchy index near one. In an even brain no
+    area is harder than another.
 
     Raises
     ------
-    ParameterError : another organisation
+    ParameterError
+        for another organisation.
     """
     if organisation not in ORGANISATIONS:
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""Stand-in photographs: dead leaves, the simplest random images with the statistics of natural scenes.
+"""Simulated photographs: dead leaves, the simplest random images with the statistics of natural scenes.
 
 Opaque leaves of all sizes fall on each other until the ground is covered. Occlusion gives edges at every
 scale, leaf sizes that follow a cubic power law make the picture look the same at every magnification, and
@@ -30,7 +30,8 @@ def dead_leaves(count: int, pixels: int, seed: int) -> UInt8[np.ndarray, "image 
 
     Raises
     ------
-    ParameterError : too few or too small images to paint anything
+    ParameterError
+        for too few or too small images to paint anything.
 
     >>> images = dead_leaves(2, pixels=32, seed=0)
     >>> images.shape, images.dtype
@@ -51,7 +52,7 @@ def dead_leaves(count: int, pixels: int, seed: int) -> UInt8[np.ndarray, "image 
 
 
 def paint(count: int, pixels: int, generator: np.random.Generator) -> UInt8[np.ndarray, "image y x 3"]:
-    """One block of images: leaves of the same sizes fall in the same order on each, at other places."""
+    """One block of images: leaves of the same sizes fall in the same order on each, at different places."""
     half_lengths = leaf_sizes(pixels, generator)
     topmost = fallen_leaves(count, pixels, half_lengths, generator)
     colours = leaf_colours(count, len(half_lengths) + 1, generator)
@@ -82,7 +83,7 @@ def leaf_sizes(pixels: int, generator: np.random.Generator) -> Float[np.ndarray,
 def fallen_leaves(
     count: int, pixels: int, half_lengths: Float[np.ndarray, " leaf"], generator: np.random.Generator
 ) -> Int16[np.ndarray, "image y x"]:
-    """Which leaf lies on top at each pixel: 1 for the first that fell, 0 where the bare ground is seen."""
+    """Number of the topmost leaf at each pixel: 1 for the first that fell, 0 for bare ground."""
     margin = 2 * int(np.ceil(half_lengths.max())) + 1  # a leaf that only just touches the image ends here
     canvas = np.zeros((count, pixels + 2 * margin, pixels + 2 * margin), np.int16)
     for leaf, length in enumerate(half_lengths, start=1):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gnet.errors import ParameterError, ReleaseError
-from gnet.readers.nsd import inventory as inventory_module
+from gnet.readers.nsd import headers
 from gnet.readers.nsd.inventory import COLUMNS, inventory, refuse_incomplete
 
 
@@ -337,7 +337,7 @@ def test_table_of_all_images_is_compared(release):
     table.to_csv(release.layout.stimulus_table)
     wrong = take(release).query("problem != ''").set_index("path")["problem"]
     assert list(wrong) == [
-        "says otherwise than nsd_stim_info_merged.csv",
+        "contradicts nsd_stim_info_merged.csv",
         wrong[path],
     ]
     assert wrong[path].startswith(
@@ -394,5 +394,6 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     def refused(_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(inventory_module, "_nifti_header", refused)
-    assert inventory_module._probe(path) == "no permission to read it: ask its owner (`ls -l`) for it"
+    monkeypatch.setattr(headers, "_nifti_header", refused)
+    with pytest.raises(ReleaseError, match=r"^no permission to read it: ask its owner \(`ls -l`\) for it$"):
+        headers.read_header(path)

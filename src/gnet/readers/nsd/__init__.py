@@ -1,1 +1,1 @@
-"""What was measured: the files of the Natural Scenes Dataset, read as they are."""
+"""The files of the Natural Scenes Dataset, read as they were released."""

@@ -7,12 +7,14 @@ from pathlib import Path
 import h5py
 import nibabel
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int16
+from jaxtyping import Bool, Float32, Int, Int16
+from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.progress import track
 from gnet.readers.nsd.consistency import check_session, check_trials
 from gnet.readers.nsd.layout import Layout, check_file_format
+from gnet.recording.responses import zscore_session
 from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
 from gnet.threads import in_order
 
@@ -21,15 +23,13 @@ log = logging.getLogger(__name__)
 DATASET = "betas"
 UNITS_PER_PERCENT = 300
 """NSD stores 300 x percent signal change, so that int16 reaches +-109.2 % and saturates there."""
-SD_FLOOR = 1e-6
-"""Added to the standard deviation when z-scoring, as in the published code."""
 READ_BYTES = 256 * 2**20
 """Most memory for one piece of a session on its way to the chosen voxels."""
 ZSCORED_VOXELS = 4096
 """Voxels z-scored at a time, so that float32 copies of a session stay small whatever the mask."""
 SESSIONS_AT_A_TIME = {"hdf5": 1, "nifti": None}
-"""Decompressing keeps a core busy, so NIfTI takes all; HDF5 waits for the disk and answers one caller at a
-time: a second one gains nothing (measured: docs/LOG.md)."""
+"""Decompressing keeps a core busy, so NIfTI uses all cores; HDF5 waits for the disk and serves one caller at
+a time: a second one gains nothing (measured: docs/LOG.md)."""
 
 
 def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
@@ -41,21 +41,6 @@ def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "tri
     return betas.astype(np.float32) / np.float32(UNITS_PER_PERCENT)
 
 
-def zscore_session(percent: Float[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
-    """Each voxel's deviation from its mean over one session's trials, in population standard deviations.
-
-    To be applied within each session and never again over all of them: the noise ceiling counts on it. A
-    constant voxel comes out as 0, which is no measurement: `prepare_betas` makes it NaN.
-
-    >>> zscore_session(np.array([[1.0], [3.0]])).round(3)
-    array([[-1.],
-           [ 1.]], dtype=float32)
-    """
-    deviation = (percent - percent.mean(axis=0, dtype=np.float64).astype(percent.dtype)).astype(np.float32)
-    sd = np.sqrt(np.mean(deviation**2, axis=0, dtype=np.float64))
-    return deviation / (sd + SD_FLOOR).astype(np.float32)
-
-
 def read_session(
     path: Path,
     voxel_index: Int[np.ndarray, " voxel"],
@@ -65,20 +50,27 @@ def read_session(
 ) -> Int16[np.ndarray, "trial voxel"]:
     """The betas of some voxels in one session, in units of 1/300 percent signal change.
 
-    HDF5 and NIfTI give identical numbers; neither is ever whole in memory.
+    HDF5 and NIfTI give identical numbers; neither is ever held in memory as a whole.
 
     Parameters
     ----------
-    path : the session's file
-    voxel_index : C-order indices over (x, y, z), in any order
-    shape : (x, y, z) of the volume
-    trials : the number the session must have
-    file_format : "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped
+    path : Path
+        The session's file.
+    voxel_index : array of int, (voxel,)
+        C-order indices over (x, y, z), in any order.
+    shape : (int, int, int)
+        (x, y, z) of the volume.
+    trials : int
+        Number of trials that the session must have.
+    file_format : str
+        "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped.
 
     Raises
     ------
-    ReleaseError : the file is missing, damaged or truncated, or not int16 of this shape
-    ParameterError : another file format
+    ReleaseError
+        if the file is missing, damaged or truncated, or not int16 of this shape.
+    ParameterError
+        for another file format.
     """
     check_file_format(file_format)
     if not path.is_file():
@@ -107,20 +99,29 @@ def prepare_betas(
 
     Trials stand in the order they were run because each file is found by its session number: row
     `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
-    valid_session volume, or constant, as a voxel outside the imaged slab is) is NaN there, and False in
-    the second array; how many there are is logged.
+    valid_session volume, or constant, like voxels outside the imaged slab) is NaN there, and False in the
+    second array; the log counts them.
 
     Parameters
     ----------
-    sessions : the number of sessions, from the first
-    trials : the number in each session
-    voxel_index, shape, file_format : see `read_session`
+    layout : Layout
+        The release.
+    subject : str
+        Name of the subject.
+    sessions : int
+        Number of sessions, from the first.
+    trials : int
+        Number of trials in each session.
+    voxel_index, shape, file_format
+        See `read_session`.
 
     Raises
     ------
-    ReleaseError : a session's file is missing, damaged, or of the wrong shape or type, with the command that
-        fetches it; its numbers are no measurement, or some of them those of another trial
-    ParameterError : another file format
+    ReleaseError
+        if a session's file is missing, damaged, or of the wrong shape or type, with the command that fetches
+        it; its numbers cannot be measurements, or a trial repeats another trial's numbers.
+    ParameterError
+        for another file format.
     """
     check_file_format(file_format)
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
@@ -236,7 +237,7 @@ def _read_trial_blocks(
     y: Int[np.ndarray, " voxel"],
     z: Int[np.ndarray, " voxel"],
 ) -> Int16[np.ndarray, "trial voxel"]:
-    """Read whole volumes, some at a time: how a file stored in any other way than NSD's is read in order."""
+    """Read whole volumes, some at a time: the sequential order of files that are chunked otherwise."""
     betas = np.empty((len(stored), len(x)), dtype=np.int16)
     volume = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64))
     block = max(1, READ_BYTES // max(1, volume))
@@ -250,6 +251,8 @@ def _read_nifti(
 ) -> Int16[np.ndarray, "trial voxel"]:
     """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
     image = nibabel.load(path)
+    if not isinstance(image, SpatialImage):
+        raise TypeError(f"a {type(image).__name__}")
     dtype = image.get_data_dtype()
     _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
     slope, intercept = image.dataobj.slope, image.dataobj.inter

@@ -1,21 +1,21 @@
-"""Whether responses can be what their files say: known from the numbers, where headers know nothing."""
+"""Whether betas are plausible, judged from the numbers themselves; headers cannot tell."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int, Int16
+from jaxtyping import Bool, Float, Float32, Int16
 
 from gnet.errors import ReleaseError
 from gnet.readers.nsd.design import Design
 from gnet.readers.nsd.layout import Layout
+from gnet.recording.repeat_reliability import Sources, check_repeat_reliability
 
 ENOUGH_VOXELS = 8
 """With fewer, two trials may have the same numbers by chance."""
 UNEXPLAINED = 0.05
-"""Fraction of the voxels with data, as valid_session says, that may be constant all the same."""
-BLOCK = 256  # voxels at a time
+"""Fraction of the voxels that valid_session calls valid which may be constant nevertheless."""
 
 
 def check_session(
@@ -24,19 +24,24 @@ def check_session(
     valid_path: Path,
     called_valid: Bool[np.ndarray, " voxel"] | None = None,
 ) -> list[bytes]:
-    """Refuse a session whose numbers are no measurement; what tells each of its trials from any other.
+    """Refuse a session whose numbers cannot be measurements; returns a digest of each trial.
 
     Parameters
     ----------
-    path : the session's file, for the message
-    responses : chosen voxels of the session
-    valid_path : the session's valid_session volume, for the message
-    called_valid : what it says of these voxels, where it is there
+    path : Path
+        The session's file, for the message.
+    responses : array of int16, (trial, voxel)
+        Chosen voxels of the session.
+    valid_path : Path
+        The session's valid_session volume, for the message.
+    called_valid : array of bool, (voxel,), optional
+        What that volume says of these voxels; None if it is absent.
 
     Raises
     ------
-    ReleaseError : no voxel varies; all voxels of a trial have the same number, as those of a trial that was
-        never written do; valid_session says the contrary of the numbers
+    ReleaseError
+        if no voxel varies; all voxels of a trial have the same number, as in a trial that was never
+        written; valid_session contradicts the numbers.
     """
     voxels = responses.shape[1]
     if voxels < ENOUGH_VOXELS:
@@ -51,9 +56,9 @@ def check_session(
         constant, varying = (called_valid & ~varies).sum(), (~called_valid & varies).sum()
         if constant > UNEXPLAINED * called_valid.sum() or varying > 0.5 * (~called_valid).sum():
             raise ReleaseError(
-                f"{path}: expected responses where {valid_path.name} says that there are, found none in "
+                f"{path}: expected responses where {valid_path.name} says that there are some, found none in "
                 f"{constant:,} of {called_valid.sum():,} such voxels, but some in {varying:,} of the "
-                f"{(~called_valid).sum():,} others. One of the two is damaged, or of another session."
+                f"{(~called_valid).sum():,} others. One of the two is damaged or belongs to another session."
             )
     if varies.sum() < ENOUGH_VOXELS:
         return []
@@ -68,16 +73,19 @@ def check_session(
 
 
 def check_trials(paths: Sequence[Path], trials: Sequence[Sequence[bytes]]) -> None:
-    """Refuse sessions of which two trials are the same in all voxels.
+    """Refuse sessions in which two trials are the same in all voxels.
 
     Parameters
     ----------
-    paths : the sessions' files, in their order
-    trials : for each of them, what `check_session` gave
+    paths : Sequence[Path]
+        The sessions' files, in their order.
+    trials : Sequence[Sequence[bytes]]
+        The digests of each session, from `check_session`.
 
     Raises
     ------
-    ReleaseError : two trials are the same, of one session or of two
+    ReleaseError
+        if two trials are the same, within a session or across sessions.
     """
     first: dict[bytes, tuple[Path, int]] = {}
     for path, of_session in zip(paths, trials, strict=True):
@@ -90,45 +98,6 @@ def check_trials(paths: Sequence[Path], trials: Sequence[Sequence[bytes]]) -> No
                 )
 
 
-def repeatability(
-    betas: Float32[np.ndarray, "trial voxel"],
-    image: Int[np.ndarray, " trial"],
-    weight: Float[np.ndarray, " voxel"],
-) -> tuple[Float[np.ndarray, " trial"], Float[np.ndarray, " voxel"], Float[np.ndarray, " voxel"]]:
-    """How far responses come again when their image does: products of a trial with the mean of its fellows.
-
-    For z-scored responses the product is, on average, the variance that the image explains; it is 0 where
-    trials and images do not belong together. Missing responses count as 0, trials of images that were shown
-    once are NaN.
-
-    Returns
-    -------
-    of each trial, averaged over voxels by `weight` (which sums to 1); of each voxel, averaged over trials;
-    the standard error of that.
-
-    >>> betas = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
-    >>> of_trials, of_voxels, _ = repeatability(betas, np.array([5, 5, 8, 8]), np.array([0.5, 0.5]))
-    >>> of_trials, of_voxels  # the first voxel repeats, the second does the contrary
-    (array([0., 0., 0., 0.]), array([ 1., -1.]))
-    """
-    _, place, count = np.unique(image, return_inverse=True, return_counts=True)
-    order = np.argsort(place, kind="stable")
-    starts = np.cumsum(count) - count
-    repeated = count[place] > 1
-    fellows = np.maximum(count[place] - 1, 1).astype(np.float32)[:, None]
-    of_trials = np.zeros(len(image))
-    of_voxels, error = np.zeros((2, betas.shape[1]))
-    for start in range(0, betas.shape[1], BLOCK):
-        block = slice(start, start + BLOCK)
-        responses = np.nan_to_num(betas[:, block])
-        product = responses * ((np.add.reduceat(responses[order], starts)[place] - responses) / fellows)
-        of_trials += product @ weight[block]
-        if repeated.any():
-            of_voxels[block] = product[repeated].mean(axis=0)
-            error[block] = product[repeated].std(axis=0) / np.sqrt(repeated.sum())
-    return np.where(repeated, of_trials, np.nan), of_voxels, error
-
-
 def check_repetitions(
     layout: Layout,
     subject: str,
@@ -137,54 +106,41 @@ def check_repetitions(
     ncsnr: Float[np.ndarray, " voxel"],
     file_format: str,
 ) -> None:
-    """Refuse responses that do not come again when their image does, though the noise ceiling says they do.
-
-    So it is where sessions were exchanged, their trials are in another order, the design is another, or the
-    volumes are not of one brain. Refused is only what is certain: a session that repeats by less than a
-    quarter of what ncsnr promises, and by less than half of it for all that chance can do (four standard
-    errors); and an ncsnr that does not correlate, over voxels, with how far they repeat, though it varies
-    much more than that is uncertain.
+    """Refuse betas that do not repeat when their image does, although the release's ncsnr says they do.
 
     Parameters
     ----------
-    betas : of the first sessions, z-scored within each, NaN where there are none
-    ncsnr : the release's, of the same voxels
+    layout : Layout
+        The release, for the message.
+    subject : str
+        Name of the subject.
+    betas : array of float32, (trial, voxel)
+        Betas of the first sessions, z-scored within each, NaN where there is no measurement.
+    design : Design
+        Which trial showed which image.
+    ncsnr : array of float, (voxel,)
+        The release's signal-to-noise ratio of the same voxels.
+    file_format : str
+        "hdf5" or "nifti", for the message.
 
     Raises
     ------
-    ReleaseError : sessions, trials and images do not belong together, or betas and ncsnr do not
+    ReleaseError
+        if sessions, trials and images do not belong together, or betas and ncsnr do not: see
+        `gnet.recording.repeat_reliability.check_repeat_reliability`.
     """
-    promised = np.nan_to_num(ncsnr**2 / (1 + ncsnr**2))  # the variance that images explain
-    if not promised.any():
-        return
-    weight = promised / promised.sum()
-    image = design.ordering[: len(betas)]
-    of_trials, of_voxels, of_voxels_error = repeatability(betas, image, weight)
-    expected = float(weight @ promised)
-    suspects, certain = {}, False
-    for row, trials in enumerate(of_trials.reshape(-1, design.trials_per_session)):
-        known = trials[np.isfinite(trials)]
-        if known.size < 2:
-            continue
-        mean, error = known.mean(), known.std() / np.sqrt(known.size)
-        certain |= mean < expected / 4 and mean + 4 * error < expected / 2
-        if mean < expected / 2:  # where it is compared with a bad session, a good one looks bad too
-            suspects[layout.betas(subject, row + 1, file_format)] = mean
-    if certain:
-        found = ", ".join(f"{mean:.2f} in {path.name}" for path, mean in suspects.items())
-        raise ReleaseError(
-            f"{subject}: expected responses that come again when their image does, and make up "
-            f"{expected:.2f} of the variance, as {layout.ncsnr(subject).name} says, found {found}. Sessions "
-            f"were exchanged, or they and {layout.design.name} do not belong together. Fetch them again: "
-            + "; ".join(layout.fetch_command(path) for path in [layout.design, *suspects])
-        )
-    known = np.isfinite(ncsnr) & (of_voxels_error > 0)
-    if known.sum() > ENOUGH_VOXELS and promised[known].var() > 4 * np.mean(of_voxels_error[known] ** 2):
-        correlation = np.corrcoef(promised[known], of_voxels[known])[0, 1]
-        if correlation < 0.5:
-            raise ReleaseError(
-                f"{subject}: expected {layout.ncsnr(subject).name} to say in which voxels responses repeat, "
-                f"found a correlation of {correlation:.2f} with how far they do. It and "
-                f"{', '.join(path.name for path in suspects) or 'the betas'} are not of one brain, or not of "
-                f"one space. Fetch it again: {layout.fetch_command(layout.ncsnr(subject))}"
-            )
+    session = np.arange(len(betas)) // design.trials_per_session + 1
+    sessions = {n: layout.betas(subject, n, file_format) for n in np.unique(session).tolist()}
+    paths = {path.name: path for path in (layout.design, layout.ncsnr(subject), *sessions.values())}
+
+    def advice(names: Sequence[str]) -> str:
+        again = "Fetch it again: " if len(names) == 1 else "Fetch them again: "
+        return again + "; ".join(layout.fetch_command(paths[name]) for name in names)
+
+    sources = Sources(
+        {number: path.name for number, path in sessions.items()},
+        layout.design.name,
+        layout.ncsnr(subject).name,
+        advice,
+    )
+    check_repeat_reliability(subject, betas, design.ordering[: len(betas)], session, ncsnr, sources)

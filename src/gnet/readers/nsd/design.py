@@ -1,4 +1,4 @@
-"""Which trial showed which image: NSD's experimental design, counted from 0 where NSD counts from 1."""
+"""Which trial showed which image: NSD's experimental design, counted from 0 (NSD counts from 1)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from jaxtyping import Bool, Int
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.readers.nsd.layout import Layout, subject_number
-from gnet.recording.noise_ceiling import REPETITIONS
 from gnet.recording.volumes import UNREADABLE, spell_shape
 
+REPETITIONS = 3
+"""Presentations of each image that NSD planned (Allen et al. 2022)."""
 FIELDS = ("masterordering", "subjectim", "sharedix", "basiccnt")
 
 
@@ -22,7 +23,7 @@ class Design:
     """The planned experiment, the same order of trials for every subject.
 
     Two steps lead from a trial to its image: `ordering` gives the image's *position* in the subject's own
-    list (NSD's 10k index less 1), `images` what stands there, as a row of imgBrick (NSD's 73k-ID less 1). A
+    list (NSD's 10k index minus 1), `images` the row of imgBrick at that position (NSD's 73k-ID minus 1). A
     position is not an image: only the shared positions hold the same image in every subject.
     """
 
@@ -33,7 +34,7 @@ class Design:
 
     @property
     def planned_sessions(self) -> int:
-        """Sessions each subject was to have."""
+        """Number of sessions planned for each subject."""
         return len(self.ordering) // self.trials_per_session
 
     def stimulus_rows(self, subject: str) -> Int[np.ndarray, " position"]:
@@ -41,7 +42,8 @@ class Design:
 
         Raises
         ------
-        ParameterError : the design has no such subject
+        ParameterError
+            if the design has no such subject.
         """
         number = subject_number(subject)
         if number > len(self.images):
@@ -52,7 +54,7 @@ class Design:
         return self.images[number - 1]
 
     def check_sessions(self, subject: str, sessions: int) -> None:
-        """Raise ParameterError unless 1 to all planned sessions are asked of a subject of the design."""
+        """Raise ParameterError for an unknown subject, or a number of sessions that was not planned."""
         self.stimulus_rows(subject)
         if not 1 <= sessions <= self.planned_sessions:
             raise ParameterError(
@@ -62,15 +64,16 @@ class Design:
 
 
 def read_design(layout: Layout, stimuli: int | None = None) -> Design:
-    """Read `nsd_expdesign.mat`, and refuse one that cannot be true.
+    """Read `nsd_expdesign.mat` and check that it is consistent.
 
-    `stimuli` is the number of images in the stimuli file, where that is known: no index may point past it.
+    `stimuli` is the number of images in the stimuli file, if it is known: no index may exceed it.
 
     Raises
     ------
-    ReleaseError : the file is missing or unreadable; a field is missing, or holds numbers that are not whole
-        or out of range, or is of another shape than its fellows; an image is not planned as often as every
-        other; the shared images differ between subjects or from `sharedix`; any other image is in two lists
+    ReleaseError
+        if the file is missing or unreadable; a field is missing, or holds numbers that are not whole or out
+        of range, or does not have the shape of the others; an image is not planned as often as every other;
+        the shared images differ between subjects or from `sharedix`; any other image is in two lists.
     """
     path = layout.design
     advice = f"Fetch the file again: {layout.fetch_command(path)}"
@@ -140,7 +143,7 @@ def _planned_sessions(path: Path, content: Mapping, advice: str) -> int:
 def _check_lists(
     path: Path, images: Int[np.ndarray, "subject position"], shared: Int[np.ndarray, " shared"], advice: str
 ) -> None:
-    """Refuse lists of images whose shared ones differ, or that have any other image in common."""
+    """Refuse lists whose shared images differ between subjects, or that have any other image in common."""
     count, positions = len(shared), images.shape[1]
     if count > positions:
         raise ReleaseError(
@@ -193,13 +196,14 @@ def _whole_numbers(
 
 
 def check_stimulus_table(layout: Layout, design: Design, subjects: Sequence[str]) -> int:
-    """Compare the design with the table of all images, which says the same; the number of images it lists.
+    """Check that the table of all images agrees with the design; number of images that it lists.
 
     The table (`nsd_stim_info_merged.csv`) gives the trials of each image and subject, planned ones included.
 
     Raises
     ------
-    ReleaseError : the table is missing, unreadable, or says otherwise than the design
+    ReleaseError
+        if the table is missing, unreadable, or contradicts the design.
     """
     path = layout.stimulus_table
     advice = f"Fetch the file again: {layout.fetch_command(path)}"
@@ -246,7 +250,8 @@ def planned_images(design: Design, subjects: Sequence[str]) -> Int[np.ndarray, "
 
     Raises
     ------
-    ParameterError : an unknown subject
+    ParameterError
+        for an unknown subject.
     """
     return np.unique([design.stimulus_rows(subject) for subject in subjects]) + 1
 
@@ -259,7 +264,8 @@ def image_table(design: Design, subjects: Sequence[str]) -> pd.DataFrame:
 
     Raises
     ------
-    ParameterError : an unknown subject
+    ParameterError
+        for an unknown subject.
     """
     planned = planned_images(design, subjects)
     tables = []
@@ -283,12 +289,13 @@ def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:
     """The trials of a subject's first `sessions` sessions, in the order they were run.
 
     Columns: subject; trial, its 0-based position in that order; session, from 1; position, 0-based in the
-    subject's list of images; image_id, NSD's 1-based 73k-ID; repetition, 1 where the subject saw the image
-    for the first time; shared, whether every subject's list holds the image.
+    subject's list of images; image_id, NSD's 1-based 73k-ID; repetition, 1 when the subject saw the image
+    for the first time; shared, whether every subject's list contains the image.
 
     Raises
     ------
-    ParameterError : an unknown subject, or more sessions than planned
+    ParameterError
+        for an unknown subject, or more sessions than planned.
     """
     design.check_sessions(subject, sessions)
     position = design.ordering[: sessions * design.trials_per_session]
@@ -310,11 +317,12 @@ def special_positions(design: Design, sessions: Mapping[str, int]) -> Int[np.nda
     """Positions of the shared images that every one of these subjects saw three times, ascending.
 
     `sessions` is the number of sessions each subject completed. With all eight subjects of NSD these are its
-    "special 515"; with fewer subjects, or fewer of their sessions, they are others.
+    "special 515"; with fewer subjects or sessions there are more or fewer.
 
     Raises
     ------
-    ParameterError : an unknown subject, or more sessions than planned
+    ParameterError
+        for an unknown subject, or more sessions than planned.
     """
     special = design.shared.copy()
     for subject, count in sessions.items():

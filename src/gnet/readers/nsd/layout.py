@@ -1,4 +1,4 @@
-"""Where each file of the release lies, and the command that fetches it."""
+"""Paths of the release's files, and the commands that fetch them."""
 
 import re
 import shlex
@@ -16,6 +16,8 @@ SPACE = "func1pt8mm"
 """The functional space of 1.8 mm in which the published models were fitted."""
 PREPARATION = "betas_fithrf_GLMdenoise_RR"
 """NSD's third version of the betas (b3), the one the published models were fitted to."""
+MARKER = ".simulated"
+"""Name of the file that marks a folder as simulated, so that the next simulation may replace it."""
 FILE_FORMATS = {"hdf5": ".hdf5", "nifti": ".nii.gz"}
 
 
@@ -24,7 +26,8 @@ def subject_number(subject: str) -> int:
 
     Raises
     ------
-    ParameterError : the name is not of the form subj01
+    ParameterError
+        if the name is not of the form subj01.
 
     >>> subject_number("subj04")
     4
@@ -59,6 +62,11 @@ class Layout:
     root: Path
 
     @property
+    def simulated(self) -> bool:
+        """Whether a simulation wrote the release; the next one may replace it."""
+        return (self.root / MARKER).is_file()
+
+    @property
     def stimuli(self) -> Path:
         """All images, HDF5 dataset `imgBrick`, uint8 (image, y, x, colour)."""
         return self.root / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
@@ -70,7 +78,7 @@ class Layout:
 
     @property
     def stimulus_table(self) -> Path:
-        """The same, and where each image comes from, as CSV."""
+        """The trials of each image, and where it comes from: a CSV file."""
         return self.root / "nsddata" / "experiments" / "nsd" / "nsd_stim_info_merged.csv"
 
     def betas(self, subject: str, session: int, file_format: str) -> Path:
@@ -109,7 +117,7 @@ class Layout:
         return self.root / "nsddata" / "freesurfer" / subject / "label" / f"{family}.mgz.ctab"
 
     def relative(self, path: Path) -> str:
-        """A path of the release as the release itself names it, without the root."""
+        """A path relative to the root of the release."""
         return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
 
     def fetch_command(self, path: Path) -> str:
@@ -132,11 +140,12 @@ class Layout:
 
 
 def open_release(root: Path | str | None) -> Layout:
-    """The layout of a release that is really there.
+    """The layout of a release, once its folder is known to exist.
 
     Raises
     ------
-    ReleaseError : `root` is not given, is no folder, or holds no `nsddata`
+    ReleaseError
+        if `root` is not given, is not a folder, or does not contain `nsddata`.
     """
     advice = (
         "Set the environment variable NSD_ROOT to the folder that holds nsddata, nsddata_betas and "

@@ -1,18 +1,17 @@
-"""Regions of the visual cortex: labels, the masks made of them, and one table of all voxels that matter."""
+"""Regions of the visual cortex: their labels, and the masks made of them."""
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.readers.nsd.layout import Layout
-from gnet.recording.volumes import coordinates, flat_index, read_volume
+from gnet.recording.volumes import read_volume
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ LABELS: dict[str, dict[int, str]] = {
         "nsdgeneral": ("nsdgeneral",),
     }.items()
 }
-"""Names of the labels as NSD documents them, for a family without its ctab file. The ctab file wins."""
+"""Names of the labels as NSD documents them, for families without a ctab file, which takes precedence."""
 
 MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
 """The families that the masks are drawn from."""
@@ -45,13 +44,14 @@ def read_ctab(path: Path) -> dict[int, str]:
 
     Raises
     ------
-    ReleaseError : the file is missing, or a line is not of that form, or gives a value another name
+    ReleaseError
+        if the file is missing, or a line is not of that form, or gives a value another name.
     """
     if not path.is_file():
         raise ReleaseError(
             f"{path}: expected the names of a family of regions, found no such file. Fetch it."
         )
-    names = {}
+    names: dict[int, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         words = line.split()
         if not words or line.lstrip().startswith("#"):
@@ -73,7 +73,7 @@ def read_ctab(path: Path) -> dict[int, str]:
 class Atlas:
     """One family of regions of one subject: -1 outside the cortex, 0 cortex without label, 1..N a label.
 
-    `names` has the labels above 0. A test of `labels != -1` is all of the cortex: regions are `> 0`.
+    `names` has the labels above 0. `labels != -1` is the whole cortex; the family's regions are `labels > 0`.
     """
 
     family: str
@@ -83,13 +83,14 @@ class Atlas:
 
 
 def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
-    """Read a family's labels and their names, from its ctab file or else, with a warning, from `LABELS`.
+    """Read a family's labels, and their names from its ctab file or else, with a warning, from `LABELS`.
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a
-        label without a name; a documented family has no voxel outside the cortex, or none with a label; an
-        unknown family has no ctab file
+    ReleaseError
+        if the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a label
+        without a name; a documented family has no voxel outside the cortex, or none with a label; an unknown
+        family has no ctab file.
     """
     path = layout.roi(subject, family)
     if not path.is_file():
@@ -121,8 +122,9 @@ def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int])
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it
-        is inside or outside the brain
+    ReleaseError
+        if the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it is
+        inside or outside the brain.
     """
     path = layout.aseg(subject)
     segments = _whole_labels(layout, path, shape, lowest=0)
@@ -140,7 +142,8 @@ def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Flo
 
     Raises
     ------
-    ReleaseError : the volume is missing, damaged, of another shape, or of whole numbers
+    ReleaseError
+        if the volume is missing, damaged, of another shape, or of whole numbers.
     """
     path = layout.ncsnr(subject)
     ncsnr = read_volume(path, shape).data
@@ -172,7 +175,7 @@ def _whole_labels(
 
 
 def families_there(path: Path) -> str:
-    """A sentence on which families lie where the volume of one was looked for: a wrong name is likely."""
+    """A sentence that lists the families in the folder of a missing one, in case its name is wrong."""
     there = sorted(
         file.name.removesuffix(".nii.gz")
         for file in path.parent.glob("*.nii.gz")
@@ -214,9 +217,9 @@ def early_visual(prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
 def joined_visual(
     kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]
 ) -> Int[np.ndarray, "x y z"]:
-    """Kastner2015's labels, overwritten by prf-visualrois' where that has one.
+    """Kastner2015's labels, overwritten by those of prf-visualrois where it has one.
 
-    The first seven labels of both name the same areas; those mapped in the subject are nearer the truth than
+    The first seven labels of both name the same areas; those mapped in the subject are more accurate than
     those of the probabilistic atlas.
     """
     return np.where(prf > 0, prf, kastner)
@@ -228,7 +231,7 @@ def visual(kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]) -> 
 
 
 def nsdgeneral(labels: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """NSD's own mask of responsive posterior cortex: label 1, not merely anything but -1."""
+    """NSD's own mask of responsive posterior cortex: label 1 only, not every voxel that is not -1."""
     return labels == 1
 
 
@@ -237,7 +240,7 @@ def tight_whole_brain(
     nsdgeneral: Int[np.ndarray, "x y z"],
     kastner: Int[np.ndarray, "x y z"],
 ) -> Bool[np.ndarray, "x y z"]:
-    """The brain without its surroundings: segmented, in nsdgeneral, or cortex to Kastner2015 (label 0 too).
+    """The brain without its surroundings: segmented, in nsdgeneral, or cortex in Kastner2015 (label 0 too).
 
     All three are label volumes as they are read. The published mask is this one after `inflate`.
     """
@@ -247,8 +250,8 @@ def tight_whole_brain(
 def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     """The mask with its gaps filled and its surface moved out by a voxel; single voxels do not grow.
 
-    After smoothing with weights (0.5, 1, 0.5) along each axis in turn, the voxels that reach 1 belong to it.
-    What leaves the volume on one side comes in on the other, as in the published code.
+    After smoothing with weights (0.5, 1, 0.5) along each axis in turn, voxels of at least 1 belong to it.
+    The volume wraps around at its sides, as in the published code.
 
     >>> mask = np.zeros((5, 5, 5), dtype=bool)
     >>> mask[[1, 3], 2, 2] = True
@@ -266,8 +269,10 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
 
     Raises
     ------
-    ParameterError : the family has no label of that name
-    ReleaseError : no voxel carries any of them; the family's ctab file lacks a name that NSD documents
+    ParameterError
+        if the family has no label of that name.
+    ReleaseError
+        if no voxel carries any of them; the family's ctab file lacks a name that NSD documents.
     """
     unknown = [label for label in labels if label not in atlas.names.values()]
     documented = LABELS.get(atlas.family, {}).values()
@@ -291,71 +296,3 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
             "the parameters, or the subject."
         )
     return mask
-
-
-def voxel_table(
-    subject: str,
-    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
-    areas: Mapping[str, Bool[np.ndarray, "x y z"]],
-    atlases: Mapping[str, Atlas],
-    ncsnr: Float[np.ndarray, "x y z"],
-) -> pd.DataFrame:
-    """One row for each voxel in any mask or area, ascending by voxel index.
-
-    Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that has the
-    voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where the release
-    has NaN; in_<name> for every mask and area, for areas may share voxels.
-
-    Parameters
-    ----------
-    masks, areas : volumes by name
-    atlases : the atlas each area is defined in, by the area's name
-    ncsnr : the release's volume of that name
-
-    Raises
-    ------
-    ParameterError : a mask and an area of the same name
-    ReleaseError : there is no voxel at all; every ncsnr among these voxels is NaN, or one is negative or
-        infinite, or all are the same
-    """
-    both = sorted(set(masks) & set(areas))
-    if both:
-        raise ParameterError(
-            f"{', '.join(both)}: expected different names for masks and areas. "
-            "Rename the area in the parameters."
-        )
-    volumes = {**masks, **areas}
-    anywhere = np.zeros(ncsnr.shape, dtype=bool)
-    for volume in volumes.values():
-        anywhere |= volume
-    index = flat_index(anywhere)
-    if not index.size:
-        raise ReleaseError(
-            f"{subject}: expected voxels in {', '.join(volumes) or 'some mask'}, found none at all."
-        )
-    table = pd.DataFrame({"subject": subject, "voxel_index": index})
-    table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
-    area = np.full(len(index), "", dtype=object)
-    label = np.full(len(index), "", dtype=object)
-    for name, mask in areas.items():
-        here = mask.ravel()[index] & (area == "")
-        area[here] = name
-        values = atlases[name].labels.ravel()[index[here]]
-        label[here] = pd.Series(values).map(atlases[name].names).fillna("").to_numpy()
-    table["area"], table["label"] = area, label
-    table["ncsnr"] = ncsnr.ravel()[index]
-    missing = int(table["ncsnr"].isna().sum())
-    if missing == len(table):
-        raise ReleaseError(
-            f"{subject}: expected an ncsnr for the voxels of {', '.join(volumes)}, found NaN in all "
-            f"{missing:,}. The ncsnr volume is damaged or of another subject: fetch ncsnr.nii.gz again."
-        )
-    known = table["ncsnr"].dropna()
-    if not np.isfinite(known).all() or known.min() < 0 or (len(known) > 1 and known.min() == known.max()):
-        raise ReleaseError(
-            f"{subject}: expected an ncsnr from 0, another for each voxel, found {known.min():g} to "
-            f"{known.max():g}. The ncsnr volume is damaged: fetch ncsnr.nii.gz again."
-        )
-    if missing:
-        log.info("%s: ncsnr is NaN in %d of %d voxels; they stay in the table.", subject, missing, len(table))
-    return table.assign(**{f"in_{name}": volume.ravel()[index] for name, volume in volumes.items()})

@@ -1,4 +1,4 @@
-"""The images that were shown, read from the release at the size a network takes them."""
+"""The images that were shown, read from the release and resized for the network."""
 
 import mmap
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ def stimulus_count(layout: Layout) -> int:
 
     Raises
     ------
-    ReleaseError : the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3),
-        x = y
+    ReleaseError
+        if the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3), x = y.
     """
     return stimulus_shape(layout)[0]
 
@@ -39,22 +39,29 @@ class PreparedImages:
     """Chosen images at the network's size: an array of known shape, made block by block as it is iterated.
 
     Iterating yields consecutive uint8 arrays (image, 3, pixels, pixels) of at most `block` images, in the
-    order of `stimulus_rows`. All cores resize; memory holds a few blocks for each. Images that lie in the
-    file one after another, neither chunked nor compressed, are resized from where they lie, without a copy.
+    order of `stimulus_rows`. All cores resize; memory holds a few blocks for each. If the file is neither
+    chunked nor compressed, images are resized from the memory-mapped file without a copy.
 
     Parameters
     ----------
-    layout : the release
-    stimulus_rows : 0-based rows of imgBrick
-    pixels : width and height of the prepared images
-    resampling : Pillow's filter, by name
-    block : images that a thread prepares at a time
+    layout : Layout
+        The release.
+    stimulus_rows : array of int, (image,)
+        0-based rows of imgBrick.
+    pixels : int
+        Width and height of the prepared images.
+    resampling : str
+        Pillow's filter, by name.
+    block : int
+        Number of images that a thread prepares at a time.
 
     Raises
     ------
-    ReleaseError : the stimuli file is not readable, has fewer images than the rows name, or, found while
-        iterating, one of them is of a single colour
-    ParameterError : an unknown filter, or less than one pixel
+    ReleaseError
+        if the stimuli file is not readable, has fewer images than the rows name, or, found while iterating,
+        one of them is of a single colour.
+    ParameterError
+        for an unknown filter, or less than one pixel.
     """
 
     dtype = np.dtype(np.uint8)
@@ -101,7 +108,7 @@ class PreparedImages:
             yield from track(in_order(prepare, starts), "preparing images", total=len(starts))
 
     def _read(self, brick: h5py.Dataset, rows: Int[np.ndarray, " image"]) -> UInt8[np.ndarray, "image y x 3"]:
-        """Images through HDF5, which wants each of them once and in its own order."""
+        """Images through HDF5, which requires ascending rows without repeats."""
         ascending, place = np.unique(rows, return_inverse=True)
         try:
             images = brick[ascending]
@@ -114,7 +121,7 @@ class PreparedImages:
         return images if np.array_equal(rows, ascending) else images[place]
 
     def _refuse_blank(self, prepared: UInt8[np.ndarray, "image 3 pixels pixels"], start: int) -> None:
-        """An image of one colour is none: a file that was not written to its end reads so."""
+        """Refuse an image of a single colour: a file that was not written to its end has such images."""
         even_edge = (prepared[:, :, 0] == prepared[:, :, 0, :1]).all(axis=(1, 2))  # of few images, at no cost
         for row in np.flatnonzero(even_edge):
             if (prepared[row] == prepared[row, :, :1, :1]).all():
@@ -154,7 +161,7 @@ def _open(layout: Layout) -> h5py.File:
 
 
 def _described(file: h5py.File) -> str:
-    """What a file holds instead of square colour images; "" if it holds these."""
+    """What a file contains instead of square colour images; "" if it contains these."""
     brick = file.get(DATASET)
     if not isinstance(brick, h5py.Dataset):
         return f"only {', '.join(file) or 'nothing'}"
@@ -164,7 +171,7 @@ def _described(file: h5py.File) -> str:
 
 
 def _mapped(path: Path, brick: h5py.Dataset) -> UInt8[np.ndarray, "image y x 3"] | None:
-    """The dataset's bytes where they lie in the file; None if they do not lie there in one piece."""
+    """The dataset as a memory map of the file; None if it is not contiguous there."""
     offset = brick.id.get_offset()
     if offset is None or offset + brick.size > path.stat().st_size:
         return None

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import traceback
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
@@ -10,19 +12,17 @@ import pytest
 import torch
 
 from gnet.errors import ModelFileError, ParameterError
-from gnet.models.checkpoints import FittedModel
+from gnet.models.checkpoints import FittedModel, Voxels
 from gnet.models.gnet import Architecture, GNet
-from gnet.models.published import (
+from gnet.models.interchange.names import (
     METADATA,
-    export_checkpoint,
-    from_published,
     from_published_encoder,
-    import_checkpoints,
     published_name,
-    read_pickle,
-    to_published,
     to_published_encoder,
 )
+from gnet.models.interchange.pickles import read_pickle
+from gnet.models.interchange.reading import from_published, import_checkpoints
+from gnet.models.interchange.writing import export_checkpoint, to_published
 
 PIXELS, WIDTH, SHAPE = 47, 4, (5, 4, 3)
 GUESSED = 51  # 47 to 54 pixels give maps of the same size; 51 is to them what 227 is to 223 to 230
@@ -38,17 +38,24 @@ def make_model(seed=0, **options):
     for tensor in network.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(torch.rand(tensor.shape, generator=generator))
+    areas = {"subj01": np.array(["V1", "größer", ""]), "subj02": np.array(["V1", "V1"])}
     return FittedModel(
         network.eval(),
-        INDEX,
+        {subject: Voxels(index, areas[subject], SHAPE) for subject, index in INDEX.items()},
         ("V1", "größer"),
         {"protocol": "published", "seed": 3, "none": None},
         pd.DataFrame(
             {"epoch": [1, 2], "loss": [0.5, 0.25], "holdout_median_r": [0.1, np.nan], "best": [True, False]}
         ),
-        {"subj01": np.array(["V1", "größer", ""]), "subj02": np.array(["V1", "V1"])},
-        dict.fromkeys(INDEX, SHAPE),
     )
+
+
+def areas(model):
+    return {subject: voxels.area.tolist() for subject, voxels in model.voxels.items()}
+
+
+def shapes(model):
+    return {subject: voxels.shape for subject, voxels in model.voxels.items()}
 
 
 def pictures(pixels):
@@ -90,10 +97,9 @@ def assert_same_model(found, expected):
     assert found.network.architecture == expected.network.architecture
     assert not found.network.training
     assert (found.areas, found.configuration) == (expected.areas, expected.configuration)
-    assert found.volume_shape == expected.volume_shape
-    for mine, theirs in ((found.voxel_index, expected.voxel_index), (found.area, expected.area)):
-        assert list(mine) == list(theirs)
-        assert all(np.array_equal(mine[subject], theirs[subject]) for subject in theirs)
+    assert (shapes(found), areas(found)) == (shapes(expected), areas(expected))
+    for subject, index in expected.voxel_index.items():
+        np.testing.assert_array_equal(found.voxel_index[subject], index)
     pd.testing.assert_frame_equal(found.history, expected.history)
 
 
@@ -143,12 +149,12 @@ def test_joint_model(checkpoint):
         "subj01": [30, 10, 20],
         "subj02": [5, 50],
     }
-    assert {s: a.tolist() for s, a in model.area.items()} == {
+    assert areas(model) == {
         "subj01": ["V1", "hV4", ""],
         "subj02": ["V2", ""],
     }
     assert model.areas == ("V1", "V2", "hV4")
-    assert model.volume_shape == {"subj01": SHAPE, "subj02": SHAPE}
+    assert shapes(model) == {"subj01": SHAPE, "subj02": SHAPE}
     assert model.configuration["imported"] == "gnet8j.pt"
     assert model.configuration["num_epochs"] == 2
     assert model.network.architecture.trunk_width == WIDTH
@@ -169,7 +175,7 @@ def test_area_wise_model_has_the_voxels_of_its_group(checkpoint):
     assert model.voxel_index["subj01"].tolist() == [7, 9, 33]
     assert model.voxel_index["subj02"].tolist() == [40, 45]
     assert model.areas == ("V2",)
-    assert set(model.area["subj01"]) == {"V2"}
+    assert set(model.voxels["subj01"].area) == {"V2"}
     assert model.configuration["group_name"] == "V2"
 
 
@@ -184,7 +190,7 @@ def test_berg(berg):
     assert model.network.architecture == Architecture(GUESSED, trunk_width=WIDTH, prefilter_readout=True)
     assert model.voxel_index["subj01"].tolist() == [3, 11, 40]
     assert model.areas == ("V1",)
-    assert model.volume_shape == {"subj01": SHAPE}
+    assert shapes(model) == {"subj01": SHAPE}
     assert model.configuration["used_nsd_sub"] == 1
     assert model.history["best"].tolist() == [False, True]
 
@@ -255,7 +261,7 @@ def test_split_files_are_concatenated(tmp_path, berg):
     [model] = import_checkpoints(paths)
     whole = from_published(berg, "whole")
     assert model.voxel_index["subj01"].tolist() == whole.voxel_index["subj01"].tolist() == [3, 11, 40]
-    assert model.area["subj01"].tolist() == ["ventral"] * 3
+    assert areas(model)["subj01"] == ["ventral"] * 3
     images = pictures(GUESSED)
     assert torch.equal(model.network(images, "subj01"), whole.network(images, "subj01"))
 
@@ -275,6 +281,17 @@ def test_the_same_voxel_twice(tmp_path, berg):
         ModelFileError, match=r"other voxels than in the files before it, found 3 of the same, .* 3"
     ):
         import_checkpoints([path, path])
+
+
+def test_the_same_voxel_in_another_network(tmp_path, berg):
+    """Whichever of the earlier files has it: the third joins the first network and repeats the second's."""
+    second, third = split(berg, 2), split(berg, 2)
+    second["best_params"]["enc"] = OrderedDict(second["best_params"]["enc"])
+    second["best_params"]["enc"]["enc.conv6b.conv1.bias"] = torch.ones(WIDTH)
+    parts = (split(berg, 1), second, third)
+    paths = [save(tmp_path / f"{number}.pt", part) for number, part in enumerate(parts)]
+    with pytest.raises(ModelFileError, match=r"2\.pt: expected other voxels .*, found 1 of the same, .* 40"):
+        import_checkpoints(paths)
 
 
 # damage
@@ -364,6 +381,54 @@ def lose_shape(c):
     del c["brain_nii_shape"]
 
 
+def flatten_shape(c):
+    c["brain_nii_shape"][2] = (5, 4, 0)
+
+
+def fractional_index(c):
+    c["voxel_index"][2] = np.array([5.5, 50.0])
+
+
+def nested_index(c):
+    c["voxel_index"][2], c["voxel_roi"][2] = np.array([[5], [50]]), np.array([[1], [1]])
+
+
+def poison_weight(c):
+    c["best_params"]["fwrfs"][2]["w"][0, 3] = float("nan")
+
+
+def poison_statistics(c):
+    c["best_params"]["enc"]["enc.conv5a.bn1.running_var"] = torch.full((8,), 1e300, dtype=torch.float64)
+
+
+def complex_weight(c):
+    c["best_params"]["fwrfs"][1]["b"] = torch.zeros(3, dtype=torch.complex64)
+
+
+def boolean_weight(c):
+    c["best_params"]["fwrfs"][1]["b"] = torch.zeros(3, dtype=torch.bool)
+
+
+def sparse_weight(c):
+    c["best_params"]["fwrfs"][1]["w"] = torch.zeros(3, 152).to_sparse()
+
+
+def list_readout(c):
+    c["best_params"]["fwrfs"][1] = [1, 2]
+
+
+def name_a_subject_twice(c):
+    c["best_params"]["fwrfs"]["subj01"] = c["best_params"]["fwrfs"][1]
+
+
+def narrow_layer(c):
+    c["best_params"]["enc"]["enc.conv4a.conv1.weight"] = torch.zeros(2, 128, 3, 3)
+
+
+def write_losses(c):
+    c["trn_loss_history"] = ["low", "lower"]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -394,6 +459,18 @@ def lose_shape(c):
         (lose_index, r"expected voxel_index and brain_nii_shape to say which voxels .*'voxel_index'"),
         (lose_subject, "to say which voxels subject 2 has"),
         (lose_shape, r"to say which voxels subject 1 has.*'brain_nii_shape'"),
+        (flatten_shape, r"to say which voxels subject 2 has.*a volume of 5 x 4 x 0 voxels"),
+        (fractional_index, r"subj02: expected a list of whole numbers as voxel indices, found float64"),
+        (nested_index, r"subj02: expected a list of whole numbers .*, found int64 of shape \(2, 1\)"),
+        (poison_weight, r"finite real numbers in every tensor, but fwrfs\[2\]\.w holds NaN or infinity"),
+        (poison_statistics, r"enc\.conv5a\.bn1\.running_var holds NaN or infinity"),  # as float32
+        (complex_weight, r"fwrfs\[1\]\.b holds numbers of type complex64\. Ask"),
+        (boolean_weight, r"fwrfs\[1\]\.b holds numbers of type bool"),
+        (sparse_weight, r"fwrfs\[1\]\.w holds sparse or quantised numbers"),
+        (list_readout, "expected tensors by name in fwrfs, got list"),
+        (name_a_subject_twice, "expected one readout for each subject, .* found 1, 2, 'subj01'"),
+        (narrow_layer, r"expected fwrfs\[1\]\.w to have 152 features for a trunk of width 4"),
+        (write_losses, "expected numbers in trn_loss_history and hold_loss_history"),
     ],
 )
 def test_damaged_checkpoints(tmp_path, checkpoint, damage, message):
@@ -440,6 +517,30 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path, checkpoint, legacy)
     assert trace.exists()
 
 
+def everything_shown(error):
+    """Message and traceback, with all causes that are printed."""
+    return "".join(traceback.format_exception(error))
+
+
+def test_a_refusal_never_advises_to_run_the_file(tmp_path, checkpoint):
+    malice = save(tmp_path / "gift.pt", checkpoint | {"val_cc": Malice(os.mkdir, "trace")})
+    whole = save(tmp_path / "whole.pt", checkpoint)
+    letter = tmp_path / "letter.txt"
+    letter.write_text("Dear all")
+    script = tmp_path / "script.pt"
+    with zipfile.ZipFile(script, "w") as archive:  # what torch takes for TorchScript
+        for name in ("constants.pkl", "data.pkl", "version"):
+            archive.writestr(f"script/{name}", "3\n")
+    bare = tmp_path / "bare.pt"
+    bare.write_bytes(b"\x80\x02\x95" + whole.read_bytes()[:20])
+    for path in (malice, letter, script, bare):
+        with pytest.raises(ModelFileError, match=r"refused|cannot be read") as caught:
+            read_pickle(path)
+        shown = everything_shown(caught.value)
+        assert "weights_only" not in shown
+        assert "add_safe_globals" not in shown
+
+
 @pytest.mark.parametrize("hidden", [eval, exec, __import__])
 def test_builtins_are_refused(tmp_path, hidden):
     path = save(tmp_path / "gift.pt", {"best_params": Malice(hidden, "1")})
@@ -482,6 +583,48 @@ def test_no_checkpoint_at_all(tmp_path, content):
         read_pickle(path)
 
 
+def test_a_flipped_bit_is_noticed(tmp_path, checkpoint):
+    path = save(tmp_path / "model_params", checkpoint)
+    content = path.read_bytes()
+    weight = checkpoint["best_params"]["fwrfs"][2]["w"].numpy().tobytes()
+    place = content.index(weight[:64])
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    assert torch.load(path, weights_only=False).keys() == checkpoint.keys()  # torch does not notice
+    with pytest.raises(
+        ModelFileError, match=r"model_params: .* cannot be read: .*data/\d+ in it does not hav"
+    ):
+        read_pickle(path)
+
+
+def test_older_files_without_checksums_are_read(tmp_path, checkpoint):
+    path = tmp_path / "model_params"
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)
+    assert not zipfile.is_zipfile(path)
+    [model] = import_checkpoints([path])
+    assert model.voxel_index["subj02"].tolist() == [5, 50]
+
+
+def test_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(ModelFileError, match=r"expected a checkpoint .*, found a folder\. Give the file"):
+        import_checkpoints([tmp_path])
+
+
+def test_exports_are_checked_as_well():
+    exported = to_published(make_model())
+    exported["best_params"]["fwrfs"][2]["b"][1] = float("inf")
+    with pytest.raises(ModelFileError, match=r"fwrfs\[2\]\.b holds NaN or infinity"):
+        from_published(exported, "x")
+    for index, message in (([5, 60], "volume_shape is no volume"), ([5, 5], "holds a voxel twice")):
+        exported = to_published(make_model())
+        exported[METADATA]["readouts"]["subj02"]["voxel_index"] = np.array(index)
+        with pytest.raises(ModelFileError, match=f"subj02: .*{message}"):
+            from_published(exported, "x")
+    with pytest.raises(ModelFileError, match="expected model version 1, got 99"):
+        from_published(exported | {METADATA: exported[METADATA] | {"version": 99}}, "x")
+    with pytest.raises(ModelFileError, match="expected a model's description under gnet"):
+        from_published(exported | {METADATA: 1}, "x")
+
+
 def test_cut_short(tmp_path, checkpoint):
     path = save(tmp_path / "model_params", checkpoint)
     path.write_bytes(path.read_bytes()[:-1000])
@@ -503,4 +646,4 @@ def test_areas_are_not_needed(checkpoint):
     del checkpoint["voxel_roi"]
     model = from_published(checkpoint, "x")
     assert model.areas == ()
-    assert set(model.area["subj01"]) == {""}
+    assert set(model.voxels["subj01"].area) == {""}

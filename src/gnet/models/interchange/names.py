@@ -1,0 +1,116 @@
+"""Names in published checkpoints and here: tensors, subjects, and the areas of voxel labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gnet.errors import ModelFileError
+
+BLOCKS = ("conv4a", "conv4b", "conv5a", "conv5b", "conv6a", "conv6b")
+
+PREFIXES = {
+    "pre.conv1.0.": "prefilter.conv1.",
+    "pre.conv2.0.": "prefilter.conv2.",
+    "enc.conv3.": "trunk.conv3.conv.",
+    "enc.bn1.": "trunk.conv3.norm.",
+    **{f"enc.{block}.conv1.": f"trunk.{block}.conv." for block in BLOCKS},
+    **{f"enc.{block}.bn1.": f"trunk.{block}.norm." for block in BLOCKS},
+}
+"""Prefixes of the published encoder's tensors and of ours. The published `mu` is our `input_mean`."""
+
+AREA_OF_LABEL = ("", "V1", "V1", "V2", "V2", "V3", "V3", "hV4")
+"""Area of each label in `voxel_roi` (labels of prf-visualrois). Labels above these have no area here."""
+
+METADATA = "gnet"
+"""Key under which an exported checkpoint carries what the published format has no place for."""
+
+
+def from_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published class's encoder tensors under our names.
+
+    `pre.conv1.0.weight` -> `prefilter.conv1.weight`, `enc.conv3.weight` -> `trunk.conv3.conv.weight`,
+    `enc.bn1.*` -> `trunk.conv3.norm.*`, `enc.conv4a.conv1.*` -> `trunk.conv4a.conv.*`,
+    `enc.conv4a.bn1.*` -> `trunk.conv4a.norm.*`, `mu` (1, 3, 1, 1) -> `input_mean` (3,).
+
+    Raises
+    ------
+    ModelFileError
+        for a name that the published class does not have.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+        if name == "mu":
+            renamed["input_mean"] = tensor.flatten()
+        elif prefix is not None:
+            renamed[PREFIXES[prefix] + name.removeprefix(prefix)] = tensor
+        else:
+            raise ModelFileError(f"encoder state: the published class has no tensor named {name!r}.")
+    return renamed
+
+
+def to_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `from_published_encoder`; readout tensors are left out."""
+    renamed = {"mu": state["input_mean"].reshape(1, 3, 1, 1)}
+    for published, ours in PREFIXES.items():
+        part = {name: tensor for name, tensor in state.items() if name.startswith(ours)}
+        renamed |= {published + name.removeprefix(ours): tensor for name, tensor in part.items()}
+    return renamed
+
+
+def from_published_readout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published readout's `rf0, rf1, ..., w, b` as our `fields.0, fields.1, ..., weight, bias`."""
+    names = {"w": "weight", "b": "bias"}
+    return {names.get(name, re.sub(r"^rf(\d)$", r"fields.\1", name)): array for name, array in state.items()}
+
+
+def to_published_readout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `from_published_readout`."""
+    names = {"weight": "w", "bias": "b"}
+    return {names.get(name, name.replace("fields.", "rf")): array for name, array in state.items()}
+
+
+def subject_name(key: Any) -> str:
+    """`subj01` for the published code's 1; names stay as they are.
+
+    >>> subject_name(1), subject_name("subj12")
+    ('subj01', 'subj12')
+    """
+    return f"subj{int(key):02d}" if isinstance(key, (int, np.integer)) else str(key)
+
+
+def subject_key(subject: str) -> int | str:
+    """The inverse of `subject_name`."""
+    match = re.fullmatch(r"subj(\d+)", subject)
+    return int(match[1]) if match and subject_name(int(match[1])) == subject else subject
+
+
+def published_name(name: str) -> str:
+    """Where one of our tensors is found in a published checkpoint.
+
+    >>> published_name("trunk.conv4a.norm.bias"), published_name("readouts.subj02.fields.1")
+    ('enc.conv4a.bn1.bias', 'fwrfs[2].rf1')
+    """
+    if name.startswith("readouts."):
+        _, subject, tensor = name.split(".", 2)
+        return f"fwrfs[{subject_key(subject)!r}].{next(iter(to_published_readout({tensor: torch.zeros(0)})))}"
+    for published, ours in PREFIXES.items():
+        if name.startswith(ours):
+            return published + name.removeprefix(ours)
+    return "mu" if name == "input_mean" else name
+
+
+def areas_of_labels(labels: np.ndarray) -> np.ndarray:
+    """Area of each label of prf-visualrois, "" for labels that name none of V1 to hV4.
+
+    >>> areas_of_labels(np.array([1, 7, 9, -1])).tolist()
+    ['V1', 'hV4', '', '']
+    """
+    known = (labels > 0) & (labels < len(AREA_OF_LABEL))
+    return np.array(AREA_OF_LABEL)[np.where(known, labels, 0).astype(int)]

@@ -1,0 +1,98 @@
+"""Pickles of `torch.save`, read without running them.
+
+A pickle is a program, and one from a stranger may do anything. Torch's restricted unpickler makes tensors,
+NumPy arrays and plain values, and refuses everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gnet.errors import ModelFileError
+
+EXPECTED = "expected a checkpoint written by torch.save"
+
+
+def read_pickle(path: Path) -> Any:
+    """What `torch.save` wrote: tensors on the CPU, NumPy arrays, containers and plain values.
+
+    The arguments that BERG stores (an `argparse.Namespace`) come as such, which is inert. The checksums of a
+    zip archive, which `torch.save` writes since 2020, are compared first; older pickles have none.
+
+    Raises
+    ------
+    ModelFileError
+        if the path is not a file, the file is damaged, or it asks for anything else; in every case nothing in
+        it was run.
+    """
+    if path.is_dir():
+        raise ModelFileError(f"{path}: {EXPECTED}, found a folder. Give the file in it.")
+    if not path.is_file():
+        raise ModelFileError(f"{path}: {EXPECTED}, found no such file.")
+    try:
+        damaged = _damaged_member(path)
+        if damaged is None:
+            with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings(action="ignore"):
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelFileError(f"{path}: {_refusal(str(error))}") from None  # torch's text advises to run it
+    except Exception as error:  # damaged archives raise a dozen unrelated types
+        raise ModelFileError(f"{path}: {EXPECTED}, but it {_unreadable(error)}. Fetch it again.") from None
+    raise ModelFileError(
+        f"{path}: {EXPECTED}, but it cannot be read: {damaged} in it does not have the checksum that the "
+        "file states, so the file is damaged. Fetch it again."
+    )
+
+
+def _allowed() -> list[Any]:
+    """Classes beside tensors that a checkpoint of a GNet is made of; none of them runs anything."""
+    multiarray = importlib.import_module("numpy._core.multiarray")
+    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
+    return [
+        np.ndarray,
+        np.dtype,
+        *{type(np.dtype(code)) for code in "?bhilqBHILQefdgFDSU"},  # no objects
+        argparse.Namespace,
+        *((reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+        *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+    ]
+
+
+def _damaged_member(path: Path) -> str | None:
+    """First member of a zip archive whose checksum is wrong; None for other files."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()
+
+
+def _refusal(text: str) -> str:
+    """Our words for what the restricted unpickler did not accept."""
+    asked = re.search(r"GLOBAL (\S+)", text)
+    if asked is not None:
+        return (
+            f"refused, because it asks for {asked[1]}, which no checkpoint of a GNet needs and which may run "
+            "code. Nothing of it was run. Ask whoever made it for a file of tensors and arrays."
+        )
+    return (
+        f"{EXPECTED}, but it cannot be read and was refused: it is damaged, another kind of file, or asks "
+        "for more than tensors, arrays and plain values. Nothing of it was run. Fetch it again, or ask "
+        "whoever made it for a file of tensors and arrays."
+    )
+
+
+def _unreadable(error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0]
+    if not reason or "weights_only" in reason:  # advice that must not be followed
+        reason = type(error).__name__
+    return f"cannot be read ({reason})"

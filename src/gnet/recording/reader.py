@@ -1,0 +1,136 @@
+"""What the pipelines need of a laboratory's files, whoever the laboratory is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from gnet.recording.responses import Responses
+from gnet.recording.volumes import Volume
+from gnet.storage.blocks import BlockStream
+
+Areas = Mapping[str, tuple[str, Sequence[str]]]
+"""Areas by name: the family (atlas) that each is defined in, and the labels in it that make it."""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A recording on disk: nothing is read before a method is called, and nothing is written.
+
+    Subjects go by name. Sessions are counted from 1 and are always the first ones, so a number says which.
+    Every method raises `gnet.errors.ReleaseError` for files that are missing, damaged or contradict each
+    other, and `gnet.errors.ParameterError` for subjects, sessions, areas or sizes that do not exist.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the recording is called in logs and reports."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it was simulated rather than measured."""
+
+    def inventory(self, sessions: Mapping[str, int], areas: Areas) -> pd.DataFrame:
+        """Every file that these sessions and areas need, what is wrong with it, and how to get it.
+
+        Parameters
+        ----------
+        sessions : Mapping[str, int]
+            Number of sessions of each subject.
+        areas : Areas
+            The areas that will be asked for.
+
+        Returns
+        -------
+        inventory : DataFrame
+            One row per file with at least path, expected, found, problem ("" if there is none), command.
+        """
+
+    def check_inventory(self, inventory: pd.DataFrame) -> None:
+        """Raise ReleaseError if a file of the inventory has a problem, with what to do about each."""
+
+    def images(self, subjects: Sequence[str]) -> tuple[Int[np.ndarray, " image"], pd.DataFrame]:
+        """The pictures shown to these subjects, and which of them belong to whom.
+
+        Returns
+        -------
+        image_ids : array of int, (image,)
+            Identity of each picture, ascending, each once.
+        subject_images : DataFrame
+            One row per subject and picture: subject, position in the subject's list, image_id, image_row in
+            `image_ids`, shared (whether every subject's list contains it).
+        """
+
+    def trials(
+        self,
+        sessions: Mapping[str, int],
+        completed: Mapping[str, int],
+        *,
+        test: str,
+        holdout_fraction: float,
+        seed: int,
+    ) -> pd.DataFrame:
+        """The trials of these sessions, subject by subject in the order they were run.
+
+        Parameters
+        ----------
+        sessions : Mapping[str, int]
+            Number of sessions of each subject that is used.
+        completed : Mapping[str, int]
+            Number of sessions of every subject of the recording, used or not: pictures that all of them saw
+            often enough are "special".
+        test : str
+            "shared" or "special": whose trials test.
+        holdout_fraction : float
+            Fraction of the other trials, or of their pictures, that is held out.
+        seed : int
+            Draws the pictures that are held out.
+
+        Returns
+        -------
+        trials : DataFrame
+            One row per trial: subject, trial, session, position, image_row in the `image_ids` of these
+            subjects, image_id, repetition, shared, part_last_trials, part_images ("train", "holdout",
+            "test").
+        """
+
+    def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> BlockStream:
+        """The pictures, uint8 (image, 3, pixels, pixels), resized block by block as they are asked for."""
+
+    def units(
+        self, subject: str, areas: Areas, masks: Sequence[str]
+    ) -> tuple[dict[str, Volume], pd.DataFrame]:
+        """Where one subject's units are.
+
+        Parameters
+        ----------
+        subject : str
+            Name of the subject.
+        areas : Areas
+            The areas to find.
+        masks : Sequence[str]
+            Names of the masks whose voxels the table contains as well.
+
+        Returns
+        -------
+        volumes : dict of Volume
+            Boolean volume (x, y, z) of every mask that there is and of every area, by name; empty for a
+            recording without volumes.
+        table : DataFrame
+            One row per unit: subject, voxel_index, x, y, z, area, label, ncsnr, in_<name> of every tabulated
+            mask and area, as `gnet.recording.units.unit_table` makes it.
+        """
+
+    def responses(self, subject: str, sessions: int, units: pd.DataFrame) -> Responses:
+        """One subject's responses, z-scored within sessions, in the order of its rows in `units`.
+
+        `units` may hold other subjects as well. Responses that do not repeat when their picture does are
+        refused.
+        """
+
+    def anatomy(self, subject: str) -> Volume | None:
+        """One subject's anatomy (x, y, z) in the space of the units; None if there is none."""

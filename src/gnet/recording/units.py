@@ -1,0 +1,110 @@
+"""The table of units: where each voxel lies, in which areas and masks, and how noisy it is."""
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from gnet.errors import ParameterError, ReleaseError
+from gnet.recording.volumes import coordinates, flat_index
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class LabelVolume(Protocol):
+    """A volume of numbers that stand for labels."""
+
+    @property
+    def labels(self) -> Int[np.ndarray, "x y z"]:
+        """Number of each voxel's label."""
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Name of each label by its number."""
+
+
+def unit_table(
+    subject: str,
+    masks: Mapping[str, Bool[np.ndarray, "x y z"]],
+    areas: Mapping[str, Bool[np.ndarray, "x y z"]],
+    atlases: Mapping[str, LabelVolume],
+    ncsnr: Float[np.ndarray, "x y z"],
+    ncsnr_name: str = "the volume of ncsnr",
+) -> pd.DataFrame:
+    """One row for each voxel in any mask or area, ascending by voxel index.
+
+    Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that contains
+    the voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where it is
+    unknown; in_<name> for every mask and area, because areas may share voxels.
+
+    Parameters
+    ----------
+    subject : str
+        Name of the subject.
+    masks, areas : Mapping[str, array of bool, (x, y, z)]
+        Volumes by name.
+    atlases : Mapping[str, LabelVolume]
+        The labels that each area is defined in, by the area's name.
+    ncsnr : array of float, (x, y, z)
+        Noise-ceiling signal-to-noise ratio.
+    ncsnr_name : str
+        What to call it, or its file, in an error.
+
+    Raises
+    ------
+    ParameterError
+        for a mask and an area of the same name.
+    ReleaseError
+        if there is no voxel at all; every ncsnr among these voxels is NaN, or one is negative or infinite, or
+        all are the same.
+    """
+    both = sorted(set(masks) & set(areas))
+    if both:
+        raise ParameterError(
+            f"{', '.join(both)}: expected different names for masks and areas. "
+            "Rename the area in the parameters."
+        )
+    volumes = {**masks, **areas}
+    anywhere = np.zeros(ncsnr.shape, dtype=bool)
+    for volume in volumes.values():
+        anywhere |= volume
+    index = flat_index(anywhere)
+    if not index.size:
+        raise ReleaseError(
+            f"{subject}: expected voxels in {', '.join(volumes) or 'some mask'}, found none at all."
+        )
+    table = pd.DataFrame({"subject": subject, "voxel_index": index})
+    table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
+    area = np.full(len(index), "", dtype=object)
+    label = np.full(len(index), "", dtype=object)
+    for name, mask in areas.items():
+        here = mask.ravel()[index] & (area == "")
+        area[here] = name
+        values = atlases[name].labels.ravel()[index[here]]
+        label[here] = pd.Series(values).map(dict(atlases[name].names)).fillna("").to_numpy()
+    table["area"], table["label"] = area, label
+    table["ncsnr"] = ncsnr.ravel()[index]
+    _check_ncsnr(subject, table["ncsnr"], ", ".join(volumes), ncsnr_name)
+    return table.assign(**{f"in_{name}": volume.ravel()[index] for name, volume in volumes.items()})
+
+
+def _check_ncsnr(subject: str, ncsnr: pd.Series, where: str, name: str) -> None:
+    """Refuse ratios that cannot be; log how many are unknown."""
+    known = ncsnr.dropna()
+    missing = len(ncsnr) - len(known)
+    if known.empty:
+        raise ReleaseError(
+            f"{subject}: expected an ncsnr for the voxels of {where}, found NaN in all {missing:,}. It is "
+            f"damaged or of another subject: fetch {name} again."
+        )
+    if not np.isfinite(known).all() or known.min() < 0 or (len(known) > 1 and known.min() == known.max()):
+        raise ReleaseError(
+            f"{subject}: expected an ncsnr of at least 0 that differs between voxels, found "
+            f"{known.min():g} to {known.max():g}. It is damaged: fetch {name} again."
+        )
+    if missing:
+        log.info("%s: ncsnr is NaN in %d of %d voxels; they stay in the table.", subject, missing, len(ncsnr))
