@@ -280,10 +280,9 @@ def test_callables_are_not_held_in_memory_together(dataset):
 def test_block_stream_is_written_block_by_block(stored, blocks, monkeypatch):
     monkeypatch.setattr(hdf5, "CHUNK_BYTES", 200)
     array = np.random.default_rng(3).integers(0, 255, size=(11, 3, 5, 5), dtype="uint8")
-    stream = blocks(array, [4, 4, 3])
-    loaded = stored({"images": stream})
+    loaded = stored({"images": blocks(array, [4, 4, 3])})
     np.testing.assert_array_equal(loaded["images"], array)
-    assert stream.handed_out == 3
+    assert blocks.handed_out == 3
     with h5py.File(loaded.path) as file:
         assert file["images"].chunks == (2, 3, 5, 5)
 
@@ -383,7 +382,7 @@ def test_failing_block_stream_leaves_the_former_file(dataset, left_over, blocks)
     dataset.save({"x": 1})
     with pytest.raises(DatasetError, match="the stimuli are gone"):
         dataset.save({"images": blocks(np.zeros((6, 2)), [2, 2, 2], fail_after=2)})
-    with pytest.raises(DatasetError, match="/images: expected 6 rows, as the stream promised, found 4"):
+    with pytest.raises(DatasetError, match="/images: expected 6 rows, as promised, found 4"):
         dataset.save({"images": blocks(np.zeros((6, 2)), [2, 2])})
     assert left_over() == ["data.h5"]
     assert dataset.load()["x"] == 1

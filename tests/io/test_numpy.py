@@ -75,7 +75,7 @@ def test_failing_block_stream_leaves_the_former_file(dataset, blocks, left_over)
         dataset.save(blocks(np.zeros((6, 2)), [2, 2, 2], fail_after=2))
     assert left_over() == []
     dataset.save(np.ones(1))
-    with pytest.raises(DatasetError, match=r"images.npy: expected 6 rows, as the stream promised, found 4"):
+    with pytest.raises(DatasetError, match=r"images.npy: expected 6 rows, as promised, found 4"):
         dataset.save(blocks(np.zeros((6, 2)), [2, 2]))
     assert left_over() == ["images.npy"]
     np.testing.assert_array_equal(dataset.load(), [1])

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from gnet.models.gnet import GNet
+from gnet.progress import track
+from gnet.storage.blocks import Blocks
 from gnet.threads import in_order
 
 
@@ -180,6 +182,50 @@ def predict(
         for batch, pixels in read_ahead(lambda batch: images.read(rows[batch]), batches):
             predicted[batch] = readout(images.maps(rows[batch], pixels)).cpu().numpy()
     return predicted
+
+
+def predicted_blocks(
+    networks: Sequence[GNet],
+    subject: str,
+    images: UInt8[np.ndarray, "image 3 y x"],
+    rows: Int[np.ndarray, " row"],
+    *,
+    block: int = 1000,
+    batch_size: int = 100,
+) -> Blocks:
+    """Responses (row, voxel) of one subject's voxels, side by side for several networks, block by block.
+
+    For more images than fit in memory: the networks run while the blocks are stored.
+
+    Parameters
+    ----------
+    networks : sequence of GNet
+        Their voxels stand side by side, in this order.
+    subject : str
+        Whose voxels.
+    images : array of uint8 (image, 3, y, x)
+        All prepared images, usually memory-mapped.
+    rows : array of int (row,)
+        Rows of `images` to predict, in any order.
+    block, batch_size : int
+        Number of rows in a block, and of those that a network sees at a time.
+    """
+
+    def make() -> Iterator[Float[np.ndarray, "block voxel"]]:
+        sources = [PrefilteredImages(network, images, rows[:0]) for network in networks]
+        starts = range(0, len(rows), block)
+        for start in track(starts, f"{subject}: predict {len(rows):,} images"):
+            chosen = rows[start : start + block]
+            yield np.concatenate(
+                [
+                    predict(network, subject, source, chosen, batch_size=batch_size)
+                    for network, source in zip(networks, sources, strict=True)
+                ],
+                axis=1,
+            )
+
+    voxels = sum(network.voxels[subject] for network in networks)
+    return Blocks((len(rows), voxels), np.dtype(np.float32), make)
 
 
 @contextmanager

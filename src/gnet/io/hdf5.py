@@ -22,7 +22,7 @@ class HDF5Dataset(LocalDataset):
     - strings, booleans, integers and floats: HDF5 attributes;
     - mappings, and what another file was loaded as: HDF5 groups;
     - pandas tables: groups with a dataset per column, in order (unnamed row labels are not kept);
-    - block streams (`gnet.storage.blocks`): chunked datasets, written a block at a time;
+    - `gnet.storage.blocks.Blocks`: chunked datasets, written a block at a time;
     - callables without arguments that return any of these, called one after another when their turn comes,
       so that the next subject is computed after the last one is written.
 
@@ -69,7 +69,7 @@ class HDF5Dataset(LocalDataset):
         ------
         DatasetError
             naming the key whose value cannot be stored, and what to store instead. Errors raised inside a
-            callable or a block stream arrive as its cause.
+            callable or in making blocks arrive as its cause.
         """
         if not isinstance(data, Mapping):
             raise DatasetError(

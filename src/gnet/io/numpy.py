@@ -11,13 +11,13 @@ from kedro_datasets._typing import TablePreview
 
 from gnet.io.base import LocalDataset, table_preview
 from gnet.storage.atomic import atomic_path, unreadable
-from gnet.storage.blocks import consecutive, is_block_stream
+from gnet.storage.blocks import Blocks
 
 
 class NumpyDataset(LocalDataset):
     """One array in one `.npy` file, loaded as a read-only memory map.
 
-    Saving takes an array, or a block stream (`gnet.storage.blocks`), written a block at a time. Loading
+    Saving takes an array, or `gnet.storage.blocks.Blocks`, written one at a time. Loading
     maps the file: rows come from disk when they are indexed, and writing into them raises. `load_args:
     {mmap_mode: null}` reads everything into memory instead. A memory map must not pass through a dataset that
     copies: a copy is whole in memory.
@@ -66,9 +66,9 @@ class NumpyDataset(LocalDataset):
         Raises
         ------
         DatasetError
-            if `data` is neither an array of booleans, numbers or strings nor a block stream.
+            if `data` is neither an array of booleans, numbers or strings nor Blocks.
         """
-        if not is_block_stream(data):
+        if not isinstance(data, Blocks):
             array = _checked(data, str(self._filepath))
             # "w+b" because into a file that is only written NumPy writes by itself, and hides why it failed
             with atomic_path(self._get_save_path()) as part, part.open("w+b") as file:
@@ -81,7 +81,7 @@ class NumpyDataset(LocalDataset):
                 "shape": tuple(int(length) for length in data.shape),
             }
             np.lib.format.write_array_header_2_0(file, header)
-            for _, block in consecutive(data, str(self._filepath)):
+            for _, block in data.filled(str(self._filepath)):
                 file.write(np.ascontiguousarray(block).data.cast("B") if block.size else b"")
 
     def preview(self) -> TablePreview:
@@ -99,7 +99,7 @@ def _checked(data: object, path: str) -> np.ndarray:
     if not isinstance(data, np.ndarray) or data.dtype.kind not in "biufcU":
         found = f"an array of {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
         raise DatasetError(
-            f"{path}: expected an array of booleans, numbers or strings, or a block stream, found {found}; "
+            f"{path}: expected an array of booleans, numbers or strings, or Blocks, found {found}; "
             "convert it with numpy.asarray"
         )
     return data

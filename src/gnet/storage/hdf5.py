@@ -16,7 +16,7 @@ import pandas as pd
 
 from gnet.errors import StorageError
 from gnet.storage.atomic import atomic_path, unreadable
-from gnet.storage.blocks import BlockStream, consecutive, is_block_stream
+from gnet.storage.blocks import Blocks
 from gnet.storage.steady_file import SteadyFile
 
 BLOCK_BYTES = 64 * 2**20
@@ -35,9 +35,9 @@ def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: An
     members
         By name: NumPy arrays of booleans, numbers or text (HDF5 datasets); text, booleans, integers and
         floats (attributes); mappings, and what another file was loaded as (groups); pandas tables (groups
-        with a dataset per column, in order; unnamed row labels are not kept); block streams, written a block
-        at a time; callables without arguments that return any of these, called one after another when their
-        turn comes. `None` is refused, because HDF5 has no word for it. NaN stays NaN.
+        with a dataset per column, in order; unnamed row labels are not kept); `Blocks`, written one at a
+        time; callables without arguments that return any of these, called one after another when their turn
+        comes. `None` is refused, because HDF5 has no word for it. NaN stays NaN.
     layout
         How h5py stores every array that is not a single value, empty or of text: `compression`,
         `compression_opts`, `shuffle`, `chunks`.
@@ -280,13 +280,13 @@ class TreeWriter:
             self.array(group, key, value)
         elif isinstance(value, StoredArray):
             self.stored(group, key, value)
-        elif is_block_stream(value):
+        elif isinstance(value, Blocks):
             self.blocks(group, key, value)
         elif isinstance(value, Callable):
             self.value(group, key, value())
         else:
             raise TypeError(
-                f"'{name}': expected an array, a table, a string, a number, a mapping, a block stream or a "
+                f"'{name}': expected an array, a table, a string, a number, a mapping, Blocks or a "
                 f"callable that returns one, found {type(value).__name__}; make it a NumPy array or a mapping"
             )
 
@@ -323,20 +323,16 @@ class TreeWriter:
             )
         self.members(group, {column: table[column].to_numpy() for column in table.columns})
 
-    def blocks(self, group: h5py.Group, key: str, stream: BlockStream) -> None:
+    def blocks(self, group: h5py.Group, key: str, blocks: Blocks) -> None:
         name = f"{group.name.rstrip('/')}/{key}"
-        shape = tuple(stream.shape)
+        layout: dict[str, Any] = {}
+        if all(blocks.shape):
+            length, *rest = blocks.shape
+            rows_a_chunk = max(1, CHUNK_BYTES // (blocks.dtype.itemsize * math.prod(rest)))
+            layout = {"chunks": (min(length, rows_a_chunk), *rest), **self.save_args}
         with _refused(name):
-            dtype = np.dtype(stream.dtype)
-            layout: dict[str, Any] = {}
-            if all(shape):
-                row_bytes = dtype.itemsize * math.prod(shape[1:])
-                layout = {
-                    "chunks": (min(shape[0], max(1, CHUNK_BYTES // row_bytes)), *shape[1:]),
-                    **self.save_args,
-                }
-            dataset = group.create_dataset(key, shape, dtype, **layout)
-        for rows, block in consecutive(stream, name):
+            dataset = group.create_dataset(key, blocks.shape, blocks.dtype, **layout)
+        for rows, block in blocks.filled(name):
             if block.size:
                 dataset[rows] = block
                 self.steady.check()

@@ -16,9 +16,10 @@ from gnet.readers.nsd.design import image_table, planned_images, read_design, sp
 from gnet.readers.nsd.inventory import inventory, refuse_incomplete
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.rois import MASK_FAMILIES
-from gnet.readers.nsd.stimuli import PreparedImages, stimulus_count
+from gnet.readers.nsd.stimuli import prepared_images, stimulus_count
 from gnet.recording.split import split_trials
 from gnet.recording.volumes import read_volume
+from gnet.storage.blocks import Blocks
 
 
 def take_inventory(nsd: Layout, release: Release, areas: Areas) -> pd.DataFrame:
@@ -55,9 +56,9 @@ def tabulate_trials(nsd: Layout, inventory: pd.DataFrame, release: Release, spli
     return trials
 
 
-def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> PreparedImages:
+def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> Blocks:
     """All images at the network's size, made while they are stored."""
-    return PreparedImages(nsd, np.asarray(image_ids) - 1, images.pixels, images.resampling)
+    return prepared_images(nsd, np.asarray(image_ids) - 1, images.pixels, images.resampling)
 
 
 def prepare_responses(

@@ -86,7 +86,7 @@ def _predictions(
     models: tuple[Mapping[str, Any], ...],
 ) -> dict[str, Callable[[], dict[str, Any]]]:
     """Each subject's predictions, made when their turn to be stored comes."""
-    from gnet.evaluation.stream import PredictionStream
+    from gnet.evaluation.prediction import predicted_blocks
 
     fitted = _on_device(models, fitting)
 
@@ -98,7 +98,7 @@ def _predictions(
             **identity(chosen),
             "voxel_index": np.concatenate([table["voxel_index"] for table in tables]),
             "area": np.concatenate([table["area"].to_numpy(str) for table in tables]),
-            "predictions": PredictionStream(
+            "predictions": predicted_blocks(
                 [model.network for model in of_subject],
                 subject,
                 images,

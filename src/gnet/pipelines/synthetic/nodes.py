@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gnet.analysis.synthetic_responses import SyntheticResponses
+from gnet.analysis.synthetic_responses import synthetic_responses
 from gnet.pipelines.parameters import Split, Synthetic
 from gnet.pipelines.selecting import positions, voxels_of
 from gnet.recording.split import split_trials
@@ -92,7 +92,7 @@ def _responses(
     predicted = predictions["predictions"].columns(column, shown)
     gain, factor = _gain_and_factor(noise, index) if noisy else (None, None)
     return {
-        "betas": SyntheticResponses(predicted, position, gain, factor, seed),
+        "betas": synthetic_responses(predicted, position, gain, factor, seed),
         "valid": np.ones((1, len(index)), bool),
         "voxel_index": index,
     }
