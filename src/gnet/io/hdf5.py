@@ -11,7 +11,8 @@ import pandas as pd
 from kedro_datasets._typing import TablePreview
 
 from gnet.io.base import LocalDataset, table_preview
-from gnet.storage.hdf5 import Stored, leaves, open_tree, opened, write_tree
+from gnet.storage.hdf5 import Stored, open_tree, write_tree
+from gnet.storage.members import leaves, opened
 
 
 class HDF5Dataset(LocalDataset):

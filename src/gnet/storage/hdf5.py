@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from gnet.errors import StorageError
-from gnet.storage.atomic import atomic_path, unreadable
+from gnet.storage.atomic import atomic_path
 from gnet.storage.blocks import Blocks
+from gnet.storage.members import DEPTH, attribute, member, names, opened, refusal, walk
 from gnet.storage.steady_file import SteadyFile
 
 BLOCK_BYTES = 64 * 2**20
@@ -81,20 +82,26 @@ class Stored(Mapping):
     path: Path
     group: str = "/"
 
-    def __getitem__(self, key: object) -> Stored | StoredArray | str | bool | int | float | np.ndarray:
-        """Look one key up; KeyError tells which there are."""
+    def __getitem__(self, key: object) -> Stored | StoredArray | str | bool | int | float:
+        """Look one key up; KeyError tells which there are.
+
+        Raises
+        ------
+        StorageError
+            if the file is gone, damaged, or holds there what is not read (`gnet.storage.members`).
+        """
         with opened(self.path) as file:
-            group = file[self.group]
-            members = list(_keys(group))
-            if key in members:
+            group = walk(file, self.group)
+            keys = names(group)
+            if isinstance(key, str) and key in keys:
                 return self._value(group, key)
-        raise KeyError(f"{self.path}: no '{key}' in '{self.group}', only {', '.join(members) or 'nothing'}")
+        raise KeyError(f"{self.path}: no '{key}' in '{self.group}', only {', '.join(keys) or 'nothing'}")
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys."""
         with opened(self.path) as file:
-            members = list(_keys(file[self.group]))
-        return iter(members)
+            keys = names(walk(file, self.group))
+        return iter(keys)
 
     def __len__(self) -> int:
         """Count the keys."""
@@ -107,14 +114,14 @@ class Stored(Mapping):
             for key, value in self.items()
         }
 
-    def _value(self, group: h5py.Group, key: str) -> Any:
+    def _value(self, group: h5py.Group, key: str) -> Stored | StoredArray | str | bool | int | float:
         if key in group.attrs:
-            value = group.attrs[key]
-            return value.item() if isinstance(value, np.generic) else value
-        member = group[key]
-        if isinstance(member, h5py.Group):
-            return Stored(self.path, member.name)
-        return StoredArray(self.path, member.name, member.shape, _dtype(member))
+            return attribute(group, key)
+        found = member(group, key)
+        name = f"{self.group.rstrip('/')}/{key}"
+        if isinstance(found, h5py.Group):
+            return Stored(self.path, name)
+        return StoredArray(self.path, name, found.shape, _dtype(found))
 
 
 @dataclass(frozen=True)
@@ -165,12 +172,12 @@ class StoredArray:
         if isinstance(index, (list, np.ndarray)):
             return self._rows(np.arange(len(self))[index])
         with self._opened() as array:
-            return _plain(array[index], self.dtype)
+            return self._plain(array, array[index])
 
     def read(self) -> np.ndarray:
         """The whole array."""
         with self._opened() as array:
-            return np.asarray(_plain(array[()], self.dtype))
+            return np.asarray(self._plain(array, array[()]))
 
     def columns(
         self,
@@ -201,8 +208,8 @@ class StoredArray:
             return chosen
         first, last = int(columns.min()), int(columns.max()) + 1
         with self._opened() as array:
-            for target, hull, within in self._hulls(rows, width=last - first):
-                chosen[target] = array[hull, first:last][np.ix_(within, columns - first)]
+            for places, hull, within in self._hulls(rows, width=last - first):
+                chosen[places] = array[hull, first:last][np.ix_(within, columns - first)]
         return chosen
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -215,21 +222,43 @@ class StoredArray:
             return self.read()[rows]
         chosen = np.empty((rows.size, *self.shape[1:]), self.dtype)
         with self._opened() as array:
-            for target, hull, within in self._hulls(rows):
-                chosen[target] = array[hull][within]
+            for places, hull, within in self._hulls(rows):
+                chosen[places] = array[hull][within]
         return chosen
 
     def _hulls(
         self, rows: np.ndarray, width: int | None = None
     ) -> Iterator[tuple[np.ndarray, slice, np.ndarray]]:
-        """Ranges that together hold the rows: whose place in `rows`, what to read, which rows of that."""
+        """Split scattered rows into ranges that are read at once.
+
+        The file is divided into spans of as many rows as may be read at a time (`_spans`). The hull of a span
+        is the shortest range of rows that holds all rows wanted from it: for each, this yields the places in
+        `rows` that it fills, the hull, and the places of these rows in the hull. Spans from which nothing is
+        wanted are not read.
+
+        With spans of four rows, rows 9, 1, 8 and 1 have two hulls. Row 1 fills places 1 and 3 of the result.
+
+        >>> array = StoredArray(Path("x.h5"), "/x", (12, BLOCK_BYTES // 4), np.dtype("uint8"))
+        >>> for places, hull, within in array._hulls(np.array([9, 1, 8, 1])):
+        ...     print(places, hull, within)
+        [1 3] slice(1, 2, None) [0 0]
+        [2 0] slice(8, 10, None) [0 1]
+
+        Parameters
+        ----------
+        rows : array of int
+            Rows in any order, perhaps repeated.
+        width : int, optional
+            Number of elements to read of each row; all if None.
+        """
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         for span in self._spans(width):
             begin, end = np.searchsorted(ascending, [span.start, span.stop])
             if begin < end:
-                first = ascending[begin]
-                yield order[begin:end], slice(first, ascending[end - 1] + 1), ascending[begin:end] - first
+                wanted = ascending[begin:end]
+                hull = slice(int(wanted[0]), int(wanted[-1]) + 1)
+                yield order[begin:end], hull, wanted - hull.start
 
     def _spans(self, width: int | None = None) -> Iterator[slice]:
         """Consecutive ranges of rows that hold at most BLOCK_BYTES, `width` elements of each row."""
@@ -241,7 +270,26 @@ class StoredArray:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[h5py.Dataset]:
         with opened(self.path) as file:
-            yield file[self.name]
+            array = walk(file, self.name)
+            if isinstance(array, h5py.Group) or array.shape != self.shape or _dtype(array) != self.dtype:
+                raise StorageError(
+                    f"{self.path}: '{self.name}': expected the array of shape {self.shape} that was there "
+                    "before, found another: the file has been replaced. Run the command again."
+                )
+            yield array
+
+    def _plain(self, array: h5py.Dataset, value: Any) -> Any:
+        """What h5py has read, with text as NumPy strings instead of bytes in objects."""
+        if self.dtype.kind != "U":
+            return value
+        try:
+            if isinstance(value, bytes):
+                return value.decode()
+            text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
+        except UnicodeDecodeError as error:
+            key = self.name.rpartition("/")[2]
+            raise refusal(array.parent, key, "text in UTF-8", f"other bytes ({error})") from error
+        return np.array(text, dtype=str).reshape(np.shape(value))
 
 
 @dataclass(frozen=True)
@@ -265,6 +313,8 @@ class TreeWriter:
         name = f"{group.name.rstrip('/')}/{key}"
         if isinstance(value, np.generic):
             value = value.item()
+        if name.count("/") > DEPTH:
+            raise TypeError(f"'{name}': expected at most {DEPTH} levels of mappings, found more; nest fewer")
         if value is None:
             raise TypeError(
                 f"'{name}' is None, which HDF5 cannot hold; leave the key out, or store NaN or ''"
@@ -282,7 +332,7 @@ class TreeWriter:
             self.stored(group, key, value)
         elif isinstance(value, Blocks):
             self.blocks(group, key, value)
-        elif isinstance(value, Callable):
+        elif callable(value):
             self.value(group, key, value())
         else:
             raise TypeError(
@@ -361,47 +411,5 @@ def _refused(name: str) -> Iterator[None]:
         raise TypeError(f"'{name}' cannot be stored: {error}") from error
 
 
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading; StorageError if it is not there or cannot be read."""
-    if not path.is_file():
-        raise StorageError(f"{path}: expected an HDF5 file, found none; run the pipeline that makes it")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        raise unreadable(path, "a complete HDF5 file", error) from error
-
-
-def _keys(group: h5py.Group) -> Iterator[str]:
-    yield from group.attrs
-    yield from group
-
-
 def _dtype(array: h5py.Dataset) -> np.dtype:
     return np.dtype(str) if h5py.check_string_dtype(array.dtype) else array.dtype
-
-
-def _plain(value: Any, dtype: np.dtype) -> Any:
-    """What h5py has read, with strings as NumPy strings instead of bytes in objects."""
-    if dtype.kind != "U":
-        return value
-    if isinstance(value, bytes):
-        return value.decode()
-    text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
-    return np.array(text, dtype=str).reshape(np.shape(value))
-
-
-def leaves(group: h5py.Group) -> Iterator[tuple[str, str, str, str]]:
-    """Path, shape, type and, of single values, the value of everything below `group`."""
-    prefix = group.name.strip("/")
-    for key, value in group.attrs.items():
-        shown = str(value)
-        shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
-        yield f"{prefix}/{key}".strip("/"), "", type(value).__name__, shown
-    for member in group.values():
-        if isinstance(member, h5py.Group):
-            yield from leaves(member)
-        else:
-            kind = "str" if _dtype(member).kind == "U" else str(member.dtype)
-            yield member.name.strip("/"), str(member.shape), kind, ""

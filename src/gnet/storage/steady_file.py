@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -35,11 +36,13 @@ class SteadyFile(io.FileIO):
         super().__init__(path, "w+")
         self._failure: BaseException | None = None
         self._signal: int | None = None
-        self._handlers = {}
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
         if threading.current_thread() is threading.main_thread():  # no other can change what a signal does
-            self._handlers = {n: signal.getsignal(n) for n in SIGNALS if callable(signal.getsignal(n))}
-            for number in self._handlers:
-                signal.signal(number, self._receive)
+            for number in SIGNALS:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._receive)
 
     def check(self) -> None:
         """Raise what went wrong, or act on a signal that waits.
