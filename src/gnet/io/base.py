@@ -93,8 +93,16 @@ class LocalDataset(AbstractVersionedDataset):
             raise DatasetError(
                 f"{name}: {path} is a local file, which takes no credentials and no fs_args; remove them"
             )
-        _refuse_unknown(name, "load_args", load_args, self.ACCEPTED_LOAD_ARGS)
-        _refuse_unknown(name, "save_args", save_args, self.ACCEPTED_SAVE_ARGS)
+        for kind, given, accepted in (
+            ("load_args", load_args, self.ACCEPTED_LOAD_ARGS),
+            ("save_args", save_args, self.ACCEPTED_SAVE_ARGS),
+        ):
+            unknown = [] if accepted is None else sorted(set(given or {}) - accepted)
+            if unknown:
+                raise DatasetError(
+                    f"{name}: {kind} may contain {', '.join(sorted(accepted)) or 'nothing'}, "
+                    f"found {', '.join(unknown)}; remove or correct it"
+                )
         self._load_args = dict(load_args or {})
         self._save_args = dict(save_args or {})
         self.metadata = metadata
@@ -232,14 +240,3 @@ def table_preview(table: pd.DataFrame) -> TablePreview:
     [[0.5], [None]]
     """
     return TablePreview(json.loads(table.to_json(orient="split")))
-
-
-def _refuse_unknown(
-    name: str, kind: str, given: dict[str, Any] | None, accepted: frozenset[str] | None
-) -> None:
-    unknown = [] if accepted is None else sorted(set(given or {}) - accepted)
-    if unknown:
-        known = ", ".join(sorted(accepted or ())) or "nothing"
-        raise DatasetError(
-            f"{name}: {kind} may contain {known}, found {', '.join(unknown)}; remove or correct it"
-        )

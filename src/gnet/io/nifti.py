@@ -23,7 +23,7 @@ class VolumesDataset(LocalDataset):
 
     Saving takes a mapping of names such as `subj01/early_visual` to a `Volume`, or to a callable without
     arguments that returns one when its turn comes. Loading gives the same mapping as `StoredVolumes`. A
-    folder that holds anything else than volumes is never replaced.
+    folder that holds anything but volumes is never replaced.
     """
 
     ACCEPTS = (Mapping,)
@@ -59,8 +59,9 @@ class VolumesDataset(LocalDataset):
     def preview(self, nrows: int = 100) -> TablePreview:
         """Name, shape and type of each volume, for Kedro-Viz; read from the headers."""
         volumes = self.load()
-        rows = [_header(name, volumes.path(name)) for name in list(volumes)[:nrows]]
-        return table_preview(pd.DataFrame(rows))
+        headers = {name: nibabel.load(volumes.path(name)) for name in list(volumes)[:nrows]}
+        rows = [(name, str(header.shape), str(header.get_data_dtype())) for name, header in headers.items()]
+        return table_preview(pd.DataFrame(rows, columns=["name", "shape", "dtype"]))
 
     def _exists(self) -> bool:
         return len(StoredVolumes(Path(self._get_load_path()))) > 0
@@ -112,8 +113,3 @@ def _checked(data: object, where: str) -> Volume:
             f"found {type(data).__name__}"
         )
     return data
-
-
-def _header(name: str, path: Path) -> dict[str, str]:
-    image = nibabel.load(path)
-    return {"name": name, "shape": str(image.shape), "dtype": str(image.get_data_dtype())}

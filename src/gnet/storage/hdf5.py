@@ -31,15 +31,15 @@ def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: An
 
     Parameters
     ----------
-    path
-        Where the file is to be. One that was there is replaced.
-    members
+    path : str or path
+        Where the file is to be. A file that already exists is replaced.
+    members : mapping
         By name: NumPy arrays of booleans, numbers or text (HDF5 datasets); text, booleans, integers and
         floats (attributes); mappings, and what another file was loaded as (groups); pandas tables (groups
         with a dataset per column, in order; unnamed row labels are not kept); `Blocks`, written one at a
         time; callables without arguments that return any of these, called one after another when their turn
         comes. `None` is refused, because HDF5 has no word for it. NaN stays NaN.
-    layout
+    **layout
         How h5py stores every array that is not a single value, empty or of text: `compression`,
         `compression_opts`, `shuffle`, `chunks`.
 
@@ -59,7 +59,7 @@ def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: An
 
 
 def open_tree(path: str | os.PathLike) -> Stored:
-    """What such a file holds; nothing but its first page is read.
+    """Open a file that `write_tree` wrote; only its first page is read.
 
     Raises
     ------
@@ -74,9 +74,10 @@ def open_tree(path: str | os.PathLike) -> Stored:
 class Stored(Mapping):
     """A group of an HDF5 file as a read-only mapping. Nothing is open between two reads.
 
-    Holds a path and a name, so it can be pickled, copied and sent to other processes for nothing. Values are
+    Holds a path and a name, so it can be pickled, copied and sent to other processes at no cost. Values are
     `Stored` (groups), `StoredArray` (arrays), `str`, `bool`, `int` or `float`. Single values come before
-    arrays and groups; otherwise the order is that of saving. Two are equal if they are the same place.
+    arrays and groups; otherwise the order is that of saving. Two are equal if they name the same group of the
+    same file.
     """
 
     path: Path
@@ -186,13 +187,20 @@ class StoredArray:
     ) -> np.ndarray:
         """Chosen columns of a two-dimensional array, perhaps of some rows only: `array[rows][:, index]`.
 
-        Goes through the file once from start to end, 64 MiB at a time, so that the memory needed is that of
-        the result. HDF5's own selection of scattered columns takes a disk access for each of them.
+        Reads the file once from start to end, at most 64 MiB at a time, so that memory holds little more than
+        the result. HDF5's own selection of scattered columns accesses the disk once for each of them.
+
+        Parameters
+        ----------
+        index : array or list of int, mask, or slice
+            The columns, in any order, perhaps repeated.
+        rows : array or list of int, mask, or slice
+            The rows, likewise; all by default.
 
         Raises
         ------
         ValueError
-            if the array has not two dimensions.
+            if the array is not two-dimensional.
         IndexError
             if a column or a row is out of range.
         """
@@ -294,7 +302,7 @@ class StoredArray:
 
 @dataclass(frozen=True)
 class TreeWriter:
-    """Puts values of every kind into groups of a file, and stops soon after the disk did."""
+    """Writes values of every kind into groups of a file, and stops soon after a write has failed."""
 
     steady: SteadyFile
     save_args: Mapping[str, Any]
@@ -404,7 +412,7 @@ class TreeWriter:
 
 @contextlib.contextmanager
 def _refused(name: str) -> Iterator[None]:
-    """Say which value it was that could not be stored."""
+    """Name the value that could not be stored."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
