@@ -268,3 +268,13 @@ def test_link_put_in_place_of_an_array_while_it_is_in_use(path, secret):
         file["group"] = h5py.ExternalLink(str(secret), "/")
     with pytest.raises(StorageError, match=r"'/group': .* found a link into another file"):
         array.read()
+
+
+def test_group_replaced_by_an_array_while_it_is_in_use(path):
+    write_tree(path, {"group": {"deeper": {"x": np.zeros(3)}}})
+    group = open_tree(path)["group"]
+    deeper, array = group["deeper"], group["deeper"]["x"]
+    write_tree(path, {"group": np.zeros(3)})
+    for read in (group.read, deeper.read, array.read, lambda: group["deeper"], lambda: list(group)):
+        with pytest.raises(StorageError, match=r"found a file that cannot be read .*'/group' is an array"):
+            read()

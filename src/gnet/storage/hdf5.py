@@ -110,10 +110,8 @@ class Stored(Mapping):
 
     def read(self) -> dict[str, Any]:
         """Everything in this group and below as nested dictionaries of plain arrays, all in memory."""
-        return {
-            key: value.read() if isinstance(value, (Stored, StoredArray)) else value
-            for key, value in self.items()
-        }
+        with opened(self.path) as file:
+            return _whole(walk(file, self.group))
 
     def _value(self, group: h5py.Group, key: str) -> Stored | StoredArray | str | bool | int | float:
         if key in group.attrs:
@@ -173,12 +171,12 @@ class StoredArray:
         if isinstance(index, (list, np.ndarray)):
             return self._rows(np.arange(len(self))[index])
         with self._opened() as array:
-            return self._plain(array, array[index])
+            return _plain(array, array[index])
 
     def read(self) -> np.ndarray:
         """The whole array."""
         with self._opened() as array:
-            return np.asarray(self._plain(array, array[()]))
+            return np.asarray(_plain(array, array[()]))
 
     def columns(
         self,
@@ -285,19 +283,6 @@ class StoredArray:
                     "before, found another: the file has been replaced. Run the command again."
                 )
             yield array
-
-    def _plain(self, array: h5py.Dataset, value: Any) -> Any:
-        """What h5py has read, with text as NumPy strings instead of bytes in objects."""
-        if self.dtype.kind != "U":
-            return value
-        try:
-            if isinstance(value, bytes):
-                return value.decode()
-            text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
-        except UnicodeDecodeError as error:
-            key = self.name.rpartition("/")[2]
-            raise refusal(array.parent, key, "text in UTF-8", f"other bytes ({error})") from error
-        return np.array(text, dtype=str).reshape(np.shape(value))
 
 
 @dataclass(frozen=True)
@@ -421,3 +406,30 @@ def _refused(name: str) -> Iterator[None]:
 
 def _dtype(array: h5py.Dataset) -> np.dtype:
     return np.dtype(str) if h5py.check_string_dtype(array.dtype) else array.dtype
+
+
+def _whole(group: h5py.Group | h5py.Dataset) -> dict[str, Any]:
+    """Everything in a group and below; KeyError if it is an array."""
+    content: dict[str, Any] = {}
+    for key in names(group):
+        if key in group.attrs:
+            content[key] = attribute(group, key)
+        elif isinstance(found := member(group, key), h5py.Group):
+            content[key] = _whole(found)
+        else:
+            content[key] = np.asarray(_plain(found, found[()]))
+    return content
+
+
+def _plain(array: h5py.Dataset, value: Any) -> Any:
+    """What h5py has read of an array, with text as NumPy strings instead of bytes in objects."""
+    if not h5py.check_string_dtype(array.dtype):
+        return value
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
+    except UnicodeDecodeError as error:
+        key = array.name.rpartition("/")[2]
+        raise refusal(array.parent, key, "text in UTF-8", f"other bytes ({error})") from error
+    return np.array(text, dtype=str).reshape(np.shape(value))

@@ -42,7 +42,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise unreadable(path, "a complete HDF5 file", error) from error
 
 
-def names(group: h5py.Group) -> list[str]:
+def names(group: h5py.Group | h5py.Dataset) -> list[str]:
     """Names of attributes, then of members.
 
     Raises
@@ -50,6 +50,8 @@ def names(group: h5py.Group) -> list[str]:
     StorageError
         if a name is not UTF-8.
     """
+    if not isinstance(group, h5py.Group):
+        raise KeyError(f"'{group.name}' is an array, not a group")
     found = [*group.attrs, *group]
     for name in found:
         if isinstance(name, bytes):
@@ -61,6 +63,8 @@ def walk(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
     """The group or array with a path such as `/subj01/betas`; errors as of `member`."""
     found = file["/"]
     for key in name.strip("/").split("/") if name != "/" else ():
+        if key not in names(found):
+            raise KeyError(f"no '{key}' in '{found.name}'")
         found = member(found, key)
     return found
 
