@@ -277,7 +277,7 @@ def test_callables_are_not_held_in_memory_together(dataset):
     assert peak < 2.5 * megabyte
 
 
-def test_block_stream_is_written_block_by_block(stored, blocks, monkeypatch):
+def test_blocks_are_written_one_at_a_time(stored, blocks, monkeypatch):
     monkeypatch.setattr(hdf5, "CHUNK_BYTES", 200)
     array = np.random.default_rng(3).integers(0, 255, size=(11, 3, 5, 5), dtype="uint8")
     loaded = stored({"images": blocks(array, [4, 4, 3])})
@@ -287,7 +287,7 @@ def test_block_stream_is_written_block_by_block(stored, blocks, monkeypatch):
         assert file["images"].chunks == (2, 3, 5, 5)
 
 
-def test_block_stream_is_never_whole_in_memory(dataset, blocks):
+def test_blocks_are_never_whole_in_memory(dataset, blocks):
     array = np.broadcast_to(np.zeros(1, "uint8"), (64, 2**18))  # 16 MiB that take no room
     tracemalloc.start()
     dataset.save({"images": blocks(array, [2] * 32)})
@@ -297,7 +297,7 @@ def test_block_stream_is_never_whole_in_memory(dataset, blocks):
     assert dataset.load()["images"].shape == (64, 2**18)
 
 
-def test_empty_block_stream(stored, blocks):
+def test_no_blocks(stored, blocks):
     assert stored({"x": blocks(np.zeros((0, 3)), [])})["x"].shape == (0, 3)
 
 
@@ -378,7 +378,7 @@ def test_failing_callable_leaves_nothing(tmp_path, left_over, versioned, last, e
     assert not dataset.exists()
 
 
-def test_failing_block_stream_leaves_the_former_file(dataset, left_over, blocks):
+def test_failing_blocks_leave_the_former_file(dataset, left_over, blocks):
     dataset.save({"x": 1})
     with pytest.raises(DatasetError, match="the stimuli are gone"):
         dataset.save({"images": blocks(np.zeros((6, 2)), [2, 2, 2], fail_after=2)})

@@ -23,7 +23,7 @@ from gnet.storage.steady_file import SteadyFile
 BLOCK_BYTES = 64 * 2**20
 """Most that a partial read takes from the file at a time."""
 CHUNK_BYTES = 2**20
-"""Size of the chunks in which streamed arrays are stored."""
+"""Size of the chunks in which `Blocks` are stored."""
 
 
 def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: Any) -> None:
