@@ -36,7 +36,7 @@ from scipy.ndimage import gaussian_filter
 
 from gnet.readers.nsd.betas import prepare_betas, read_session
 from gnet.readers.nsd.layout import Layout
-from gnet.readers.nsd.stimuli import PreparedImages
+from gnet.readers.nsd.stimuli import prepared_images
 from gnet.recording.volumes import coordinates
 from gnet.threads import in_order, usable_cores
 
@@ -147,14 +147,14 @@ def pillow_alone(images: np.ndarray, count: int) -> None:
 
 def exhaust(layout: Layout, count: int) -> None:
     """Prepare images and forget them."""
-    for _ in PreparedImages(layout, np.arange(count), PIXELS):
+    for _ in prepared_images(layout, np.arange(count), PIXELS):
         pass
 
 
 def store(layout: Layout, count: int, path: Path) -> None:
     """Prepare images and write them to disk, as the pipeline does."""
     with path.open("wb") as file:
-        for block in PreparedImages(layout, np.arange(count), PIXELS):
+        for block in prepared_images(layout, np.arange(count), PIXELS):
             file.write(block.data)
 
 

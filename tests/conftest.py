@@ -44,25 +44,27 @@ def whole_run(tmp_path_factory) -> Path:
     return data
 
 
-class Blocks:
-    """A block stream over an array that counts how many of its blocks are alive at a time."""
+class BlocksOf:
+    """Makes Blocks over an array, and counts those that the last of them has handed out."""
 
-    def __init__(self, array, lengths, fail_after=None):
-        self.array, self.lengths, self.fail_after = array, lengths, fail_after
-        self.shape, self.dtype = array.shape, array.dtype
-        self.handed_out = 0
+    handed_out = 0
 
-    def __iter__(self):
-        start = 0
-        for length in self.lengths:
-            if self.handed_out == self.fail_after:
-                raise RuntimeError("the stimuli are gone")
-            self.handed_out += 1
-            yield np.array(self.array[start : start + length])
-            start += length
+    def __call__(self, array, lengths, *, fail_after=None, shape=None, dtype=None):
+        from gnet.storage.blocks import Blocks  # not at the top: jaxtyping's import hook comes later
+
+        def make():
+            self.handed_out = start = 0
+            for length in lengths:
+                if self.handed_out == fail_after:
+                    raise RuntimeError("the stimuli are gone")
+                self.handed_out += 1
+                yield np.array(array[start : start + length])
+                start += length
+
+        return Blocks(shape or array.shape, np.dtype(dtype or array.dtype), make)
 
 
 @pytest.fixture
-def blocks() -> type[Blocks]:
-    """Make a block stream: blocks(array, lengths of its blocks, fail_after=number of blocks)."""
-    return Blocks
+def blocks() -> BlocksOf:
+    """Make Blocks: blocks(array, lengths, fail_after=number of blocks); promise another shape or dtype."""
+    return BlocksOf()

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from gnet.analysis.noise_model import covariance_factor, noise_model
-from gnet.analysis.synthetic_responses import SyntheticResponses
+from gnet.analysis.synthetic_responses import synthetic_responses
 
 
 def whole(*arguments, **choices):
     """Synthetic responses of all trials at once."""
-    stream = SyntheticResponses(*arguments, **choices)
+    stream = synthetic_responses(*arguments, **choices)
     responses = np.concatenate(list(stream))
     assert responses.shape == stream.shape
     assert responses.dtype == stream.dtype

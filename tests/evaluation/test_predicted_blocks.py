@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from gnet.evaluation.prediction import PredictionStream, PrefilteredImages, partition_contributions, predict
+from gnet.evaluation.prediction import (
+    PrefilteredImages,
+    partition_contributions,
+    predict,
+    predicted_blocks,
+)
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import gabor_weights
 
@@ -32,7 +37,7 @@ def images():
 
 @pytest.mark.parametrize("block", [1, 2, 5, 1000])
 def test_blocks_of_several_networks_side_by_side(networks, images, block):
-    stream = PredictionStream(networks, "subj01", images, ROWS, block=block)
+    stream = predicted_blocks(networks, "subj01", images, ROWS, block=block)
     blocks = list(stream)
     assert all(len(part) <= block for part in blocks)
     found = np.concatenate(blocks)

@@ -277,18 +277,17 @@ def test_callables_are_not_held_in_memory_together(dataset):
     assert peak < 2.5 * megabyte
 
 
-def test_block_stream_is_written_block_by_block(stored, blocks, monkeypatch):
+def test_blocks_are_written_one_at_a_time(stored, blocks, monkeypatch):
     monkeypatch.setattr(hdf5, "CHUNK_BYTES", 200)
     array = np.random.default_rng(3).integers(0, 255, size=(11, 3, 5, 5), dtype="uint8")
-    stream = blocks(array, [4, 4, 3])
-    loaded = stored({"images": stream})
+    loaded = stored({"images": blocks(array, [4, 4, 3])})
     np.testing.assert_array_equal(loaded["images"], array)
-    assert stream.handed_out == 3
+    assert blocks.handed_out == 3
     with h5py.File(loaded.path) as file:
         assert file["images"].chunks == (2, 3, 5, 5)
 
 
-def test_block_stream_is_never_whole_in_memory(dataset, blocks):
+def test_blocks_are_never_whole_in_memory(dataset, blocks):
     array = np.broadcast_to(np.zeros(1, "uint8"), (64, 2**18))  # 16 MiB that take no room
     tracemalloc.start()
     dataset.save({"images": blocks(array, [2] * 32)})
@@ -298,7 +297,7 @@ def test_block_stream_is_never_whole_in_memory(dataset, blocks):
     assert dataset.load()["images"].shape == (64, 2**18)
 
 
-def test_empty_block_stream(stored, blocks):
+def test_no_blocks(stored, blocks):
     assert stored({"x": blocks(np.zeros((0, 3)), [])})["x"].shape == (0, 3)
 
 
@@ -379,11 +378,11 @@ def test_failing_callable_leaves_nothing(tmp_path, left_over, versioned, last, e
     assert not dataset.exists()
 
 
-def test_failing_block_stream_leaves_the_former_file(dataset, left_over, blocks):
+def test_failing_blocks_leave_the_former_file(dataset, left_over, blocks):
     dataset.save({"x": 1})
     with pytest.raises(DatasetError, match="the stimuli are gone"):
         dataset.save({"images": blocks(np.zeros((6, 2)), [2, 2, 2], fail_after=2)})
-    with pytest.raises(DatasetError, match="/images: expected 6 rows, as the stream promised, found 4"):
+    with pytest.raises(DatasetError, match="/images: expected 6 rows, as promised, found 4"):
         dataset.save({"images": blocks(np.zeros((6, 2)), [2, 2])})
     assert left_over() == ["data.h5"]
     assert dataset.load()["x"] == 1

@@ -29,3 +29,9 @@ def test_what_is_no_text_is_refused_and_leaves_nothing(tmp_path, page):
 def test_other_names_are_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"expected a name that ends in \.html"):
         PageDataset(filepath=tmp_path / "report.txt")
+
+
+def test_a_damaged_page_is_named(tmp_path):
+    (tmp_path / "report.html").write_bytes(b"\xff\xfe")
+    with pytest.raises(DatasetError, match=r"report\.html: expected a complete file, .*delete it and run"):
+        PageDataset(filepath=tmp_path / "report.html").load()

@@ -48,14 +48,14 @@ def test_whole_array_on_request(tmp_path):
     assert type(dataset.load()) is np.ndarray
 
 
-def test_block_stream_is_written_block_by_block(dataset, blocks):
+def test_blocks_are_written_one_at_a_time(dataset, blocks):
     array = np.random.default_rng(0).integers(0, 255, size=(11, 3, 5, 5), dtype="uint8")
     dataset.save(blocks(array, [4, 0, 7]))
     np.testing.assert_array_equal(dataset.load(), array)
     assert dataset.load().flags.c_contiguous
 
 
-def test_block_stream_is_never_whole_in_memory(dataset, blocks):
+def test_blocks_are_never_whole_in_memory(dataset, blocks):
     array = np.broadcast_to(np.zeros(1, "uint8"), (64, 2**18))
     tracemalloc.start()
     dataset.save(blocks(array, [2] * 32))
@@ -65,17 +65,17 @@ def test_block_stream_is_never_whole_in_memory(dataset, blocks):
     assert dataset.load().shape == (64, 2**18)
 
 
-def test_empty_block_stream(dataset, blocks):
+def test_no_blocks(dataset, blocks):
     dataset.save(blocks(np.zeros((0, 3), "uint8"), []))
     assert dataset.load().shape == (0, 3)
 
 
-def test_failing_block_stream_leaves_the_former_file(dataset, blocks, left_over):
+def test_failing_blocks_leave_the_former_file(dataset, blocks, left_over):
     with pytest.raises(DatasetError, match="the stimuli are gone"):
         dataset.save(blocks(np.zeros((6, 2)), [2, 2, 2], fail_after=2))
     assert left_over() == []
     dataset.save(np.ones(1))
-    with pytest.raises(DatasetError, match=r"images.npy: expected 6 rows, as the stream promised, found 4"):
+    with pytest.raises(DatasetError, match=r"images.npy: expected 6 rows, as promised, found 4"):
         dataset.save(blocks(np.zeros((6, 2)), [2, 2]))
     assert left_over() == ["images.npy"]
     np.testing.assert_array_equal(dataset.load(), [1])

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from gnet.errors import ReleaseError, StorageError
-from gnet.storage.atomic import atomic_folder, atomic_path
+from gnet.storage.atomic import atomic_folder, atomic_path, storage_error
 
 
 def fail_half_way(manager, name, error):
@@ -154,3 +154,12 @@ def test_a_disk_is_not_blamed_for_what_the_release_lacks(tmp_path):
 
     with pytest.raises(ReleaseError, match="no permission to read it"):
         missing()
+
+
+def test_an_error_that_causes_itself_ends_the_search():
+    error = OSError(errno.EMFILE, "Too many open files")
+    error.__cause__ = error
+    assert storage_error(error) is None
+    first, second = RuntimeError("first"), RuntimeError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert storage_error(first) is None

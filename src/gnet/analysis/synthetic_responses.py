@@ -3,52 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from gnet.storage.blocks import Blocks
 
-@dataclass(frozen=True)
-class SyntheticResponses:
+
+def synthetic_responses(
+    predicted: Float[np.ndarray, "image voxel"],
+    trial_image: Int[np.ndarray, " trial"],
+    gain: Float[np.ndarray, " voxel"] | None = None,
+    factor: Float[np.ndarray, "voxel source"] | None = None,
+    seed: int | Sequence[int] = 0,
+    block: int = 1000,
+) -> Blocks:
     """Predictions z-scored over images, or `gain * z + factor @ noise` with standard normal noise.
 
-    Has a `shape` and a `dtype`, and iterating yields consecutive blocks of trials (trial, voxel): what a
-    dataset needs to store an array that is never whole in memory. The noise does not depend on the size of
-    the blocks.
+    Float32 (trial, voxel), made block by block. The noise does not depend on the size of the blocks.
 
-    >>> list(SyntheticResponses(np.array([[1.0], [3.0]]), np.array([1, 0, 1])))
+    Parameters
+    ----------
+    predicted : array of float (image, voxel)
+        A model's predictions. A voxel that never varies has no z-score and is NaN.
+    trial_image : array of int (trial,)
+        Which image each trial shows.
+    gain, factor : array of float (voxel,) and (voxel, source), optional
+        Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise.
+    seed : int or sequence of int
+        Of the noise.
+    block : int
+        Number of trials in a block.
+
+    Examples
+    --------
+    >>> list(synthetic_responses(np.array([[1.0], [3.0]]), np.array([1, 0, 1])))
     [array([[ 1.],
            [-1.],
            [ 1.]], dtype=float32)]
     """
 
-    predicted: Float[np.ndarray, "image voxel"]
-    """A model's predictions. A voxel that never varies has no z-score and is NaN."""
-    trial_image: Int[np.ndarray, " trial"]
-    """Which image each trial shows."""
-    gain: Float[np.ndarray, " voxel"] | None = None
-    factor: Float[np.ndarray, "voxel source"] | None = None
-    """Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise."""
-    seed: int | Sequence[int] = 0
-    block: int = 1000
-
-    dtype = np.dtype(np.float32)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Trials and voxels."""
-        return len(self.trial_image), self.predicted.shape[1]
-
-    def __iter__(self) -> Iterator[Float32[np.ndarray, "block voxel"]]:
-        mean = self.predicted.mean(0, dtype=np.float64)
-        spread = self.predicted.std(0, dtype=np.float64)
-        random = np.random.default_rng(self.seed)
-        for start in range(0, len(self.trial_image), self.block):
-            image = self.trial_image[start : start + self.block]
+    def make() -> Iterator[Float32[np.ndarray, "block voxel"]]:
+        mean = predicted.mean(0, dtype=np.float64)
+        spread = predicted.std(0, dtype=np.float64)
+        random = np.random.default_rng(seed)
+        for start in range(0, len(trial_image), block):
+            image = trial_image[start : start + block]
             with np.errstate(invalid="ignore"):
-                responses = (self.predicted[image] - mean) / spread
-            if self.gain is not None and self.factor is not None:
-                noise = random.standard_normal((len(image), self.factor.shape[1]))
-                responses = self.gain * responses + noise @ self.factor.T
+                responses = (predicted[image] - mean) / spread
+            if gain is not None and factor is not None:
+                noise = random.standard_normal((len(image), factor.shape[1]))
+                responses = gain * responses + noise @ factor.T
             yield responses.astype(np.float32)
+
+    return Blocks((len(trial_image), predicted.shape[1]), np.dtype(np.float32), make)

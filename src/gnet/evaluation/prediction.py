@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gnet.models.gnet import GNet
 from gnet.progress import track
+from gnet.storage.blocks import Blocks
 from gnet.threads import in_order
 
 NO_ROWS = np.zeros(0, np.int64)
@@ -187,8 +188,8 @@ class SubjectPredictions:
     """File name of each picture, where they come from a folder."""
     volume_shape: Int[np.ndarray, " 3"] | None = None
     """Shape (x, y, z) of the volume that `voxel_index` counts through. None: unknown."""
-    affine: Any = None
-    """4 x 4, takes (x, y, z, 1) to millimetres. None: unknown."""
+    affine: Float[np.ndarray, "4 4"] | None = None
+    """Takes (x, y, z, 1) to millimetres. None: unknown."""
 
     def of(
         self, rows: Int[np.ndarray, " row"], columns: Int[np.ndarray, " column"]
@@ -314,51 +315,46 @@ def predicted_blocks(
     images: UInt8[np.ndarray, "image 3 y x"],
     rows: Int[np.ndarray, " row"],
     *,
+    block: int = 1000,
     batch_size: int = 100,
-) -> PredictionStream:
-    """Responses (image, voxel) of one subject's voxels, side by side for several networks, block by block."""
-    return PredictionStream(networks, subject, images, rows, batch_size=batch_size)
-
-
-@dataclass(frozen=True)
-class PredictionStream:
+) -> Blocks:
     """Responses (image, voxel) of one subject's voxels, side by side for several networks, block by block.
 
-    Has a `shape` and a `dtype`, and iterating yields consecutive blocks of images: what a dataset needs to
-    store an array that is never whole in memory.
+    A prefilter that several of the networks have in common runs once for all of them.
+
+    Parameters
+    ----------
+    networks : sequence of GNet
+        The networks, each with a readout of the subject.
+    subject : str
+        Whose voxels.
+    images : array of uint8, (image, 3, y, x)
+        All prepared images, usually memory-mapped.
+    rows : array of int, (row,)
+        Rows of the images, in the order of the predictions.
+    block, batch_size : int
+        Images in a block, and in a batch on the device.
     """
 
-    networks: Sequence[GNet]
-    subject: str
-    images: UInt8[np.ndarray, "image 3 y x"]
-    rows: Int[np.ndarray, " row"]
-    block: int = 1000
-    batch_size: int = 100
-
-    dtype = np.dtype(np.float32)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Images, and voxels of all networks together."""
-        return len(self.rows), sum(network.voxels[self.subject] for network in self.networks)
-
-    def __iter__(self) -> Iterator[Float[np.ndarray, "block voxel"]]:
-        groups = with_common_prefilter(self.networks)
-        sources = [PrefilteredImages(self.networks[group[0]], self.images, NO_ROWS) for group in groups]
-        starts = range(0, len(self.rows), self.block)
-        for start in track(starts, f"{self.subject}: predict {len(self.rows):,} images"):
-            rows = self.rows[start : start + self.block]
+    def make() -> Iterator[Float[np.ndarray, "block voxel"]]:
+        groups = with_common_prefilter(networks)
+        sources = [PrefilteredImages(networks[group[0]], images, NO_ROWS) for group in groups]
+        starts = range(0, len(rows), block)
+        for start in track(starts, f"{subject}: predict {len(rows):,} images"):
             predicted: dict[int, np.ndarray] = {}
             for group, source in zip(groups, sources, strict=True):
                 found = responses_of(
-                    [self.networks[position] for position in group],
+                    [networks[position] for position in group],
                     source,
-                    rows,
-                    lambda network, maps: network.readout(self.subject)(maps),
-                    batch_size=self.batch_size,
+                    rows[start : start + block],
+                    lambda network, maps: network.readout(subject)(maps),
+                    batch_size=batch_size,
                 )
                 predicted |= dict(zip(group, found, strict=True))
-            yield np.concatenate([predicted[position] for position in range(len(self.networks))], axis=1)
+            yield np.concatenate([predicted[position] for position in range(len(networks))], axis=1)
+
+    voxels = sum(network.voxels[subject] for network in networks)
+    return Blocks((len(rows), voxels), np.dtype(np.float32), make)
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def fit_data(measured: Measurements, *, holdout: str, means: bool = False) -> Fi
             table["voxel_index"].to_numpy(),
             table["area"].to_numpy(str),
             None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
-            None if responses.affine is None else np.asarray(responses.affine),
+            responses.affine,
         )
         for name, part in parts.items():
             chosen = of_subject[of_subject[f"part_{holdout}"] == name]

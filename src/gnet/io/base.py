@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -12,20 +14,42 @@ import pandas as pd
 from kedro.io.core import AbstractVersionedDataset, DatasetError, Version, get_protocol_and_path
 from kedro_datasets._typing import TablePreview
 
-from gnet.errors import StorageError
+from gnet.errors import GNetError, StorageError
+from gnet.storage.atomic import atomic_path, unreadable
+from gnet.storage.versions import versions
 
 
 class LocalDataset(AbstractVersionedDataset):
-    """A file on this machine. Subclasses say how it is loaded and saved, and which arguments that takes.
+    """A file or folder on this machine. A subclass states what it accepts, and how that is read and written.
 
     Files are memory-mapped, read in part and renamed into place, which remote file systems do not offer:
-    anything but a plain path is refused, and so are credentials and file-system arguments.
+    anything but a plain path is refused, and so are credentials and file-system arguments. In a catalog:
+
+    ```yaml
+    voxels:
+      type: gnet.io.tables.TableDataset
+      filepath: ${globals:data_root}/03_primary/voxels.csv
+      versioned: true  # each run keeps its own
+    ```
     """
 
+    SUFFIXES: ClassVar[tuple[str, ...]] = ()
+    """How the name may end; empty for any name."""
+    ACCEPTS: ClassVar[tuple[type, ...]] = ()
+    """What can be saved."""
+    EXPECTED: ClassVar[str] = ""
+    """The same, as an error message says it."""
+    ADVICE: ClassVar[str] = ""
+    """What to do if something else was given."""
+    CONTENT: ClassVar[str] = "a complete file"
+    """What a file holds that can be read, as an error message says it."""
+    ATOMIC: ClassVar[Callable[[Any], AbstractContextManager[Path]]] = staticmethod(atomic_path)
+    """Gives a temporary path to write to, and renames it when all is written."""
     ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str] | None] = frozenset()
     """Names that `load_args` may contain; None for any."""
     ACCEPTED_SAVE_ARGS: ClassVar[frozenset[str] | None] = frozenset()
     """Names that `save_args` may contain; None for any."""
+    _read_only: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -42,21 +66,21 @@ class LocalDataset(AbstractVersionedDataset):
 
         Parameters
         ----------
-        filepath
+        filepath : str or path
             Path on this machine. A versioned dataset is stored as `filepath/<version>/<name>`.
-        load_args, save_args
-            What the class documents; other names are refused, so that a typo does not pass unseen.
-        version
+        load_args, save_args : dict
+            What the class documents; other names are refused, so that typos are found.
+        version : kedro.io.core.Version
             Given by Kedro for `versioned: true`.
-        credentials, fs_args
+        credentials, fs_args : dict
             Part of the signature that Kedro's tools expect; must be empty.
-        metadata
+        metadata : dict
             Ignored here; read by Kedro-Viz and other plugins.
 
         Raises
         ------
         DatasetError
-            if the path is remote or an argument is not known.
+            if the path is remote, its name has another suffix, or an argument is not known.
         """
         name = type(self).__name__
         protocol, path = get_protocol_and_path(filepath, version)
@@ -69,8 +93,16 @@ class LocalDataset(AbstractVersionedDataset):
             raise DatasetError(
                 f"{name}: {path} is a local file, which takes no credentials and no fs_args; remove them"
             )
-        _refuse_unknown(name, "load_args", load_args, self.ACCEPTED_LOAD_ARGS)
-        _refuse_unknown(name, "save_args", save_args, self.ACCEPTED_SAVE_ARGS)
+        for kind, given, accepted in (
+            ("load_args", load_args, self.ACCEPTED_LOAD_ARGS),
+            ("save_args", save_args, self.ACCEPTED_SAVE_ARGS),
+        ):
+            unknown = [] if accepted is None else sorted(set(given or {}) - accepted)
+            if unknown:
+                raise DatasetError(
+                    f"{name}: {kind} may contain {', '.join(sorted(accepted)) or 'nothing'}, "
+                    f"found {', '.join(unknown)}; remove or correct it"
+                )
         self._load_args = dict(load_args or {})
         self._save_args = dict(save_args or {})
         self.metadata = metadata
@@ -83,6 +115,104 @@ class LocalDataset(AbstractVersionedDataset):
 
     def _check(self) -> None:
         """Raise DatasetError for a path or an argument that the class cannot serve."""
+        if self.SUFFIXES and self.place.suffix not in self.SUFFIXES:
+            raise DatasetError(
+                f"{self.place}: expected a name that ends in {' or '.join(self.SUFFIXES)}, "
+                f"found '{self.place.suffix}'; rename the file in the catalog"
+            )
+
+    def load(self) -> Any:
+        """Read what was saved.
+
+        Raises
+        ------
+        DatasetError
+            caused by a StorageError, if there is no such file or it cannot be read.
+        """
+        path = self._readable()
+        try:
+            return self._read(path)
+        except GNetError:
+            raise
+        except (ValueError, EOFError, OSError) as error:
+            raise unreadable(path, self.CONTENT.format(suffix=path.suffix), error) from error
+
+    def save(self, data: object) -> None:
+        """Write under a temporary name, then rename: after an error, nothing is left.
+
+        Raises
+        ------
+        DatasetError
+            if `data` is not what the class accepts, or cannot be written.
+        """
+        found = self._unacceptable(data)
+        if found:
+            raise self._refusal(found)
+        with self.ATOMIC(Path(self._get_save_path())) as part:
+            self._write(part, data)
+
+    def _read(self, path: Path) -> Any:
+        """What the file holds."""
+        raise NotImplementedError
+
+    def _write(self, part: Path, data: Any) -> None:
+        """Write `data` to `part`, whose name has no suffix."""
+        raise NotImplementedError
+
+    def _unacceptable(self, data: object) -> str:
+        """What was found instead of what can be saved; "" if `data` can be saved."""
+        return "" if isinstance(data, self.ACCEPTS) else type(data).__name__
+
+    def _refusal(self, found: str) -> DatasetError:
+        return DatasetError(f"{self.place}: expected {self.EXPECTED}, found {found}; {self.ADVICE}")
+
+    @property
+    def place(self) -> Path:
+        """The file or folder; of a versioned dataset, the folder of its versions."""
+        return Path(self._filepath)
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether each run saves a version of its own. (Kedro reads the class's `versioned` as a flag.)"""
+        return self._version is not None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing is ever saved."""
+        return self._read_only
+
+    def version_in_use(self) -> str | None:
+        """The version that a load would take: the newest if none was asked for. None where there is none."""
+        if self._version is None:
+            return None
+        asked = self._version.load or self._cached_load_version
+        return asked or next((Path(path).parent.name for path in self._get_versions()), None)
+
+    @property
+    def record(self) -> Path | None:
+        """Where the provenance record lies; None if the dataset is read-only.
+
+        Of a versioned dataset this is the record of the version in use or, where there is none yet, of the
+        one that is about to be saved. `record_of` gives that of any other version.
+        """
+        return self.record_of(self.version_in_use() or self.resolve_save_version())
+
+    def record_of(self, version: str | None) -> Path | None:
+        """Where the provenance record of a version lies; of an unversioned dataset, `version` is None."""
+        if self.read_only:
+            return None
+        return self.place / version / "record.json" if version else Path(f"{self.place}.record.json")
+
+    def _get_versions(self) -> list[str]:
+        """Kedro's search for versions, the newest first; only names that Kedro gives count.
+
+        A version that this dataset itself saves under another name, explicitly, comes before all others.
+        """
+        found = [str(path) for path in reversed(versions(self.place))]
+        own = self._version and self._version.save
+        if own and (path := str(self._get_versioned_path(own))) not in found and Path(path).exists():
+            return [path, *found]
+        return found
 
     def _describe(self) -> dict[str, Any]:
         return {
@@ -110,14 +240,3 @@ def table_preview(table: pd.DataFrame) -> TablePreview:
     [[0.5], [None]]
     """
     return TablePreview(json.loads(table.to_json(orient="split")))
-
-
-def _refuse_unknown(
-    name: str, kind: str, given: dict[str, Any] | None, accepted: frozenset[str] | None
-) -> None:
-    unknown = [] if accepted is None else sorted(set(given or {}) - accepted)
-    if unknown:
-        known = ", ".join(sorted(accepted or ())) or "nothing"
-        raise DatasetError(
-            f"{name}: {kind} may contain {known}, found {', '.join(unknown)}; remove or correct it"
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from kedro.io.core import DatasetError
 
@@ -27,27 +27,21 @@ class ModelDataset(HDF5Dataset):
     ```
     """
 
-    ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str]] = frozenset({"several"})
+    ACCEPTS = (object,)
+    ACCEPTED_LOAD_ARGS = frozenset({"several"})
+    ACCEPTED_SAVE_ARGS = frozenset()
 
-    def load(self) -> FittedModel | list[FittedModel]:
-        """Read everything but the weights.
-
-        Raises
-        ------
-        DatasetError
-            caused by a ModelFileError or a StorageError, if there is no such file or it holds no model.
-        """
+    def _read(self, path: Path) -> FittedModel | list[FittedModel]:
         from gnet.models.checkpoints import read_models
 
-        models = read_models(self._readable(), lazy=True)
+        models = read_models(path, lazy=True)
         if self._load_args.get("several"):
             return models
         if len(models) != 1:
-            raise DatasetError(f"{self._filepath}: expected one model, found {len(models)} in the file")
+            raise DatasetError(f"{path}: expected one model, found {len(models)} in the file")
         return models[0]
 
-    def save(self, data: FittedModel | Sequence[FittedModel]) -> None:
-        """Write under a temporary name, then rename: after an error, nothing is left."""
+    def _write(self, part: Path, data: FittedModel | Sequence[FittedModel]) -> None:
         from gnet.models.checkpoints import FittedModel, save_models
 
-        save_models([data] if isinstance(data, FittedModel) else data, Path(self._get_save_path()))
+        save_models([data] if isinstance(data, FittedModel) else data, part)

@@ -23,41 +23,26 @@ class VolumesDataset(LocalDataset):
 
     Saving takes a mapping of names such as `subj01/early_visual` to a `Volume`, or to a callable without
     arguments that returns one when its turn comes. Loading gives the same mapping as `StoredVolumes`. A
-    folder that holds anything else than volumes is never replaced.
-
-    ```yaml
-    masks:
-      type: gnet.io.nifti.VolumesDataset
-      filepath: ${globals:data_root}/03_primary/masks
-    ```
+    folder that holds anything but volumes is never replaced.
     """
 
-    def load(self) -> StoredVolumes:
-        """List the volumes; each is read when it is looked up.
+    ACCEPTS = (Mapping,)
+    EXPECTED = "a mapping of names to volumes"
+    ADVICE = "return {'name': Volume(data, affine)} from the node"
+    ATOMIC = staticmethod(atomic_folder)
 
-        Raises
-        ------
-        DatasetError
-            if there is no such folder, or no volume in it.
-        """
-        volumes = StoredVolumes(self._readable())
+    def _read(self, path: Path) -> StoredVolumes:
+        volumes = StoredVolumes(path)
         if not len(volumes):
             raise DatasetError(
-                f"{volumes.folder}: expected {SUFFIX} files, found none; run the pipeline that makes them"
+                f"{path}: expected {SUFFIX} files, found none; run the pipeline that makes them"
             )
         return volumes
 
-    def save(self, data: object) -> None:
-        """Write a folder under a temporary name, then rename it: all volumes or none.
+    def _unacceptable(self, data: object) -> str:
+        return super()._unacceptable(data) or ("" if data else "an empty one")
 
-        Raises
-        ------
-        DatasetError
-            if `data` is no mapping of names to volumes, is empty, or the folder holds other files.
-        """
-        if not isinstance(data, Mapping) or not data:
-            found = "an empty one" if isinstance(data, Mapping) else type(data).__name__
-            raise DatasetError(f"{self._filepath}: expected a mapping of names to volumes, found {found}")
+    def _write(self, part: Path, data: Mapping) -> None:
         path = Path(self._get_save_path())
         others = [file for file in path.rglob("*") if file.is_file() and not _is_volume(file)]
         if others:
@@ -65,18 +50,18 @@ class VolumesDataset(LocalDataset):
                 f"{path}: expected a folder of {SUFFIX} files only, as it is replaced as a whole, "
                 f"found {others[0].relative_to(path)}; move it away or give another folder"
             )
-        with atomic_folder(path) as part:
-            for name, value in data.items():
-                file = part / _file_name(name, str(path))
-                volume = _checked(value() if isinstance(value, Callable) else value, f"{path}: '{name}'")
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_volume(file, volume.data, volume.affine)
+        for name, value in data.items():
+            file = part / _file_name(name, str(path))
+            volume = _checked(value() if isinstance(value, Callable) else value, f"{path}: '{name}'")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(file, volume.data, volume.affine)
 
     def preview(self, nrows: int = 100) -> TablePreview:
         """Name, shape and type of each volume, for Kedro-Viz; read from the headers."""
         volumes = self.load()
-        rows = [_header(name, volumes.path(name)) for name in list(volumes)[:nrows]]
-        return table_preview(pd.DataFrame(rows))
+        headers = {name: nibabel.load(volumes.path(name)) for name in list(volumes)[:nrows]}
+        rows = [(name, str(header.shape), str(header.get_data_dtype())) for name, header in headers.items()]
+        return table_preview(pd.DataFrame(rows, columns=["name", "shape", "dtype"]))
 
     def _exists(self) -> bool:
         return len(StoredVolumes(Path(self._get_load_path()))) > 0
@@ -128,8 +113,3 @@ def _checked(data: object, where: str) -> Volume:
             f"found {type(data).__name__}"
         )
     return data
-
-
-def _header(name: str, path: Path) -> dict[str, str]:
-    image = nibabel.load(path)
-    return {"name": name, "shape": str(image.shape), "dtype": str(image.get_data_dtype())}

@@ -49,14 +49,14 @@ class NSDDataset(AbstractDataset):
 
         Parameters
         ----------
-        filepath
+        filepath : str or path
             Root of the release, the folder with `nsddata`.
-        variable
-            Instead of that, the environment variable that holds it. If it is not set, loading raises the
+        variable : str
+            Instead of `filepath`, the environment variable that holds it. If it is not set, loading raises an
             error that says so, and other pipelines still run.
-        read_only
+        read_only : bool
             True for a release that was downloaded.
-        metadata
+        metadata : dict
             Ignored here; read by Kedro-Viz and other plugins.
 
         Raises
@@ -73,6 +73,30 @@ class NSDDataset(AbstractDataset):
         self._filepath = Path(root).expanduser() if root else None
         self._read_only = read_only
         self.metadata = metadata
+
+    @property
+    def place(self) -> Path | None:
+        """Root of the release; None if it is not set."""
+        return self._filepath
+
+    is_versioned = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the release was downloaded, and is never written."""
+        return self._read_only
+
+    def version_in_use(self) -> None:
+        """None: a release has no versions."""
+
+    @property
+    def record(self) -> Path | None:
+        """Where the provenance record lies; None if the release is read-only or not set."""
+        return self.record_of(None)
+
+    def record_of(self, version: None) -> Path | None:
+        """As of `gnet.io.base.LocalDataset`."""
+        return None if self._read_only or self._filepath is None else Path(f"{self._filepath}.record.json")
 
     def load(self) -> Layout:
         """Paths of the release.
@@ -132,7 +156,7 @@ class NSDDataset(AbstractDataset):
 class InventoryDataset(TableDataset):
     """A table of the release's files that exists only while none of them has a `problem`.
 
-    So an inventory that was found wanting is taken again by the next run, when the files may have come.
+    In this way the next run takes the inventory again, when missing files may have arrived.
     """
 
     def _exists(self) -> bool:

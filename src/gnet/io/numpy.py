@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,23 +10,16 @@ from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from gnet.io.base import LocalDataset, table_preview
-from gnet.storage.atomic import atomic_path, unreadable
-from gnet.storage.blocks import consecutive, is_block_stream
+from gnet.storage.blocks import Blocks
 
 
 class NumpyDataset(LocalDataset):
     """One array in one `.npy` file, loaded as a read-only memory map.
 
-    Saving takes an array, or a block stream (`gnet.storage.blocks`), written a block at a time. Loading
+    Saving takes an array, or `gnet.storage.blocks.Blocks`, written one at a time. Loading
     maps the file: rows come from disk when they are indexed, and writing into them raises. `load_args:
     {mmap_mode: null}` reads everything into memory instead. A memory map must not pass through a dataset that
     copies: a copy is whole in memory.
-
-    ```yaml
-    images:
-      type: gnet.io.numpy.NumpyDataset
-      filepath: ${globals:data_root}/02_intermediate/images.npy
-    ```
 
     Examples
     --------
@@ -36,9 +29,14 @@ class NumpyDataset(LocalDataset):
     memmap([73,  5])
     """
 
-    ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str]] = frozenset({"mmap_mode"})
+    ACCEPTS = (np.ndarray, Blocks)
+    EXPECTED = "an array of booleans, numbers or strings, or Blocks"
+    ADVICE = "convert it with numpy.asarray"
+    CONTENT = "a complete .npy file of numbers"
+    ACCEPTED_LOAD_ARGS = frozenset({"mmap_mode"})
 
     def _check(self) -> None:
+        super()._check()
         self._mmap_mode = self._load_args.get("mmap_mode", "r")
         if self._mmap_mode not in {"r", None}:
             raise DatasetError(
@@ -46,42 +44,24 @@ class NumpyDataset(LocalDataset):
                 "what is loaded is shared between nodes and must not be written to"
             )
 
-    def load(self) -> np.ndarray:
-        """Map the file, or read it if `mmap_mode` is null.
+    def _read(self, path: Path) -> np.ndarray:
+        return np.load(path, mmap_mode=self._mmap_mode, allow_pickle=False)
 
-        Raises
-        ------
-        DatasetError
-            caused by a StorageError, if there is no such file or it cannot be read.
-        """
-        path = self._readable()
-        try:
-            return np.load(path, mmap_mode=self._mmap_mode, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise unreadable(path, "a complete .npy file of numbers", error) from error
+    def _unacceptable(self, data: object) -> str:
+        if isinstance(data, np.ndarray) and data.dtype.kind not in "biufcU":
+            return f"an array of {data.dtype}"
+        return super()._unacceptable(data)
 
-    def save(self, data: object) -> None:
-        """Write under a temporary name, then rename: after an error, nothing is left.
-
-        Raises
-        ------
-        DatasetError
-            if `data` is neither an array of booleans, numbers or strings nor a block stream.
-        """
-        if not is_block_stream(data):
-            array = _checked(data, str(self._filepath))
-            # "w+b" because into a file that is only written NumPy writes by itself, and hides why it failed
-            with atomic_path(self._get_save_path()) as part, part.open("w+b") as file:
-                np.save(file, array, allow_pickle=False)
-            return
-        with atomic_path(self._get_save_path()) as part, part.open("wb") as file:
-            header = {
-                "descr": np.lib.format.dtype_to_descr(data.dtype),
-                "fortran_order": False,
-                "shape": tuple(int(length) for length in data.shape),
-            }
+    def _write(self, part: Path, data: np.ndarray | Blocks) -> None:
+        # "w+b" because into a file that is only written NumPy writes by itself, and hides why it failed
+        with part.open("w+b") as file:
+            if isinstance(data, np.ndarray):
+                np.save(file, data, allow_pickle=False)
+                return
+            descr = np.lib.format.dtype_to_descr(data.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": data.shape}
             np.lib.format.write_array_header_2_0(file, header)
-            for _, block in consecutive(data, str(self._filepath)):
+            for _, block in data.filled(str(self.place)):
                 file.write(np.ascontiguousarray(block).data.cast("B") if block.size else b"")
 
     def preview(self) -> TablePreview:
@@ -93,13 +73,3 @@ class NumpyDataset(LocalDataset):
             "megabytes": round(array.nbytes / 1e6, 3),
         }
         return table_preview(pd.DataFrame([row]))
-
-
-def _checked(data: object, path: str) -> np.ndarray:
-    if not isinstance(data, np.ndarray) or data.dtype.kind not in "biufcU":
-        found = f"an array of {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DatasetError(
-            f"{path}: expected an array of booleans, numbers or strings, or a block stream, found {found}; "
-            "convert it with numpy.asarray"
-        )
-    return data

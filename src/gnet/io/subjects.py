@@ -6,13 +6,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from kedro.io.core import DatasetError
 
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.storage.hdf5 import Stored, StoredArray
+from gnet.storage.hdf5 import Stored, StoredArray, open_tree, write_tree
 
 
 class SubjectsDataset(HDF5Dataset):
@@ -20,8 +21,8 @@ class SubjectsDataset(HDF5Dataset):
 
     `load_args: {content: module.Class}` names the dataclass. Saving takes a mapping of subjects to objects,
     or to callables that return one when their turn comes, so that one subject is computed after the last one
-    is written; fields that are None are left out. Loading reads arrays of one dimension; larger ones stay on
-    disk and are read when they are indexed.
+    is written; fields that are None are left out. Loading reads all fields but those annotated `Any`, which
+    stay on disk as `StoredArray` and are read when they are indexed.
 
     ```yaml
     betas:
@@ -31,33 +32,28 @@ class SubjectsDataset(HDF5Dataset):
     ```
     """
 
-    ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str]] = frozenset({"content"})
+    ADVICE = "return {'subj01': object} from the node"
+    EXPECTED = "a mapping of subjects to objects"
+    ACCEPTED_LOAD_ARGS = frozenset({"content"})
 
-    def load(self) -> dict[str, Any]:
-        """The objects by subject.
-
-        Raises
-        ------
-        DatasetError
-            if there is no such file, it cannot be read, or a subject lacks a field.
-        """
+    def _read(self, path: Path) -> dict[str, Any]:
         module, _, name = self._load_args["content"].rpartition(".")
         content = getattr(importlib.import_module(module), name)
-        stored = super().load()
+        stored = open_tree(path)
         return {subject: self._object(content, stored[subject]) for subject in stored}
 
-    def save(self, data: Mapping[str, Any]) -> None:
-        """Write subject by subject under a temporary name, then rename: after an error, nothing is left."""
-        super().save({subject: partial(_arrays, value) for subject, value in data.items()})
+    def _write(self, part: Path, data: Mapping[str, Any]) -> None:
+        arrays = {subject: partial(_arrays, value) for subject, value in data.items()}
+        write_tree(part, arrays, **self._save_args)
 
     def _object(self, content: type, group: Stored) -> Any:
-        found = {name: _read(group[name]) for name in group}
-        known = {field.name for field in fields(content)}
+        known = [field for field in fields(content) if field.name in group]
+        found = {field.name: _read(group[field.name], field.type) for field in known}
         try:
-            return content(**{name: value for name, value in found.items() if name in known})
+            return content(**found)
         except TypeError as error:
             raise DatasetError(
-                f"{self._filepath}: expected {content.__name__} in '{group.group}', found only "
+                f"{self.place}: expected {content.__name__} in '{group.group}', found only "
                 f"{', '.join(found)} ({error}). Delete the file and run the pipeline that makes it."
             ) from error
 
@@ -68,5 +64,6 @@ def _arrays(value: Any | Callable[[], Any]) -> dict[str, Any]:
     return {name: member for name, member in members.items() if member is not None}
 
 
-def _read(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, StoredArray) and value.ndim <= 1 else value
+def _read(value: Any, annotation: Any) -> Any:
+    stays = annotation in ("Any", Any)
+    return np.asarray(value) if isinstance(value, StoredArray) and not stays else value

@@ -22,6 +22,7 @@ import gnet
 from gnet.errors import GNetError, ModelFileError, StorageError
 from gnet.models.gnet import Architecture, GNet
 from gnet.storage.hdf5 import open_tree, write_tree
+from gnet.storage.versions import newest
 
 FORMAT = "gnet-model"
 COLLECTION = "gnet-models"
@@ -233,13 +234,13 @@ def newest_version(path: Path) -> Path:
         return path
     if not path.is_dir():
         raise ModelFileError(f"{path}: expected a model file or a folder of its versions, found neither.")
-    versions = sorted(path.glob(f"*/{path.name}"))
-    if not versions:
+    found = newest(path)
+    if found is None:
         raise ModelFileError(
             f"{path}: expected versions of a model, <version>/{path.name}, found none in the folder. "
             "Run the pipeline that fits it, or give the file itself."
         )
-    return versions[-1]
+    return found
 
 
 def _voxel_arrays(voxels: Voxels) -> Iterator[tuple[str, np.ndarray]]:

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from gnet.recording.responses import Responses
 from gnet.recording.volumes import Volume
-from gnet.storage.blocks import BlockStream
+from gnet.storage.blocks import Blocks
 
 Areas = Mapping[str, tuple[str, Sequence[str]]]
 """Areas by name: the family (atlas) that each is defined in, and the labels in it that make it."""
@@ -98,7 +98,7 @@ class Reader(Protocol):
             "test").
         """
 
-    def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> BlockStream:
+    def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> Blocks:
         """The pictures, uint8 (image, 3, pixels, pixels), resized block by block as they are asked for."""
 
     def units(

@@ -1,1 +1,1 @@
-"""Files, whole or not at all; arrays that are too large to hold. Nothing of Kedro."""
+"""Files, written atomically, and arrays that are too large to hold, without Kedro."""

@@ -1,8 +1,8 @@
-"""A file is there whole, or not at all.
+"""Files are written atomically: a file is complete, or it does not exist.
 
-Everything is written under a hidden name beside its destination, forced to disk, and only then given its
-final name, which the file system does in one step. A disk that refuses, being full or read-only, is a
-`StorageError`. Needs the standard library only: every layer may use it.
+Everything is written under a hidden name beside its destination, forced to disk, and only then renamed, which
+the file system does in one step. A disk that is full or read-only raises a `StorageError`. Uses the standard
+library only: every layer may import it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from gnet.errors import GNetError, StorageError
 
 PART = re.compile(r"\.([^/]+)\.(\d+)\.[0-9a-f]{32}\.part")
-"""Name of what is being written: .<name>.<process>.<random>.part"""
+"""Name of a file that is being written: .<name>.<process>.<random>.part"""
 REFUSALS = {
     errno.ENOSPC: "expected room on the disk, found it full. Delete what is not needed",
     errno.EDQUOT: "expected room on the disk, found your quota used up. Delete what is not needed",
@@ -28,7 +28,7 @@ REFUSALS = {
     errno.EACCES: "expected permission to read and write there, found none. Ask its owner (`ls -ld`) for it",
     errno.EIO: "expected a disk that works, found one that reports an error. Save what is on it",
 }
-"""What a disk can refuse, by the system's number of it."""
+"""What to say when a disk refuses, by the number of the system's error."""
 REFUSALS[errno.EPERM] = REFUSALS[errno.EACCES]
 
 
@@ -37,8 +37,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` when the block ends and vanishes when it raises.
 
     The yielded name (`PART`) does not end in the suffix of `path`, so that no glob takes it for the finished
-    file; writers that look at the suffix must be told the format. A file that was there
-    before stays as it was until it is replaced. Missing folders are made, and removed again on failure. A
+    file; writers that look at the suffix must be given the format. A file that already exists stays as it is
+    until it is replaced. Missing folders are made, and removed again on failure. A
     process that is killed outright leaves the `.part` behind, never a damaged `path`.
 
     Raises
@@ -57,7 +57,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     '0.7'
     """
     path = Path(path)
-    with _refusals_told(path):
+    with _explained_refusals(path):
         if path.is_dir():
             raise IsADirectoryError(
                 f"{path}: expected a file or nothing, found a folder; move it away or save elsewhere"
@@ -78,9 +78,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     """Yield an empty folder to fill, which becomes `path` when the block ends and vanishes when it raises.
 
-    A folder that was there before is replaced as a whole: nothing of its content survives, and whoever calls
-    this has made sure that nothing of it is worth keeping. The one moment in which neither is there lies
-    between two renames.
+    A folder that already exists is replaced as a whole, with all its content: the caller makes sure that
+    nothing in it is worth keeping. Between two renames, for a moment, neither folder exists under `path`.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
     ['V1.txt']
     """
     path = Path(path)
-    with _refusals_told(path):
+    with _explained_refusals(path):
         if path.exists() and not path.is_dir():
             raise FileExistsError(
                 f"{path}: expected a folder or nothing, found a file; move it away or save elsewhere"
@@ -144,17 +143,26 @@ def existing_level(path: Path) -> Path:
 
 
 def storage_error(error: BaseException, path: str | os.PathLike | None = None) -> StorageError | None:
-    """What a disk refused, as a message of ours; None if `error` and what caused it are something else.
+    """A StorageError that says what a disk refused; None if `error` and its causes are something else.
 
-    `path` is what was read or written, for errors that do not name a file themselves.
+    Parameters
+    ----------
+    error : exception
+        Searched together with the errors that caused it.
+    path : str or path, optional
+        What was read or written, for errors that do not name a file themselves.
 
+    Examples
+    --------
     >>> str(storage_error(OSError(errno.ENOSPC, "No space left on device"), "data/betas.h5"))[:60]
     'data/betas.h5: expected room on the disk, found it full. Del'
     >>> storage_error(KeyError("betas")) is None
     True
     """
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, GNetError):
+    seen: set[int] = set()  # an error can be its own cause
+    while cause is not None and not isinstance(cause, GNetError) and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, OSError) and cause.errno in REFUSALS:
             place = PART.sub(r"\1", str(cause.filename or path or "a file"))
             return StorageError(
@@ -166,7 +174,7 @@ def storage_error(error: BaseException, path: str | os.PathLike | None = None) -
 
 
 def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
-    """What to say of a stored file that cannot be read: what the disk says, or that it is damaged."""
+    """The error for a stored file that cannot be read: the disk refuses, or the file is damaged."""
     return storage_error(error, path) or StorageError(
         f"{path}: expected {expected}, found a file that cannot be read ({error}). If it was cut short or "
         "damaged, delete it and run the pipeline that makes it."
@@ -174,8 +182,8 @@ def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
 
 
 @contextlib.contextmanager
-def _refusals_told(path: Path) -> Iterator[None]:
-    """Say what a disk refuses in our words."""
+def _explained_refusals(path: Path) -> Iterator[None]:
+    """Raise what a disk refuses as a StorageError."""
     try:
         yield
     except Exception as error:
@@ -186,7 +194,7 @@ def _refusals_told(path: Path) -> Iterator[None]:
 
 
 def _part(path: Path) -> Path:
-    """A name that nobody else has, with the number of the process whose it is."""
+    """A name that no other process uses, with the number of this process."""
     return path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}.part")
 
 

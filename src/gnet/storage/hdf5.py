@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 
 from gnet.errors import StorageError
-from gnet.storage.atomic import atomic_path, unreadable
-from gnet.storage.blocks import BlockStream, consecutive, is_block_stream
+from gnet.storage.atomic import atomic_path
+from gnet.storage.blocks import Blocks
+from gnet.storage.members import DEPTH, attribute, member, names, opened, refusal, walk
 from gnet.storage.steady_file import SteadyFile
 
 BLOCK_BYTES = 64 * 2**20
 """Most that a partial read takes from the file at a time."""
 CHUNK_BYTES = 2**20
-"""Size of the chunks in which streamed arrays are stored."""
+"""Size of the chunks in which `Blocks` are stored."""
 
 
 def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: Any) -> None:
@@ -30,15 +31,15 @@ def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: An
 
     Parameters
     ----------
-    path
-        Where the file is to be. One that was there is replaced.
-    members
+    path : str or path
+        Where the file is to be. A file that already exists is replaced.
+    members : mapping
         By name: NumPy arrays of booleans, numbers or text (HDF5 datasets); text, booleans, integers and
         floats (attributes); mappings, and what another file was loaded as (groups); pandas tables (groups
-        with a dataset per column, in order; unnamed row labels are not kept); block streams, written a block
-        at a time; callables without arguments that return any of these, called one after another when their
-        turn comes. `None` is refused, because HDF5 has no word for it. NaN stays NaN.
-    layout
+        with a dataset per column, in order; unnamed row labels are not kept); `Blocks`, written one at a
+        time; callables without arguments that return any of these, called one after another when their turn
+        comes. `None` is refused, because HDF5 has no word for it. NaN stays NaN.
+    **layout
         How h5py stores every array that is not a single value, empty or of text: `compression`,
         `compression_opts`, `shuffle`, `chunks`.
 
@@ -58,7 +59,7 @@ def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: An
 
 
 def open_tree(path: str | os.PathLike) -> Stored:
-    """What such a file holds; nothing but its first page is read.
+    """Open a file that `write_tree` wrote; only its first page is read.
 
     Raises
     ------
@@ -73,28 +74,35 @@ def open_tree(path: str | os.PathLike) -> Stored:
 class Stored(Mapping):
     """A group of an HDF5 file as a read-only mapping. Nothing is open between two reads.
 
-    Holds a path and a name, so it can be pickled, copied and sent to other processes for nothing. Values are
+    Holds a path and a name, so it can be pickled, copied and sent to other processes at no cost. Values are
     `Stored` (groups), `StoredArray` (arrays), `str`, `bool`, `int` or `float`. Single values come before
-    arrays and groups; otherwise the order is that of saving. Two are equal if they are the same place.
+    arrays and groups; otherwise the order is that of saving. Two are equal if they name the same group of the
+    same file.
     """
 
     path: Path
     group: str = "/"
 
-    def __getitem__(self, key: object) -> Stored | StoredArray | str | bool | int | float | np.ndarray:
-        """Look one key up; KeyError tells which there are."""
+    def __getitem__(self, key: object) -> Stored | StoredArray | str | bool | int | float:
+        """Look one key up; KeyError tells which there are.
+
+        Raises
+        ------
+        StorageError
+            if the file is gone, damaged, or holds there what is not read (`gnet.storage.members`).
+        """
         with opened(self.path) as file:
-            group = file[self.group]
-            members = list(_keys(group))
-            if key in members:
+            group = walk(file, self.group)
+            keys = names(group)
+            if isinstance(key, str) and key in keys:
                 return self._value(group, key)
-        raise KeyError(f"{self.path}: no '{key}' in '{self.group}', only {', '.join(members) or 'nothing'}")
+        raise KeyError(f"{self.path}: no '{key}' in '{self.group}', only {', '.join(keys) or 'nothing'}")
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys."""
         with opened(self.path) as file:
-            members = list(_keys(file[self.group]))
-        return iter(members)
+            keys = names(walk(file, self.group))
+        return iter(keys)
 
     def __len__(self) -> int:
         """Count the keys."""
@@ -102,19 +110,17 @@ class Stored(Mapping):
 
     def read(self) -> dict[str, Any]:
         """Everything in this group and below as nested dictionaries of plain arrays, all in memory."""
-        return {
-            key: value.read() if isinstance(value, (Stored, StoredArray)) else value
-            for key, value in self.items()
-        }
+        with opened(self.path) as file:
+            return _whole(walk(file, self.group))
 
-    def _value(self, group: h5py.Group, key: str) -> Any:
+    def _value(self, group: h5py.Group, key: str) -> Stored | StoredArray | str | bool | int | float:
         if key in group.attrs:
-            value = group.attrs[key]
-            return value.item() if isinstance(value, np.generic) else value
-        member = group[key]
-        if isinstance(member, h5py.Group):
-            return Stored(self.path, member.name)
-        return StoredArray(self.path, member.name, member.shape, _dtype(member))
+            return attribute(group, key)
+        found = member(group, key)
+        name = f"{self.group.rstrip('/')}/{key}"
+        if isinstance(found, h5py.Group):
+            return Stored(self.path, name)
+        return StoredArray(self.path, name, found.shape, _dtype(found))
 
 
 @dataclass(frozen=True)
@@ -165,12 +171,12 @@ class StoredArray:
         if isinstance(index, (list, np.ndarray)):
             return self._rows(np.arange(len(self))[index])
         with self._opened() as array:
-            return _plain(array[index], self.dtype)
+            return _plain(array, array[index])
 
     def read(self) -> np.ndarray:
         """The whole array."""
         with self._opened() as array:
-            return np.asarray(_plain(array[()], self.dtype))
+            return np.asarray(_plain(array, array[()]))
 
     def columns(
         self,
@@ -179,13 +185,20 @@ class StoredArray:
     ) -> np.ndarray:
         """Chosen columns of a two-dimensional array, perhaps of some rows only: `array[rows][:, index]`.
 
-        Goes through the file once from start to end, 64 MiB at a time, so that the memory needed is that of
-        the result. HDF5's own selection of scattered columns takes a disk access for each of them.
+        Reads the file once from start to end, at most 64 MiB at a time, so that memory holds little more than
+        the result. HDF5's own selection of scattered columns accesses the disk once for each of them.
+
+        Parameters
+        ----------
+        index : array or list of int, mask, or slice
+            The columns, in any order, perhaps repeated.
+        rows : array or list of int, mask, or slice
+            The rows, likewise; all by default.
 
         Raises
         ------
         ValueError
-            if the array has not two dimensions.
+            if the array is not two-dimensional.
         IndexError
             if a column or a row is out of range.
         """
@@ -201,8 +214,8 @@ class StoredArray:
             return chosen
         first, last = int(columns.min()), int(columns.max()) + 1
         with self._opened() as array:
-            for target, hull, within in self._hulls(rows, width=last - first):
-                chosen[target] = array[hull, first:last][np.ix_(within, columns - first)]
+            for places, hull, within in self._hulls(rows, width=last - first):
+                chosen[places] = array[hull, first:last][np.ix_(within, columns - first)]
         return chosen
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -215,21 +228,43 @@ class StoredArray:
             return self.read()[rows]
         chosen = np.empty((rows.size, *self.shape[1:]), self.dtype)
         with self._opened() as array:
-            for target, hull, within in self._hulls(rows):
-                chosen[target] = array[hull][within]
+            for places, hull, within in self._hulls(rows):
+                chosen[places] = array[hull][within]
         return chosen
 
     def _hulls(
         self, rows: np.ndarray, width: int | None = None
     ) -> Iterator[tuple[np.ndarray, slice, np.ndarray]]:
-        """Ranges that together hold the rows: whose place in `rows`, what to read, which rows of that."""
+        """Split scattered rows into ranges that are read at once.
+
+        The file is divided into spans of as many rows as may be read at a time (`_spans`). The hull of a span
+        is the shortest range of rows that holds all rows wanted from it: for each, this yields the places in
+        `rows` that it fills, the hull, and the places of these rows in the hull. Spans from which nothing is
+        wanted are not read.
+
+        With spans of four rows, rows 9, 1, 8 and 1 have two hulls. Row 1 fills places 1 and 3 of the result.
+
+        >>> array = StoredArray(Path("x.h5"), "/x", (12, BLOCK_BYTES // 4), np.dtype("uint8"))
+        >>> for places, hull, within in array._hulls(np.array([9, 1, 8, 1])):
+        ...     print(places, hull, within)
+        [1 3] slice(1, 2, None) [0 0]
+        [2 0] slice(8, 10, None) [0 1]
+
+        Parameters
+        ----------
+        rows : array of int
+            Rows in any order, perhaps repeated.
+        width : int, optional
+            Number of elements to read of each row; all if None.
+        """
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         for span in self._spans(width):
             begin, end = np.searchsorted(ascending, [span.start, span.stop])
             if begin < end:
-                first = ascending[begin]
-                yield order[begin:end], slice(first, ascending[end - 1] + 1), ascending[begin:end] - first
+                wanted = ascending[begin:end]
+                hull = slice(int(wanted[0]), int(wanted[-1]) + 1)
+                yield order[begin:end], hull, wanted - hull.start
 
     def _spans(self, width: int | None = None) -> Iterator[slice]:
         """Consecutive ranges of rows that hold at most BLOCK_BYTES, `width` elements of each row."""
@@ -241,12 +276,18 @@ class StoredArray:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[h5py.Dataset]:
         with opened(self.path) as file:
-            yield file[self.name]
+            array = walk(file, self.name)
+            if isinstance(array, h5py.Group) or array.shape != self.shape or _dtype(array) != self.dtype:
+                raise StorageError(
+                    f"{self.path}: '{self.name}': expected the array of shape {self.shape} that was there "
+                    "before, found another: the file has been replaced. Run the command again."
+                )
+            yield array
 
 
 @dataclass(frozen=True)
 class TreeWriter:
-    """Puts values of every kind into groups of a file, and stops soon after the disk did."""
+    """Writes values of every kind into groups of a file, and stops soon after a write has failed."""
 
     steady: SteadyFile
     save_args: Mapping[str, Any]
@@ -265,6 +306,8 @@ class TreeWriter:
         name = f"{group.name.rstrip('/')}/{key}"
         if isinstance(value, np.generic):
             value = value.item()
+        if name.count("/") > DEPTH:
+            raise TypeError(f"'{name}': expected at most {DEPTH} levels of mappings, found more; nest fewer")
         if value is None:
             raise TypeError(
                 f"'{name}' is None, which HDF5 cannot hold; leave the key out, or store NaN or ''"
@@ -280,13 +323,13 @@ class TreeWriter:
             self.array(group, key, value)
         elif isinstance(value, StoredArray):
             self.stored(group, key, value)
-        elif is_block_stream(value):
+        elif isinstance(value, Blocks):
             self.blocks(group, key, value)
-        elif isinstance(value, Callable):
+        elif callable(value):
             self.value(group, key, value())
         else:
             raise TypeError(
-                f"'{name}': expected an array, a table, a string, a number, a mapping, a block stream or a "
+                f"'{name}': expected an array, a table, a string, a number, a mapping, Blocks or a "
                 f"callable that returns one, found {type(value).__name__}; make it a NumPy array or a mapping"
             )
 
@@ -323,20 +366,16 @@ class TreeWriter:
             )
         self.members(group, {column: table[column].to_numpy() for column in table.columns})
 
-    def blocks(self, group: h5py.Group, key: str, stream: BlockStream) -> None:
+    def blocks(self, group: h5py.Group, key: str, blocks: Blocks) -> None:
         name = f"{group.name.rstrip('/')}/{key}"
-        shape = tuple(stream.shape)
+        layout: dict[str, Any] = {}
+        if all(blocks.shape):
+            length, *rest = blocks.shape
+            rows_a_chunk = max(1, CHUNK_BYTES // (blocks.dtype.itemsize * math.prod(rest)))
+            layout = {"chunks": (min(length, rows_a_chunk), *rest), **self.save_args}
         with _refused(name):
-            dtype = np.dtype(stream.dtype)
-            layout: dict[str, Any] = {}
-            if all(shape):
-                row_bytes = dtype.itemsize * math.prod(shape[1:])
-                layout = {
-                    "chunks": (min(shape[0], max(1, CHUNK_BYTES // row_bytes)), *shape[1:]),
-                    **self.save_args,
-                }
-            dataset = group.create_dataset(key, shape, dtype, **layout)
-        for rows, block in consecutive(stream, name):
+            dataset = group.create_dataset(key, blocks.shape, blocks.dtype, **layout)
+        for rows, block in blocks.filled(name):
             if block.size:
                 dataset[rows] = block
                 self.steady.check()
@@ -358,54 +397,39 @@ class TreeWriter:
 
 @contextlib.contextmanager
 def _refused(name: str) -> Iterator[None]:
-    """Say which value it was that could not be stored."""
+    """Name the value that could not be stored."""
     try:
         yield
     except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"'{name}' cannot be stored: {error}") from error
 
 
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading; StorageError if it is not there or cannot be read."""
-    if not path.is_file():
-        raise StorageError(f"{path}: expected an HDF5 file, found none; run the pipeline that makes it")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, RuntimeError, KeyError) as error:
-        raise unreadable(path, "a complete HDF5 file", error) from error
-
-
-def _keys(group: h5py.Group) -> Iterator[str]:
-    yield from group.attrs
-    yield from group
-
-
 def _dtype(array: h5py.Dataset) -> np.dtype:
     return np.dtype(str) if h5py.check_string_dtype(array.dtype) else array.dtype
 
 
-def _plain(value: Any, dtype: np.dtype) -> Any:
-    """What h5py has read, with strings as NumPy strings instead of bytes in objects."""
-    if dtype.kind != "U":
-        return value
-    if isinstance(value, bytes):
-        return value.decode()
-    text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
-    return np.array(text, dtype=str).reshape(np.shape(value))
-
-
-def leaves(group: h5py.Group) -> Iterator[tuple[str, str, str, str]]:
-    """Path, shape, type and, of single values, the value of everything below `group`."""
-    prefix = group.name.strip("/")
-    for key, value in group.attrs.items():
-        shown = str(value)
-        shown = shown if len(shown) <= 80 else f"{shown[:79]}…"
-        yield f"{prefix}/{key}".strip("/"), "", type(value).__name__, shown
-    for member in group.values():
-        if isinstance(member, h5py.Group):
-            yield from leaves(member)
+def _whole(group: h5py.Group | h5py.Dataset) -> dict[str, Any]:
+    """Everything in a group and below; KeyError if it is an array."""
+    content: dict[str, Any] = {}
+    for key in names(group):
+        if key in group.attrs:
+            content[key] = attribute(group, key)
+        elif isinstance(found := member(group, key), h5py.Group):
+            content[key] = _whole(found)
         else:
-            kind = "str" if _dtype(member).kind == "U" else str(member.dtype)
-            yield member.name.strip("/"), str(member.shape), kind, ""
+            content[key] = np.asarray(_plain(found, found[()]))
+    return content
+
+
+def _plain(array: h5py.Dataset, value: Any) -> Any:
+    """What h5py has read of an array, with text as NumPy strings instead of bytes in objects."""
+    if not h5py.check_string_dtype(array.dtype):
+        return value
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
+    except UnicodeDecodeError as error:
+        key = array.name.rpartition("/")[2]
+        raise refusal(array.parent, key, "text in UTF-8", f"other bytes ({error})") from error
+    return np.array(text, dtype=str).reshape(np.shape(value))

@@ -1,8 +1,8 @@
-"""A file for h5py and torch to write to that neither a full disk nor Ctrl-C can disturb.
+"""A file object for h5py and torch that survives a full disk and Ctrl-C.
 
-HDF5 does not survive a write that fails: on a full disk it takes the process with it when it closes the file
-(h5py 3.16, HDF5 2.0). torch does, but raises another error than the one that was. So they are given a file
-that never fails while it is open, and tells afterwards.
+HDF5 does not survive a write that fails: on a full disk it ends the process when it closes the file (h5py
+3.16, HDF5 2.0). torch survives, but raises another error than the original one. Both therefore write to a
+file object that never fails while it is open, and reports the failure afterwards.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,9 +20,10 @@ HOLDING = (__name__, "h5py.", "torch.serialization", "weakref")  # h5py frees wh
 
 
 class SteadyFile(io.FileIO):
-    """A new file. What goes wrong is kept, what comes after is thrown away, and `check` and closing raise it.
+    """A new file. The first failure is kept, later writes are dropped, and `check` and `close` raise it.
 
-    In h5py and `torch.save`, signals such as Ctrl-C wait for the next `check`; elsewhere they act at once.
+    Inside h5py and `torch.save`, signals such as Ctrl-C wait for the next `check`; elsewhere they act
+    immediately.
 
     >>> import h5py
     >>> path = getfixture("tmp_path") / "r.h5"
@@ -35,14 +37,16 @@ class SteadyFile(io.FileIO):
         super().__init__(path, "w+")
         self._failure: BaseException | None = None
         self._signal: int | None = None
-        self._handlers = {}
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
         if threading.current_thread() is threading.main_thread():  # no other can change what a signal does
-            self._handlers = {n: signal.getsignal(n) for n in SIGNALS if callable(signal.getsignal(n))}
-            for number in self._handlers:
-                signal.signal(number, self._receive)
+            for number in SIGNALS:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._receive)
 
     def check(self) -> None:
-        """Raise what went wrong, or act on a signal that waits.
+        """Raise the failure, if there was one, or act on a signal that waits.
 
         Raises
         ------
@@ -64,7 +68,7 @@ class SteadyFile(io.FileIO):
             self.check()
 
     def write(self, data: Any) -> int:
-        """Write all of the data, of anything that holds bytes, or keep why not."""
+        """Write all bytes of the data, or keep the reason why not."""
         rest = memoryview(data).cast("B")
         try:
             while len(rest) and self._failure is None:
@@ -74,7 +78,7 @@ class SteadyFile(io.FileIO):
         return len(data)
 
     def truncate(self, size: int | None = None) -> int:
-        """Cut or extend the file, or keep why not."""
+        """Cut or extend the file, or keep the reason why not."""
         try:
             if self._failure is None:
                 super().truncate(size)

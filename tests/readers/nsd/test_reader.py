@@ -7,7 +7,7 @@ from gnet.errors import ReleaseError
 from gnet.readers.nsd.layout import MARKER
 from gnet.readers.nsd.reader import NSDReader
 from gnet.recording.reader import Reader
-from gnet.storage.blocks import is_block_stream
+from gnet.storage.blocks import Blocks
 
 AREAS = {"V1": ("prf-visualrois", ("V1v", "V1d")), "faces": ("floc-faces", ["OFA", "FFA-1"])}
 
@@ -61,7 +61,7 @@ def test_special_images_are_those_that_all_subjects_saw_three_times(reader, rele
 
 def test_pictures_are_prepared_as_they_are_asked_for(reader, release):
     pictures = reader.pictures(np.array([4, 1]), 6, "bilinear")
-    assert is_block_stream(pictures)
+    assert isinstance(pictures, Blocks)
     assert pictures.shape == (2, 3, 6, 6)
     [block] = pictures
     assert block.dtype == np.uint8

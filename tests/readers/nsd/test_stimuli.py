@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from gnet.errors import ReleaseError
-from gnet.readers.nsd.stimuli import PreparedImages, stimulus_count
+from gnet.readers.nsd.stimuli import prepared_images, stimulus_count
 from gnet.recording.pictures import resize
 
 
 @pytest.mark.parametrize("rows", [[0, 3, 4, 9, 12], [9, 0, 12, 0, 4, 3, 14]])
 @pytest.mark.parametrize("block", [1, 2, 100])
 def test_prepared_images_stand_in_the_order_asked_for(release, rows, block):
-    prepared = PreparedImages(release.layout, np.array(rows), 5, "bilinear", block=block)
+    prepared = prepared_images(release.layout, np.array(rows), 5, "bilinear", block=block)
     blocks = list(prepared)
     assert max(len(part) for part in blocks) <= block
     assert prepared.shape == (len(rows), 3, 5, 5)
@@ -26,13 +26,13 @@ def test_images_stored_otherwise_are_the_same(release, storage, userblock):
     with h5py.File(release.layout.stimuli, "w", userblock_size=userblock) as file:
         file.create_dataset("imgBrick", data=release.images, **storage)
     rows = np.array([9, 0, 12, 0, 4])
-    prepared = np.concatenate(list(PreparedImages(release.layout, rows, 5, block=2)))
+    prepared = np.concatenate(list(prepared_images(release.layout, rows, 5, block=2)))
     np.testing.assert_array_equal(prepared, resize(release.images[rows], 5))
 
 
 @pytest.mark.parametrize("pixels", [5, 12])
 def test_preparing_ends_early_without_trouble(release, pixels):
-    blocks = iter(PreparedImages(release.layout, np.arange(15), pixels, block=1))
+    blocks = iter(prepared_images(release.layout, np.arange(15), pixels, block=1))
     np.testing.assert_array_equal(next(blocks), resize(release.images[:1], pixels))
     blocks.close()
 
@@ -47,7 +47,7 @@ def test_damaged_images_of_a_compressed_file(release):
         file.seek(chunk.byte_offset + chunk.size // 2)
         file.write(b"damaged")
     with pytest.raises(ReleaseError, match=r"images 5 to 8, but reading them fails .* again: aws s3 cp"):
-        list(PreparedImages(release.layout, np.arange(15), 5, block=4))
+        list(prepared_images(release.layout, np.arange(15), 5, block=4))
 
 
 def test_stimuli_file_with_too_few_images(release):
@@ -57,7 +57,7 @@ def test_stimuli_file_with_too_few_images(release):
         ReleaseError,
         match=r"expected the image with 73k-ID 13, .* found 10 images\. Fetch",
     ):
-        PreparedImages(release.layout, np.array([3, 12]), 5)
+        prepared_images(release.layout, np.array([3, 12]), 5)
 
 
 def test_damaged_stimuli_file(release, cut):
@@ -87,10 +87,10 @@ def test_images_that_were_never_written(release, image, colour):
         ReleaseError,
         match=rf"nsd_stimuli.hdf5: .* with 73k-ID {image + 1}, found one colour: the file is dam",
     ):
-        list(PreparedImages(release.layout, np.arange(15), 6, block=4))
+        list(prepared_images(release.layout, np.arange(15), 6, block=4))
     images[image, 5, 5] = 99  # a picture, though a dull one, and with an even edge
     release.write_stimuli(images)
-    assert sum(map(len, PreparedImages(release.layout, np.arange(15), 6, block=4))) == 15
+    assert sum(map(len, prepared_images(release.layout, np.arange(15), 6, block=4))) == 15
 
 
 @pytest.mark.parametrize(
@@ -105,4 +105,4 @@ def test_images_that_were_never_written(release, image, colour):
 def test_files_of_other_images(release, images, found):
     release.write_stimuli(images)
     with pytest.raises(ReleaseError, match=rf"nsd_stimuli.hdf5: expected .*{found}"):
-        PreparedImages(release.layout, np.arange(2), 6)
+        prepared_images(release.layout, np.arange(2), 6)

@@ -13,7 +13,7 @@ from gnet.readers.nsd.inventory import refuse_incomplete
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.reader import NSDReader
 from gnet.recording.responses import Responses
-from gnet.storage.blocks import BlockStream
+from gnet.storage.blocks import Blocks
 
 
 def take_inventory(nsd: Layout, release: Release, areas: Areas) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def tabulate_trials(nsd: Layout, inventory: pd.DataFrame, release: Release, spli
     return reader.trials(release.used, release.sessions, **dict(split))
 
 
-def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> BlockStream:
+def prepare_images(nsd: Layout, image_ids: np.ndarray, images: Images) -> Blocks:
     """All images at the network's size, made while they are stored."""
     return NSDReader(nsd).pictures(np.asarray(image_ids), images.pixels, images.resampling)
 

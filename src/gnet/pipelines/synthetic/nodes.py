@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gnet.analysis.noise_model import NoiseModel
-from gnet.analysis.synthetic_responses import SyntheticResponses
+from gnet.analysis.synthetic_responses import synthetic_responses
 from gnet.evaluation.prediction import SubjectPredictions
 from gnet.pipelines.parameters import Split, Synthetic
 from gnet.pipelines.selecting import positions, voxels_of
@@ -93,9 +93,9 @@ def _responses(
     images, columns = positions(predicted.image_row, image_row), positions(predicted.voxel_index, index)
     gain, factor = (None, None) if noise is None else noise.of(positions(noise.voxel_index, index))
     return Responses(
-        SyntheticResponses(predicted.of(images, columns), position, gain, factor, seed),
+        synthetic_responses(predicted.of(images, columns), position, gain, factor, seed),
         np.ones((1, len(index)), bool),
         index,
         predicted.volume_shape,
-        None if predicted.affine is None else np.asarray(predicted.affine),
+        predicted.affine,
     )

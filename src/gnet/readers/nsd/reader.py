@@ -26,12 +26,13 @@ from gnet.readers.nsd.rois import (
     tight_whole_brain,
     visual,
 )
-from gnet.readers.nsd.stimuli import PreparedImages, stimulus_count
+from gnet.readers.nsd.stimuli import prepared_images, stimulus_count
 from gnet.recording.reader import Areas
 from gnet.recording.responses import Responses
 from gnet.recording.split import split_trials
 from gnet.recording.units import unit_table
 from gnet.recording.volumes import Volume, read_volume
+from gnet.storage.blocks import Blocks
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class NSDReader:
         trials.insert(4, "image_row", np.searchsorted(image_ids, trials["image_id"]))
         return trials
 
-    def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> PreparedImages:
+    def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> Blocks:
         """Images by 73k-ID, uint8 (image, 3, pixels, pixels), resized as they are iterated over."""
-        return PreparedImages(self.layout, image_ids - 1, pixels, resampling)
+        return prepared_images(self.layout, image_ids - 1, pixels, resampling)
 
     def units(
         self, subject: str, areas: Areas, masks: Sequence[str]

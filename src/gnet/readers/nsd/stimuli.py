@@ -13,6 +13,7 @@ from gnet.progress import track
 from gnet.readers.nsd.layout import Layout
 from gnet.recording.pictures import BLOCK, check_resampling, resize_into
 from gnet.recording.volumes import UNREADABLE, spell_shape
+from gnet.storage.blocks import Blocks
 from gnet.threads import in_order
 
 DATASET = "imgBrick"
@@ -35,18 +36,24 @@ def stimulus_shape(layout: Layout) -> tuple[int, int, int, int]:
         return file[DATASET].shape
 
 
-class PreparedImages:
-    """Chosen images at the network's size: an array of known shape, made block by block as it is iterated.
+def prepared_images(
+    layout: Layout,
+    stimulus_rows: Int[np.ndarray, " image"],
+    pixels: int,
+    resampling: str = "bilinear",
+    block: int = BLOCK,
+) -> Blocks:
+    """Chosen images at the network's size: uint8 (image, 3, pixels, pixels), made block by block.
 
-    Iterating yields consecutive uint8 arrays (image, 3, pixels, pixels) of at most `block` images, in the
-    order of `stimulus_rows`. All cores resize; memory holds a few blocks for each. If the file is neither
-    chunked nor compressed, images are resized from the memory-mapped file without a copy.
+    Blocks hold at most `block` images, in the order of `stimulus_rows`. All cores resize; memory holds a few
+    blocks for each. Images that lie in the file one after another, neither chunked nor compressed, are
+    resized from where they lie, without a copy.
 
     Parameters
     ----------
     layout : Layout
         The release.
-    stimulus_rows : array of int, (image,)
+    stimulus_rows : array of int
         0-based rows of imgBrick.
     pixels : int
         Width and height of the prepared images.
@@ -63,74 +70,63 @@ class PreparedImages:
     ParameterError
         for an unknown filter, or less than one pixel.
     """
+    check_resampling(pixels, resampling)
+    count = stimulus_count(layout)
+    if len(stimulus_rows) and (stimulus_rows.min() < 0 or stimulus_rows.max() >= count):
+        wanted = int(stimulus_rows.max() if stimulus_rows.min() >= 0 else stimulus_rows.min())
+        raise ReleaseError(
+            f"{layout.stimuli}: expected the image with 73k-ID {wanted + 1:,}, which the design names, "
+            f"found {count:,} images. Fetch the file again: {layout.fetch_command(layout.stimuli)}"
+        )
 
-    dtype = np.dtype(np.uint8)
-
-    def __init__(
-        self,
-        layout: Layout,
-        stimulus_rows: Int[np.ndarray, " image"],
-        pixels: int,
-        resampling: str = "bilinear",
-        block: int = BLOCK,
-    ) -> None:
-        check_resampling(pixels, resampling)
-        count = stimulus_count(layout)
-        if len(stimulus_rows) and (stimulus_rows.min() < 0 or stimulus_rows.max() >= count):
-            wanted = int(stimulus_rows.max() if stimulus_rows.min() >= 0 else stimulus_rows.min())
-            raise ReleaseError(
-                f"{layout.stimuli}: expected the image with 73k-ID {wanted + 1:,}, which the design names, "
-                f"found {count:,} images. Fetch the file again: {layout.fetch_command(layout.stimuli)}"
-            )
-        self.layout = layout
-        self.stimulus_rows = stimulus_rows
-        self.resampling = resampling
-        self.block = block
-        self.shape = (len(stimulus_rows), 3, pixels, pixels)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[UInt8[np.ndarray, "image 3 pixels pixels"]]:
-        starts = range(0, len(self), self.block)
-        with _open(self.layout) as file:
+    def make() -> Iterator[UInt8[np.ndarray, "image 3 pixels pixels"]]:
+        starts = range(0, len(stimulus_rows), block)
+        with _open(layout) as file:
             brick = file[DATASET]
-            mapped = _mapped(self.layout.stimuli, brick)
+            mapped = _mapped(layout.stimuli, brick)
 
             def prepare(start: int) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
-                rows = self.stimulus_rows[start : start + self.block]
-                images = self._read(brick, rows) if mapped is None else (mapped[row] for row in rows)
-                prepared = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
-                resize_into(images, prepared, self.resampling)
-                self._refuse_blank(prepared, start)
+                rows = stimulus_rows[start : start + block]
+                images = _read(layout, brick, rows) if mapped is None else (mapped[row] for row in rows)
+                prepared = np.empty((len(rows), 3, pixels, pixels), dtype=np.uint8)
+                resize_into(images, prepared, resampling)
+                _refuse_blank(layout, prepared, rows)
                 return prepared
 
             yield from track(in_order(prepare, starts), "preparing images", total=len(starts))
 
-    def _read(self, brick: h5py.Dataset, rows: Int[np.ndarray, " image"]) -> UInt8[np.ndarray, "image y x 3"]:
-        """Images through HDF5, which requires ascending rows without repeats."""
-        ascending, place = np.unique(rows, return_inverse=True)
-        try:
-            images = brick[ascending]
-        except UNREADABLE as error:
-            raise ReleaseError(
-                f"{self.layout.stimuli}: expected images {ascending[0] + 1:,} to {ascending[-1] + 1:,}, but "
-                f"reading them fails ({error}). "
-                f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
-            ) from error
-        return images if np.array_equal(rows, ascending) else images[place]
+    return Blocks((len(stimulus_rows), 3, pixels, pixels), np.dtype(np.uint8), make)
 
-    def _refuse_blank(self, prepared: UInt8[np.ndarray, "image 3 pixels pixels"], start: int) -> None:
-        """Refuse an image of a single colour: a file that was not written to its end has such images."""
-        even_edge = (prepared[:, :, 0] == prepared[:, :, 0, :1]).all(axis=(1, 2))  # of few images, at no cost
-        for row in np.flatnonzero(even_edge):
-            if (prepared[row] == prepared[row, :, :1, :1]).all():
-                image_id = self.stimulus_rows[start + row] + 1
-                raise ReleaseError(
-                    f"{self.layout.stimuli}: expected a picture as the image with 73k-ID {image_id:,}, "
-                    "found one colour: the file is damaged. "
-                    f"Fetch the file again: {self.layout.fetch_command(self.layout.stimuli)}"
-                )
+
+def _read(
+    layout: Layout, brick: h5py.Dataset, rows: Int[np.ndarray, " image"]
+) -> UInt8[np.ndarray, "image y x 3"]:
+    """Images through HDF5, which wants each of them once and in its own order."""
+    ascending, place = np.unique(rows, return_inverse=True)
+    try:
+        images = brick[ascending]
+    except UNREADABLE as error:
+        raise ReleaseError(
+            f"{layout.stimuli}: expected images {ascending[0] + 1:,} to {ascending[-1] + 1:,}, but "
+            f"reading them fails ({error}). Fetch the file again: {layout.fetch_command(layout.stimuli)}"
+        ) from error
+    return images if np.array_equal(rows, ascending) else images[place]
+
+
+def _refuse_blank(
+    layout: Layout,
+    prepared: UInt8[np.ndarray, "image 3 pixels pixels"],
+    stimulus_rows: Int[np.ndarray, " image"],
+) -> None:
+    """Refuse an image of a single colour: a file that was not written to its end reads like that."""
+    even_edge = (prepared[:, :, 0] == prepared[:, :, 0, :1]).all(axis=(1, 2))  # of few images, at no cost
+    for row in np.flatnonzero(even_edge):
+        if (prepared[row] == prepared[row, :, :1, :1]).all():
+            raise ReleaseError(
+                f"{layout.stimuli}: expected a picture as the image with 73k-ID {stimulus_rows[row] + 1:,}, "
+                "found one colour: the file is damaged. "
+                f"Fetch the file again: {layout.fetch_command(layout.stimuli)}"
+            )
 
 
 def _open(layout: Layout) -> h5py.File:
@@ -161,7 +157,7 @@ def _open(layout: Layout) -> h5py.File:
 
 
 def _described(file: h5py.File) -> str:
-    """What a file contains instead of square colour images; "" if it contains these."""
+    """What a file holds instead of square colour images; "" if it holds these."""
     brick = file.get(DATASET)
     if not isinstance(brick, h5py.Dataset):
         return f"only {', '.join(file) or 'nothing'}"
@@ -171,7 +167,7 @@ def _described(file: h5py.File) -> str:
 
 
 def _mapped(path: Path, brick: h5py.Dataset) -> UInt8[np.ndarray, "image y x 3"] | None:
-    """The dataset as a memory map of the file; None if it is not contiguous there."""
+    """The dataset's bytes where they lie in the file; None if they do not lie there in one piece."""
     offset = brick.id.get_offset()
     if offset is None or offset + brick.size > path.stat().st_size:
         return None
