@@ -21,9 +21,10 @@ def predicting(model: str, parts: list[str]) -> list[Node]:
         Node(
             predict_images,
             inputs={
-                **by_keyword(["images", "image_ids", "subject_images", "voxels", *parts]),
+                **by_keyword(["images", "image_ids", "subject_images", "voxels"]),
                 "prediction": "params:prediction",
                 "fitting": "params:fitting",
+                **by_keyword(parts),
             },
             outputs=f"{model}_predictions",
             name=f"predict_{model}",
@@ -44,10 +45,11 @@ def create_pictures_pipeline(areas: tuple[str, ...]) -> Pipeline:
             Node(
                 predict_pictures,
                 inputs={
-                    **by_keyword(["voxels", *parts]),
+                    "voxels": "voxels",
                     "preparation": "params:images",
                     "prediction": "params:prediction",
                     "fitting": "params:fitting",
+                    **by_keyword(parts),
                 },
                 outputs=f"{model}_pictures",
                 name=f"predict_pictures_{model}",

@@ -16,9 +16,10 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
             Node(
                 measure_tuning,
                 inputs={
-                    **by_keyword(["images", "betas", "voxels", "trials", *parts]),
+                    **by_keyword(["images", "betas", "voxels", "trials"]),
                     "tuning": "params:tuning",
                     "fitting": "params:fitting",
+                    **by_keyword(parts),
                 },
                 outputs=f"{model}_tuning",
                 name=f"measure_tuning_of_{model}",
