@@ -3,13 +3,15 @@
 import contextlib
 import io
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from gnet.figures.report import FIGURES
 from gnet.pipelines import reporting
-from gnet.pipelines.reporting.pipeline import FIGURES
+from gnet.pipelines.reporting.nodes import draw_volume_slices
 from gnet.readers.nsd.layout import Layout
 from gnet.recording.volumes import coordinates, read_volume
 
@@ -115,6 +117,24 @@ def test_the_report_holds_it_all(reported):
         assert words in text
     assert str(reported.data) not in text
     assert not re.search(r"\bnan\b", text)
+    assert "Beside the published numbers” is left out" in text
+    assert 'id="beside-the-published-numbers"' not in text
+    assert "--pipelines synthetic --params seed=2" in text
+    assert "± seeds" not in text
+    assert "<dt>device</dt><dd>auto" not in text
+
+
+def test_the_report_does_not_need_an_anatomy(reported, tmp_path, caplog):
+    root = tmp_path / "nsd"
+    shutil.copytree(reported.data / "01_raw" / "nsd" / "nsddata", root / "nsddata")
+    layout = Layout(root)
+    layout.anatomy("subj01").unlink()
+    figure = draw_volume_slices(layout, reported.load("masks"), reported.load("maps"), areas=AREAS)
+    first, second = figure.axes[0].collections, figure.axes[6].collections
+    assert len(first) == len(second) - 1
+    [warning] = [record.message for record in caplog.records]
+    assert "T1_to_func1pt8mm.nii.gz" in warning
+    assert "slices of subj01 are drawn without an anatomy" in warning
 
 
 def test_the_summaries_are_printed_and_where_the_report_lies(everything):

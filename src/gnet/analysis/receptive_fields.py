@@ -12,8 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from scipy.special import erf
 
-FIELD_OF_VIEW = 8.4
-"""Degrees that an image spans (Allen et al. 2022)."""
+from gnet.recording.pictures import FIELD_OF_VIEW
 
 BLOCK = 256
 """Voxels that are fitted at a time: their Jacobians at 25 x 25 pixels take 9 MB."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from gnet.analysis.comparison import paired_accuracies
 from gnet.figures.axes import (
     QUIET,
-    dot_size,
+    dots,
     entitle,
     grid,
     label,
@@ -21,7 +21,7 @@ from gnet.figures.axes import (
     nothing,
     subject_entries,
 )
-from gnet.figures.colours import area_colours, subject_marker
+from gnet.figures.colours import area_colours
 
 BINS = 31
 
@@ -58,7 +58,9 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
         below.set(xlim=(-widest, widest), box_aspect=1)
         below.locator_params(axis="x", nbins=4)
         if len(of_area):
-            _scatter(above, of_area, colours[area])
+            dots(above, of_area, "r_second", "r_first", colours[area])
+            won = 100 * (of_area["difference"] > 0).mean()
+            note(above, f"joint better: {won:.0f} %\nof {len(of_area):,} voxels")
             _differences(below, of_area["difference"].to_numpy(float), edges, colours[area])
         label(above, x="area-wise model, r")
         label(below, x="joint less area-wise, r")
@@ -66,24 +68,6 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
     label(axes[1, 0], y="share of voxels (%)")
     legend(figure, subject_entries(sorted(set(voxels["subject"]))))
     return figure
-
-
-def _scatter(axes: Axes, voxels: pd.DataFrame, colour: str) -> None:
-    for subject, table in voxels.groupby("subject"):
-        axes.scatter(
-            table["r_second"],
-            table["r_first"],
-            s=dot_size(len(voxels)),
-            marker=subject_marker(subject),
-            color=colour,
-            edgecolors="white",
-            linewidths=0.25,
-            alpha=0.8,
-            rasterized=True,
-            zorder=2,
-        )
-    won = 100 * (voxels["difference"] > 0).mean()
-    note(axes, f"joint better: {won:.0f} %\nof {len(voxels):,} voxels")
 
 
 def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: str) -> None:

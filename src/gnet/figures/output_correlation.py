@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import dot_size, entitle, grid, label, note, nothing
+from gnet.figures.axes import dot_size, entitle, grid, label, note, nothing, subject_ticks
 from gnet.figures.colours import INK, area_colours
 
 
@@ -56,8 +56,7 @@ def output_correlation_figure(correlation: pd.DataFrame, areas: Sequence[str]) -
             panel.hlines(middle, position - 0.31, position + 0.31, color=INK, linewidth=2, zorder=4)
         of_area = known[known["area"] == area]["correlation"]
         note(panel, f"median {of_area.median():.3f}\n{len(of_area):,} voxels", y=0.03)
-        panel.set_xticks(range(len(subjects)), subjects, rotation=90 if len(subjects) > 3 else 0)
-        panel.set(xlim=(-0.6, len(subjects) - 0.4))
+        subject_ticks(panel, subjects)
     span = max(1 - lowest, 0.02)
     axes[0, 0].set_ylim(1 - 1.25 * span, 1 + 0.05 * span)
     label(axes[0, 0], y="correlation of the predictions of\nthe joint and the area-wise model")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import SMALL, grid, nothing
+from gnet.figures.axes import LARGE, MEDIUM, SMALL, grid, nothing, subtitle
 from gnet.figures.colours import INK, area_colours
 
 EXAMPLES = 6
@@ -74,14 +74,14 @@ def pooling_fields_figure(
                 fields[number], cmap="cividis", extent=(left, right, -right, -left), interpolation="nearest"
             )
             _ellipse(panel, voxel)
-            panel.set_title(f"{voxel['subject']}  r {voxel['r']:.2f}", fontsize=SMALL, color=INK, pad=3)
-        row[0].set_ylabel(area, color=colours[area], fontsize=12, fontweight="bold")
+            subtitle(panel, f"{voxel['subject']}  r {voxel['r']:.2f}")
+        row[0].set_ylabel(area, color=colours[area], fontsize=LARGE, fontweight="bold")
         if chosen.empty:
             row[0].set_axis_on()
             row[0].set(xticks=[], yticks=[])
             row[0].text(0, 0, "none\ndetermined", ha="center", va="center", fontsize=SMALL, color=INK)
     axes[0, 0].set(xlim=(-HALF, HALF), ylim=(-HALF, HALF), xticks=(-4, 0, 4), yticks=(-4, 0, 4))
-    figure.supxlabel("degrees of visual angle from the centre of gaze", color=INK, fontsize=9.5)
+    figure.supxlabel("degrees of visual angle from the centre of gaze", color=INK, fontsize=MEDIUM)
     return figure
 
 

@@ -21,6 +21,8 @@ FILTERS = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+FIELD_OF_VIEW = 8.4
+"""Degrees of visual angle that an image spans (Allen et al. 2022)."""
 BLOCK = 16
 """Images that a thread takes at a time: few enough to stay in a core's cache until they are resized."""
 

@@ -15,8 +15,8 @@ import scipy.fft
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from gnet.errors import ParameterError
+from gnet.recording.pictures import FIELD_OF_VIEW
 
-FIELD_OF_VIEW = 8.4  # degrees, side of the image (Allen et al. 2022)
 AREAS = ("V1", "V2", "V3", "hV4")  # from the lowest to the highest
 ORGANISATIONS = ("parallel", "hierarchical", "even")
 
