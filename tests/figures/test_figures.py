@@ -128,7 +128,11 @@ def drawn(figure):
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize(
     ("areas", "subjects"),
-    [(("V1", "V2", "hV4"), SUBJECTS), (("V1", "V2"), ("subj03",)), (("FFA",), ("subj01",))],
+    [
+        (("V1", "V2", "hV4"), SUBJECTS),
+        (("V1", "V2"), ("subj03",)),
+        (("FFA",), tuple(f"subj{number:02d}" for number in range(1, 9))),
+    ],
     ids=["all", "one subject", "one area"],
 )
 def test_every_figure_is_drawn(name, areas, subjects):
@@ -136,6 +140,9 @@ def test_every_figure_is_drawn(name, areas, subjects):
     assert isinstance(figure, Figure)
     assert figure.canvas.manager is None  # belongs to no window
     assert drawn(figure).std() > 0
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize("name", ["joint_versus_areas", "output_correlation", "size_eccentricity"])

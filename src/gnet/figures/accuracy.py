@@ -56,6 +56,8 @@ def accuracy_figure(accuracy: pd.DataFrame, areas: Sequence[str]) -> Figure:
         voxels, drawn = (table[table["area"] == area] for table in (accuracy, drawable))
         _guides(panel, limit)
         dots(panel, drawn, "ceiling", "variance_explained", colours[area], hollow=drawn["r"] < 0)
+        for markers in panel.collections:
+            markers.set_clip_on(False)  # many voxels lie on the edge: no ceiling, nothing explained
         entitle(panel, area, colours[area])
         missing = len(voxels) - len(drawn)
         lines = [f"{len(drawn):,} voxels" + (f", {missing:,} not drawn" if missing else "")]

@@ -101,12 +101,14 @@ def nothing(text: str) -> Figure:
     return figure
 
 
-def legend(figure: Figure, entries: Sequence[Artist], *, columns: int | None = None) -> None:
-    """A legend above the panels, on the right."""
+def legend(figure: Figure, entries: Sequence[Artist]) -> None:
+    """A legend above the panels, on the right: in one line if the figure is wide enough."""
+    widths = [0.5 + 0.075 * len(entry.get_label()) for entry in entries]  # inches, about
+    room = figure.get_figwidth()
     figure.legend(
         handles=entries,
         loc="outside upper right",
-        ncols=columns or len(entries),
+        ncols=len(entries) if sum(widths) < room else max(1, int(room / max(widths))),
         frameon=False,
         fontsize=SMALL + 0.5,
         labelcolor=INK,
@@ -118,16 +120,8 @@ def legend(figure: Figure, entries: Sequence[Artist], *, columns: int | None = N
 
 def marker_entry(name: str, marker: str, *, colour: str = "#666666", hollow: bool = False) -> Line2D:
     """A legend's line for a marker."""
-    return Line2D(
-        [],
-        [],
-        marker=marker,
-        linestyle="",
-        color=colour,
-        markerfacecolor="white" if hollow else colour,
-        markersize=5,
-        label=name,
-    )
+    style = {"marker": marker, "markersize": 5, "markerfacecolor": "white" if hollow else colour}
+    return Line2D([], [], linestyle="", color=colour, label=name, **style)
 
 
 def line_entry(name: str, style: str = "-", *, colour: str = QUIET, width: float = 1.2) -> Line2D:
@@ -197,6 +191,15 @@ def colour_bar(figure: Figure, drawn: ScalarMappable, axes: Any, text: str, **sh
     bar.set_label(text, color=INK, fontsize=MEDIUM)
     bar.ax.tick_params(labelsize=SMALL, colors=INK)
     bar.outline.set_visible(False)
+
+
+def minus(text: str) -> str:
+    """The text of a number with a minus sign in the place of the hyphen, as on the axes.
+
+    >>> minus("-0.05")
+    '−0.05'
+    """
+    return text.replace("-", "−")
 
 
 def dot_size(count: int) -> float:

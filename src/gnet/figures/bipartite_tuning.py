@@ -65,7 +65,7 @@ def bipartite_tuning_figure(
         panel.set_xticks(range(len(areas)), areas)
     halves = [Patch(facecolor="#555555", label="lower half"), Patch(facecolor="#CCCCCC", label="upper half")]
     fair = [line_entry(f"share of features, {half}", style) for half, style in styles.items()]
-    legend(figure, [*halves, *fair, *subject_entries(subjects)], columns=min(4 + len(subjects), 6))
+    legend(figure, [*halves, *fair, *subject_entries(subjects)])
     return figure
 
 

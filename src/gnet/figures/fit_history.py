@@ -30,7 +30,7 @@ def fit_history_figure(history: pd.DataFrame, areas: Sequence[str]) -> Figure:
     if not kinds:
         return nothing("no fit has a history")
     colours = area_colours(areas) | {"": INK}
-    figure, axes = grid(2, len(kinds), panel=(1.95, 2.0), share=("col", "row"))
+    figure, axes = grid(2, len(kinds), panel=(2.25, 2.0), share=("col", "row"))
     for (above, below), kind in zip(axes.T, kinds, strict=True):
         fits = history[history["kind"] == kind]
         for area, fit in fits.groupby("area", sort=False):

@@ -84,15 +84,10 @@ def hierarchy_index_figure(
             )
         for x, error, index in zip(position, table["fit_error"], table["index"], strict=True):
             if index + error > REACH or index - error < low:
-                panel.text(
-                    x,
-                    low,
-                    f"±{error:.1f}",
-                    ha="center",
-                    va="bottom",
-                    fontsize=SMALL,
-                    color=style["color"],
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                text = {"ha": "center", "va": "bottom", "fontsize": SMALL, "color": style["color"]}
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+                panel.annotate(
+                    f"±{error:.1f}", (x, low), (0, 4), textcoords="offset points", bbox=box, **text
                 )
         entries.append(
             marker_entry(
@@ -105,7 +100,10 @@ def hierarchy_index_figure(
     if len(subjects) > 1:
         panel.axvline(len(subjects) - 1.5, color="#DDDDDD", linewidth=0.8, zorder=0)
     label(panel, y="hierarchy index")
-    entries += [line_entry("± fit", colour=INK, width=2.6), line_entry("± voxels", colour=INK, width=0.9)]
+    entries += [
+        line_entry("± fit", colour=INK, width=2.6),
+        line_entry("± voxels (bootstrap)", colour=INK, width=0.9),
+    ]
     if over_seeds:
         entries.append(marker_entry("mean ± seeds", "+", colour=INK))
     legend(figure, entries)

@@ -17,6 +17,7 @@ from gnet.figures.axes import (
     grid,
     label,
     legend,
+    minus,
     note,
     nothing,
     subject_entries,
@@ -30,7 +31,7 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
     """One column an area: above, accuracy of the joint against the area-wise model; below, the differences.
 
     Above, a dot is a voxel; on the line both models are equally good, above it the joint one is better.
-    Below, the distribution of joint less area-wise accuracy over the voxels of all subjects; the outermost
+    Below, the distribution of joint minus area-wise accuracy over the voxels of all subjects; the outermost
     bars hold what lies beyond. Voxels without an accuracy in either model are not drawn.
 
     Parameters
@@ -63,7 +64,7 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
             note(above, f"joint better: {won:.0f} %\nof {len(of_area):,} voxels")
             _differences(below, of_area["difference"].to_numpy(float), edges, colours[area])
         label(above, x="area-wise model, r")
-        label(below, x="joint less area-wise, r")
+        label(below, x="joint minus area-wise, r")
     label(axes[0, 0], y="joint model, r")
     label(axes[1, 0], y="share of voxels (%)")
     legend(figure, subject_entries(sorted(set(voxels["subject"]))))
@@ -79,4 +80,4 @@ def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: 
         alpha=0.85,
     )
     axes.axvline(difference.mean(), color="black", linewidth=1.2, linestyle="--")
-    note(axes, f"mean\n{difference.mean():+.4f}".replace("-", "−"))
+    note(axes, minus(f"mean\n{difference.mean():+.4f}"))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import LARGE, MEDIUM, SMALL, grid, nothing, subtitle
+from gnet.figures.axes import LARGE, MEDIUM, SMALL, grid, minus, nothing, subtitle
 from gnet.figures.colours import INK, area_colours
 
 EXAMPLES = 6
@@ -68,13 +68,15 @@ def pooling_fields_figure(
         chosen = examples[examples["area"] == area]
         for panel in row[len(chosen) :]:
             panel.set_axis_off()
+        for panel in row[: len(chosen)]:  # the panel below it may be empty
+            panel.tick_params(labelbottom=True)
         for panel, (number, voxel) in zip(row, chosen.iterrows(), strict=False):
             # the first row's position is -positions[0]: the grid is not quite centred in the image
             panel.imshow(
                 fields[number], cmap="cividis", extent=(left, right, -right, -left), interpolation="nearest"
             )
             _ellipse(panel, voxel)
-            subtitle(panel, f"{voxel['subject']}  r {voxel['r']:.2f}")
+            subtitle(panel, minus(f"{voxel['subject']}  r = {voxel['r']:.2f}"))
         row[0].set_ylabel(area, color=colours[area], fontsize=LARGE, fontweight="bold")
         if chosen.empty:
             row[0].set_axis_on()

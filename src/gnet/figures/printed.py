@@ -96,17 +96,16 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
     summary = summary_of(name)
     if summary is None:
         return
-    shown = summary.of(table)
-    grid, columns = Table(), []
-    for heading in shown:
-        text = pd.api.types.is_string_dtype(shown[heading])
+    shown, grid = summary.of(table), Table()
+    for heading, values in shown.items():
+        text = pd.api.types.is_string_dtype(values)
         grid.add_column(heading, justify="left" if text else "right", no_wrap=True)
-        decimals = 1 if is_percent(heading) else 3
-        columns.append(
-            f"{value:.{decimals}f}" if isinstance(value, float) else str(value) for value in shown[heading]
+    decimals = [1 if is_percent(heading) else 3 for heading in shown]
+    for row in shown.itertuples(index=False):
+        cells = zip(row, decimals, strict=True)
+        grid.add_row(
+            *(f"{value:.{places}f}" if isinstance(value, float) else str(value) for value, places in cells)
         )
-    for row in zip(*columns, strict=True):
-        grid.add_row(*row)
     console = rich.get_console()
     console = Console(file=console.file, width=max(console.width, 120))
     console.print(f"{name}: {summary.title}", style="italic", highlight=False)

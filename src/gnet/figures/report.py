@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
 
+from gnet.figures.axes import minus
 from gnet.figures.printed import is_percent, summary_of
 from gnet.recording.pictures import FIELD_OF_VIEW
 
@@ -296,4 +297,4 @@ def _cells(numbers: pd.Series) -> Sequence[str]:
         return [f"{number:,}" for number in numbers]
     middle = numbers.abs().median()
     decimals = 1 if middle >= 10 or is_percent(str(numbers.name)) else 2 if middle >= 2 else 3
-    return ["–" if pd.isna(number) else f"{number:.{decimals}f}".replace("-", "−") for number in numbers]
+    return ["–" if pd.isna(number) else minus(f"{number:.{decimals}f}") for number in numbers]

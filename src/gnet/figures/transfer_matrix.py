@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import SMALL, colour_bar, grid, label, nothing, ordered, subtitle
+from gnet.figures.axes import SMALL, colour_bar, grid, label, minus, nothing, ordered, subtitle
 from gnet.figures.colours import INK, area_colours
 
 COLUMNS = 5
@@ -79,7 +79,7 @@ def spell_shift(shift: float) -> str:
     >>> spell_shift(-0.0123), spell_shift(-0.0004), spell_shift(float("nan"))
     ('−12', '0', '–')
     """
-    return f"{round(1000 * shift)}".replace("-", "−") if np.isfinite(shift) else "–"
+    return minus(f"{round(1000 * shift)}") if np.isfinite(shift) else "–"
 
 
 def _matrix(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import SMALL, colour_bar, grid, label, legend, marker_entry, nothing, subtitle
+from gnet.figures.axes import SMALL, colour_bar, grid, label, legend, marker_entry, minus, nothing, subtitle
 from gnet.figures.colours import area_colours
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
@@ -74,7 +74,7 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
                 drawn = _slice(
                     panel, overlay, volumes.affine, axis, at, cmap=colour_map, vmin=limits[0], vmax=limits[1]
                 )
-                subtitle(panel, f"{plane}, {'xyz'[axis]} = {where:.0f} mm")
+                subtitle(panel, f"{plane}, {'xyz'[axis]} = {minus(f'{where:.0f}')} mm")
                 label(panel, x=f"{'xyz'[others[0]]} (mm)", y=f"{'xyz'[others[1]]} (mm)")
                 panel.xaxis.label.set_fontsize(SMALL)
                 panel.yaxis.label.set_fontsize(SMALL)
