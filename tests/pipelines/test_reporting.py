@@ -68,9 +68,9 @@ def test_output_correlation_is_that_of_the_predictions(reported):
     row = table[table["subject"] == "subj02"].iloc[-1]
     columns = []
     for model in ("gnet8j", "gnet8r"):
-        stored = reported.load(f"{model}_predictions")["subj02"].read()
-        (column,) = np.flatnonzero(stored["voxel_index"] == row["voxel_index"])
-        columns.append(stored["predictions"][:, column])
+        stored = reported.load(f"{model}_predictions")["subj02"]
+        column = np.flatnonzero(stored.voxel_index == row["voxel_index"])
+        columns.append(stored.of(np.arange(len(stored.image_row)), column)[:, 0])
     assert row["correlation"] == pytest.approx(np.corrcoef(*columns)[0, 1], rel=1e-5)
 
 

@@ -22,9 +22,9 @@ def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
 
     Parameters
     ----------
-    joint, by_area
+    joint, by_area : table
         Summaries (`gnet.evaluation.accuracy.summary_table`) of the two kinds of models.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     subjects = sorted({*joint["subject"], *by_area["subject"]})

@@ -20,10 +20,10 @@ def fit_history_figure(history: pd.DataFrame, areas: Sequence[str]) -> Figure:
 
     Parameters
     ----------
-    history
+    history : table
         One row an epoch: `kind` of fit, `area` ("" for all), `epoch`, `loss` (the objective per trial),
         `holdout_median_r`, `best`.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     kinds = ordered(history["kind"])

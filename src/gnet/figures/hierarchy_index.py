@@ -1,4 +1,4 @@
-"""The hierarchy index: one number for what a transfer matrix says."""
+"""The hierarchy index: one number that summarises a transfer matrix."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def hierarchy_index_figure(
 ) -> Figure:
     """The index of each subject and of the voxels of all, on a line from none (0) to entailment (1).
 
-    Thick bars are the error of the fit, thin ones the spread over bootstrap resamples of the voxels, where
-    that is known. An index between two slopes that are both nearly zero has an error larger than its range:
-    such bars leave the picture, and say how long they are. The index varies between fits by more than its fit
-    error: beside it, the mean and the standard deviation over seeds, where there are several.
+    Thick bars are the error of the fit, thin ones the standard deviation over bootstrap samples of the
+    voxels, where it is known. The index of two slopes that are both nearly zero has an error larger than its
+    range: such bars extend beyond the axis and are labelled with their length. The index varies between fits
+    by more than its fit error, so the mean and the standard deviation over seeds are drawn beside it, where
+    there are several.
 
     Parameters
     ----------
-    indices
+    indices : mapping of tables
         By what they were measured on: `subject`, `index`, `fit_error` and perhaps `voxel_sd`.
-    over_seeds
+    over_seeds : mapping of tables, optional
         By the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`).
     """
     subjects = ordered(subject for table in indices.values() for subject in table["subject"])

@@ -36,9 +36,9 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
 
     Parameters
     ----------
-    joint, by_area
+    joint, by_area : table
         Accuracy tables with subject, voxel_index, area and r.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     voxels = paired_accuracies(joint, by_area)

@@ -1,4 +1,4 @@
-"""Do two kinds of models say the same? Correlation of their predictions, voxel by voxel."""
+"""Do two kinds of models predict the same? Correlation of their predictions, voxel by voxel."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def output_correlation_figure(correlation: pd.DataFrame, areas: Sequence[str]) -
     """One panel an area, subjects side by side: each voxel's correlation between the two models' predictions.
 
     The bar is the median, the box goes from the lower to the upper quartile; dots are voxels, spread sideways
-    at random. Voxels for which a model predicts the same for all images have none and are not drawn.
+    at random. Voxels for which a model predicts the same response to all images have no correlation and are
+    not drawn.
 
     Parameters
     ----------
-    correlation
+    correlation : table
         `subject`, `area`, `correlation`; one row a voxel.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     known = correlation.dropna(subset=["correlation"])

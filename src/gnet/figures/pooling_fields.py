@@ -1,4 +1,4 @@
-"""Where voxels look: pooling fields as they were fitted, and the ellipses that describe them."""
+"""Pooling fields as they were fitted, and the ellipses that describe them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ HALF = FIELD_OF_VIEW / 2
 def example_voxels(
     receptive_fields: pd.DataFrame, accuracy: pd.DataFrame, count: int = EXAMPLES
 ) -> pd.DataFrame:
-    """The voxels of each area whose fields are worth a look: determined ones, the best predicted first.
+    """The best-predicted voxels of each area among those whose ellipse is determined, the best first.
 
-    Rows of `receptive_fields`, with `r`; at most `count` an area, fewer where there are no more.
+    Rows of `receptive_fields`, with `r`; at most `count` an area.
     """
     keys = ["subject", "voxel_index", "area"]
     known = receptive_fields[receptive_fields["determined"]].merge(accuracy[[*keys, "r"]], on=keys)
@@ -46,13 +46,13 @@ def pooling_fields_figure(
 
     Parameters
     ----------
-    fields
+    fields : array (voxel, y, x)
         One for each row of `examples`; row 0 is the top of the image.
-    positions
+    positions : array (x,)
         Of the columns, in degrees from the centre; of the rows too, from the top with the opposite sign.
-    examples
+    examples : table
         As `example_voxels` gives them.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     if examples.empty:

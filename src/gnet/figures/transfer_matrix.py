@@ -1,4 +1,4 @@
-"""The transfer matrix: what each area's trunk is worth to every other area."""
+"""The transfer matrix: how well each area's trunk predicts every other area."""
 
 from __future__ import annotations
 
