@@ -19,6 +19,10 @@ def table(areas=("V1", "V2"), subjects=("subj01", "subj02"), voxels=5):
     return accuracy.assign(fev=lambda t: 100 * t["variance_explained"] / t["ceiling"])
 
 
+def figure_of(accuracy):
+    return accuracy_figure(accuracy, list(dict.fromkeys(accuracy["area"])))
+
+
 def panels(figure):
     return {axes.get_title(loc="left"): axes for axes in figure.axes if axes.axison}
 
@@ -29,16 +33,26 @@ def points(axes):
 
 def test_every_voxel_lies_at_its_ceiling_and_explained_variance():
     accuracy = table()
-    drawn = panels(accuracy_figure(accuracy))
+    drawn = panels(figure_of(accuracy))
     assert list(drawn) == ["V1", "V2"]
     for area, voxels in accuracy.groupby("area"):
         np.testing.assert_allclose(points(drawn[area]), voxels[["ceiling", "variance_explained"]])
 
 
+def test_areas_are_drawn_in_the_configured_order():
+    accuracy = table(areas=("V1", "FFA", "hV4"))
+    assert list(panels(accuracy_figure(accuracy, ("hV4", "V1", "FFA")))) == ["hV4", "V1", "FFA"]
+
+
+def test_nothing_to_draw_is_said():
+    figure = figure_of(table().assign(ceiling=np.nan))
+    assert [text.get_text() for text in figure.texts] == ["no voxel has an accuracy and a noise ceiling"]
+
+
 def test_voxels_that_cannot_be_drawn_are_counted():
     accuracy = table(areas=("V1",))
     accuracy.loc[[0, 7], ["r", "variance_explained", "fev"]] = np.nan
-    axes = panels(accuracy_figure(accuracy))["V1"]
+    axes = panels(figure_of(accuracy))["V1"]
     assert len(points(axes)) == 8
     assert "8 voxels, 2 not drawn" in [text.get_text().split("\n")[0] for text in axes.texts]
     assert f"FEV {accuracy['fev'].mean():.0f} %" in "".join(text.get_text() for text in axes.texts)
@@ -46,9 +60,9 @@ def test_voxels_that_cannot_be_drawn_are_counted():
 
 def test_negative_correlations_are_hollow_and_in_the_legend():
     accuracy = table(areas=("V1",), subjects=("subj01",))
-    plain = accuracy_figure(accuracy)
+    plain = figure_of(accuracy)
     accuracy.loc[2, "r"] *= -1
-    marked = accuracy_figure(accuracy)
+    marked = figure_of(accuracy)
     faces = panels(marked)["V1"].collections[0].get_facecolors()
     assert [bool(alpha) for alpha in faces[:, 3]] == [True, True, False, True, True]
     assert "r < 0" in [text.get_text() for text in marked.legends[0].get_texts()]
@@ -57,7 +71,7 @@ def test_negative_correlations_are_hollow_and_in_the_legend():
 
 def test_an_area_keeps_its_colour_and_a_subject_its_marker_whatever_else_is_drawn():
     def drawn(accuracy):
-        first = panels(accuracy_figure(accuracy))["hV4"].collections[-1]
+        first = panels(figure_of(accuracy))["hV4"].collections[-1]
         return first.get_facecolors()[0].tolist(), first.get_paths()[0].vertices.tolist()
 
     alone = drawn(table(areas=("hV4",), subjects=("subj02",)))
@@ -75,7 +89,7 @@ def test_further_areas_get_the_colours_that_are_left():
 def test_axes_are_square_have_units_and_reach_every_voxel(areas):
     accuracy = table(areas=areas)
     accuracy.loc[0, "ceiling"] = 97.0
-    figure = accuracy_figure(accuracy)
+    figure = figure_of(accuracy)
     assert figure.get_supxlabel().endswith("(%)")
     assert figure.get_supylabel().endswith("(%)")
     assert len(panels(figure)) == len(areas)
@@ -86,5 +100,5 @@ def test_axes_are_square_have_units_and_reach_every_voxel(areas):
 def test_pyplot_knows_nothing_of_it():
     from matplotlib import pyplot
 
-    accuracy_figure(table())
+    figure_of(table())
     assert pyplot.get_fignums() == []

@@ -1,10 +1,12 @@
 """Every figure is drawn of whatever a table may hold: all of it, one subject, one area, NaN, nothing."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -107,11 +109,11 @@ DRAWN = {
     "fit_history": lambda a, s: fit_history_figure(history(a, s), a),
     "pooling_fields": lambda a, s: pooling_fields_figure(*fields(a, s), a),
     "size_eccentricity": lambda a, s: size_eccentricity_figure(
-        {"gnet8j": voxels(a, s), "gnet8r": voxels(a, s)}, lines(a, s), a
+        lines(a, s), a, gnet8j=voxels(a, s), gnet8r=voxels(a, s)
     ),
     "layerwise_tuning": lambda a, s: layerwise_tuning_figure(shares(a, s), LAYERS, a),
     "bipartite_tuning": lambda a, s: bipartite_tuning_figure(shares(a, s), HALVES, a),
-    "transfer_matrix": lambda a, s: transfer_matrix_figure({"measured": matrix(a, s)}, a),
+    "transfer_matrix": lambda a, s: transfer_matrix_figure(a, measured=matrix(a, s)),
     "hierarchy_index": lambda a, s: hierarchy_index_figure({"measured": index(a, s)}),
     "volume_slices": lambda a, s: volume_slices_figure(volumes(a, s), a),
 }
@@ -126,7 +128,11 @@ def drawn(figure):
 @pytest.mark.parametrize("name", DRAWN)
 @pytest.mark.parametrize(
     ("areas", "subjects"),
-    [(("V1", "V2", "hV4"), SUBJECTS), (("V1", "V2"), ("subj03",)), (("FFA",), ("subj01",))],
+    [
+        (("V1", "V2", "hV4"), SUBJECTS),
+        (("V1", "V2"), ("subj03",)),
+        (("FFA",), tuple(f"subj{number:02d}" for number in range(1, 9))),
+    ],
     ids=["all", "one subject", "one area"],
 )
 def test_every_figure_is_drawn(name, areas, subjects):
@@ -134,6 +140,9 @@ def test_every_figure_is_drawn(name, areas, subjects):
     assert isinstance(figure, Figure)
     assert figure.canvas.manager is None  # belongs to no window
     assert drawn(figure).std() > 0
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize("name", ["joint_versus_areas", "output_correlation", "size_eccentricity"])
@@ -158,10 +167,10 @@ def test_nan_is_left_out_and_not_drawn_as_zero():
         explained_variance_figure(
             summary(areas, SUBJECTS).assign(fev=np.nan, ceiling=np.nan), summary(areas, SUBJECTS), areas
         ),
-        size_eccentricity_figure({"gnet8j": lacking}, lines(areas, SUBJECTS).assign(slope=np.nan), areas),
+        size_eccentricity_figure(lines(areas, SUBJECTS).assign(slope=np.nan), areas, gnet8j=lacking),
         layerwise_tuning_figure(shares(areas, SUBJECTS).assign(unique=np.nan), LAYERS, areas),
         bipartite_tuning_figure(shares(areas, SUBJECTS).assign(unique=np.nan), HALVES, areas),
-        transfer_matrix_figure({"measured": matrix(areas, SUBJECTS).assign(shift=np.nan)}, areas),
+        transfer_matrix_figure(areas, measured=matrix(areas, SUBJECTS).assign(shift=np.nan)),
         hierarchy_index_figure({"measured": index(areas, SUBJECTS).assign(index=np.nan, fit_error=np.nan)}),
         fit_history_figure(history(areas, SUBJECTS).assign(holdout_median_r=np.nan), areas),
     ]
@@ -223,10 +232,9 @@ def test_a_field_s_row_0_is_the_top_of_the_image():
 
 
 def test_shifts_are_white_at_zero_and_even_on_both_sides():
-    assert min(SHIFTS(0.5)[:3]) > 0.95
-    light = np.array(
-        [np.dot(SHIFTS(value)[:3], [0.2126, 0.7152, 0.0722]) for value in np.linspace(0, 1, 101)]
-    )
+    colours = colormaps[SHIFTS](np.linspace(0, 1, 101))[:, :3]
+    assert colours[50].min() > 0.95
+    light = colours @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(light[:50]) > 0).all()
     assert (np.diff(light[51:]) < 0).all()
 
@@ -246,6 +254,18 @@ def test_the_spread_over_seeds_is_drawn_where_there_are_several():
     alone = hierarchy_index_figure({"measured": index_found}, {"measured": seeds.assign(seeds=1)})
     assert len(alone.axes[0].containers) == len(figure.axes[0].containers) - 1
     assert "mean ± seeds" not in [entry.get_text() for entry in alone.legends[0].get_texts()]
+
+
+def test_slices_are_drawn_without_an_anatomy():
+    """It is optional in the release, and the report comes after days of fits."""
+    with_anatomy = volumes(("V1",), SUBJECTS)
+    without = {subject: replace(one, anatomy=None) for subject, one in with_anatomy.items()}
+    with_anatomy, without = (volume_slices_figure(of, ("V1",)) for of in (with_anatomy, without))
+    for drawn_over, alone in zip(with_anatomy.axes[:12], without.axes[:12], strict=True):
+        assert len(alone.collections) == len(drawn_over.collections) - 1
+        assert alone.get_title() == drawn_over.get_title()
+        assert alone.get_xlim() == drawn_over.get_xlim()
+    assert drawn(without).std() > 0
 
 
 def test_slices_are_in_millimetres():

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from gnet.figures.report import SECTIONS, readable, report_page
+from gnet.figures.printed import ACCURACY
+from gnet.figures.report import FIGURES, SECTIONS, readable, report_page, shown_table
+from gnet.paper import published_accuracy
 
 
 def picture(inches):
@@ -21,6 +23,12 @@ def picture(inches):
 PICTURE = picture(3)
 EXCLUDED = pd.DataFrame(
     {"subject": ["subj01"], "reason": ["not fitted: <no data>"], "voxels": [3], "of": [40]}
+)
+SUMMARY = pd.DataFrame({name: [1.0, 0.0] for name in ACCURACY.headings}).assign(
+    area=["FFA", "V1"], median_r=[0.51234, 0.1], fev=[3.14159, 60]
+)
+SEEDS = pd.DataFrame(
+    {"subject": ["pooled"], "index": [0.4], "seed_sd": [0.1], "seeds": [3], "which": ["1, 2, 3"]}
 )
 
 
@@ -49,7 +57,7 @@ def page(**changes):
         "facts": {"Fits": {"protocol": "published", "seed": "7"}},
         "excluded": EXCLUDED,
         "figures": {name: PICTURE for section in SECTIONS for name in section.figures},
-        "tables": {"gnet8j_summary": pd.DataFrame({"area": ["V1"], "median r": [0.51234]})},
+        "tables": {"gnet8j_summary": SUMMARY},
     }
     return report_page(**arguments | changes)
 
@@ -98,6 +106,33 @@ def test_sections_without_content_are_left_out():
     text = page(figures={"fit_history_figure": PICTURE}, tables={})
     anchors = [attributes["id"] for attributes in Page(text).all("h2")]
     assert anchors == ["fits", "excluded", "cite"]
+
+
+def test_what_concerns_measured_data_alone_is_left_out_of_simulated_ones():
+    published = published_accuracy().assign(source="ours")
+    tables = {"gnet8j_summary": SUMMARY, "accuracy_against_published": published}
+    simulated, measured = (page(simulated=simulated, tables=tables) for simulated in (True, False))
+    anchors = [{tag.get("id") for tag in Page(text).all("h2")} for text in (simulated, measured)]
+    assert anchors[1] - anchors[0] == {"beside-the-published-numbers"}
+    assert "the section “Beside the published numbers” is left out" in simulated
+    assert "is left out" not in measured
+
+
+def test_a_spread_over_one_seed_is_not_shown():
+    several, alone = (page(tables={"hierarchy_index_seeds": SEEDS.assign(seeds=seeds)}) for seeds in (3, 1))
+    assert "± seeds" in several
+    assert "kedro run" not in several
+    assert "± seeds" not in alone
+    assert "<code>kedro run --pipelines encoding_roi,transfer --params seed=2</code>" in alone
+
+
+def test_areas_stand_in_the_configured_order():
+    assert shown_table("gnet8j_summary", SUMMARY, ("V1", "FFA"))["area"].tolist() == ["V1", "FFA"]
+    assert shown_table("gnet8j_summary", SUMMARY, ("FFA", "V1"))["area"].tolist() == ["FFA", "V1"]
+
+
+def test_every_picture_and_table_is_named_once():
+    assert len(set(FIGURES)) == len(FIGURES)
 
 
 def test_every_link_inside_leads_somewhere():

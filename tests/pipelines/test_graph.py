@@ -18,6 +18,50 @@ LAYERS = {
     "01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models",
     "07_model_output", "08_reporting",
 }  # fmt: skip
+AREAS = ("V1", "V2", "V3", "hV4")
+EXPERIMENTS = ("synthetic", "synthetic_imported")
+STORED = {
+    "01_raw": "nsd planted_brain.h5",
+    "02_intermediate": "inventory.csv images.npy image_ids.npy subject_images.parquet",
+    "03_primary": "masks voxels.parquet trials.parquet betas.h5",
+    "05_model_input": "prefilter.h5",
+    "06_models": "gnet8j.h5 {area}.gnet8r.h5 {area}.transfer.h5 imported.h5",
+    "07_model_output": """
+        gnet8j_accuracy.parquet gnet8j_tuning.parquet gnet8j_receptive_fields.parquet
+        gnet8r_accuracy.parquet gnet8r_tuning.parquet gnet8r_receptive_fields.parquet
+        {area}_gnet8r_accuracy.parquet {area}_transfer_accuracy.parquet imported_accuracy.parquet
+        gnet8j_predictions.h5 gnet8j_pictures.h5 gnet8j_noise_model.h5
+        gnet8r_predictions.h5 gnet8r_pictures.h5 gnet8r_noise_model.h5
+        imported_predictions.h5 imported_noise_model.h5
+        transfer_matrix.csv hierarchy_index.csv
+        {experiment}.betas.h5 {experiment}.voxels.parquet {experiment}.trials.parquet
+        {experiment}.gnet8j.h5 {experiment}.{area}.gnet8r.h5 {experiment}.{area}.transfer.h5
+        {experiment}.gnet8j_accuracy.parquet {experiment}.gnet8r_accuracy.parquet
+        {experiment}.{area}_gnet8r_accuracy.parquet {experiment}.{area}_transfer_accuracy.parquet
+        {experiment}.transfer_matrix.csv {experiment}.hierarchy_index.csv
+    """,
+    "08_reporting": """
+        gnet8j_summary.csv gnet8r_summary.csv imported_summary.csv joint_versus_areas.csv
+        hierarchy_index_seeds.csv tuning_average.csv size_eccentricity.csv
+        {experiment}.gnet8j_summary.csv {experiment}.gnet8r_summary.csv
+        {experiment}.joint_versus_areas.csv {experiment}.hierarchy_index_seeds.csv
+        output_correlation.parquet fit_history.csv
+        accuracy_against_published.csv fev_against_published.csv hierarchy_index_against_published.csv
+        explained_variance_figure.png gnet8j_figure.png gnet8r_figure.png joint_versus_areas_figure.png
+        output_correlation_figure.png gnet8j_pooling_fields_figure.png gnet8r_pooling_fields_figure.png
+        size_eccentricity_figure.png layerwise_tuning_figure.png bipartite_tuning_figure.png
+        transfer_matrix_figure.png hierarchy_index_figure.png fit_history_figure.png
+        volume_slices_figure.png maps report.html
+    """,
+}
+"""Every stored dataset by its file, in the folder of its layer."""
+OBJECTS = {
+    "betas": "gnet.recording.responses.Responses",
+    "predictions": "gnet.evaluation.prediction.SubjectPredictions",
+    "pictures": "gnet.evaluation.prediction.SubjectPredictions",
+    "noise_model": "gnet.analysis.noise_model.NoiseModel",
+}
+"""What is loaded by subject, by the end of the dataset's name."""
 FROM_ELSEWHERE = {"imported"}
 UNGUARDED = {
     "take_inventory",
@@ -62,7 +106,7 @@ def test_encoding_joint():
     assert pipeline.inputs() == ENCODING | FITTING
     assert pipeline.outputs() == {"gnet8j_summary", "gnet8j_figure"}
     assert pipeline.all_outputs() == {
-        "gnet8j_voxels", "gnet8j", "gnet8j_accuracy", "gnet8j_summary", "gnet8j_figure"
+        "gnet8j_measurements", "gnet8j", "gnet8j_accuracy", "gnet8j_summary", "gnet8j_figure"
     }  # fmt: skip
 
 
@@ -70,8 +114,8 @@ def test_encoding_roi_has_one_instance_per_area():
     pipeline = encoding_roi.create_pipeline(("V1", "FFA"))
     assert pipeline.inputs() == ENCODING | FITTING
     assert without_figures(pipeline) == {
-        "V1.gnet8r_voxels", "V1.gnet8r", "V1_gnet8r_accuracy",
-        "FFA.gnet8r_voxels", "FFA.gnet8r", "FFA_gnet8r_accuracy",
+        "V1.gnet8r_measurements", "V1.gnet8r", "V1_gnet8r_accuracy",
+        "FFA.gnet8r_measurements", "FFA.gnet8r", "FFA_gnet8r_accuracy",
         "gnet8r_accuracy", "gnet8r_summary",
     }  # fmt: skip
     assert len(pipeline.only_nodes_with_namespaces(["FFA"]).nodes) == 3
@@ -129,11 +173,38 @@ def test_what_is_stored_lies_in_the_folder_of_its_layer(catalog, data):
     assert layers <= LAYERS
 
 
-def test_only_the_choice_of_voxels_is_not_stored(catalog):
-    names = registered["encoding_joint"].datasets() | registered["encoding_roi"].datasets()
-    kept = {name for name in stored(names) if catalog.get(name) is not None}
-    areas = ("V1", "V2", "V3", "hV4")
-    assert stored(names) - kept == {"gnet8j_voxels", *(f"{area}.gnet8r_voxels" for area in areas)}
+def test_what_is_stored_and_where(catalog, data):
+    """Patterns of the catalog store whatever they match: here a misspelt name is noticed."""
+    expected = {
+        f"{layer}/{file}"
+        for layer, files in STORED.items()
+        for area in AREAS
+        for experiment in EXPERIMENTS
+        for file in files.format(area=area, experiment=experiment).split()
+    }
+    found = datasets(catalog)
+    files = {
+        name: Path(dataset._filepath).relative_to(data).as_posix()
+        for name, dataset in found.items()
+        if dataset
+    }
+    assert set(files.values()) == expected
+    for name, file in files.items():
+        assert name in {Path(file).name, Path(file).stem}
+    handed_on = {name for name, dataset in found.items() if dataset is None}
+    assert {name for name in handed_on if not name.endswith("_measurements")} == {
+        "transfer_accuracy", *(f"{experiment}.transfer_accuracy" for experiment in EXPERIMENTS)
+    }  # fmt: skip
+
+
+def test_what_stored_objects_are_loaded_as(catalog):
+    for name, dataset in datasets(catalog).items():
+        content = getattr(dataset, "_load_args", {}).get("content")
+        kind = name.rpartition(".")[2].removeprefix("imported").lstrip("_") or "imported"
+        kind = kind.removeprefix("gnet8j_").removeprefix("gnet8r_")
+        assert (name, content) == (name, OBJECTS.get(kind))
+        is_model = kind in {"gnet8j", "gnet8r", "transfer", "imported"}
+        assert (name, type(dataset).__name__ == "ModelDataset") == (name, is_model)
 
 
 def test_versions_are_kept_from_the_models_on(catalog):

@@ -3,14 +3,15 @@
 import contextlib
 import io
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from arrays import arrays
+from gnet.figures.report import FIGURES
 from gnet.pipelines import reporting
-from gnet.pipelines.reporting.pipeline import FIGURES
+from gnet.pipelines.reporting.nodes import draw_volume_slices
 from gnet.readers.nsd.layout import Layout
 from gnet.recording.volumes import coordinates, read_volume
 
@@ -67,9 +68,9 @@ def test_output_correlation_is_that_of_the_predictions(reported):
     row = table[table["subject"] == "subj02"].iloc[-1]
     columns = []
     for model in ("gnet8j", "gnet8r"):
-        stored = arrays(reported.load(f"{model}_predictions")["subj02"])
-        (column,) = np.flatnonzero(stored["voxel_index"] == row["voxel_index"])
-        columns.append(stored["predictions"][:, column])
+        stored = reported.load(f"{model}_predictions")["subj02"]
+        column = np.flatnonzero(stored.voxel_index == row["voxel_index"])
+        columns.append(stored.of(np.arange(len(stored.image_row)), column)[:, 0])
     assert row["correlation"] == pytest.approx(np.corrcoef(*columns)[0, 1], rel=1e-5)
 
 
@@ -116,6 +117,24 @@ def test_the_report_holds_it_all(reported):
         assert words in text
     assert str(reported.data) not in text
     assert not re.search(r"\bnan\b", text)
+    assert "Beside the published numbers” is left out" in text
+    assert 'id="beside-the-published-numbers"' not in text
+    assert "--pipelines synthetic --params seed=2" in text
+    assert "± seeds" not in text
+    assert "<dt>device</dt><dd>auto" not in text
+
+
+def test_the_report_does_not_need_an_anatomy(reported, tmp_path, caplog):
+    root = tmp_path / "nsd"
+    shutil.copytree(reported.data / "01_raw" / "nsd" / "nsddata", root / "nsddata")
+    layout = Layout(root)
+    layout.anatomy("subj01").unlink()
+    figure = draw_volume_slices(layout, reported.load("masks"), reported.load("maps"), areas=AREAS)
+    first, second = figure.axes[0].collections, figure.axes[6].collections
+    assert len(first) == len(second) - 1
+    [warning] = [record.message for record in caplog.records]
+    assert "T1_to_func1pt8mm.nii.gz" in warning
+    assert "slices of subj01 are drawn without an anatomy" in warning
 
 
 def test_the_summaries_are_printed_and_where_the_report_lies(everything):

@@ -1,4 +1,4 @@
-"""The lower and the upper half of the trunk: how much of an area's accuracy is owed to either."""
+"""The lower and the upper half of the trunk: how much each contributes to an area's accuracy."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def bipartite_tuning_figure(
     """One column a model, one row a kind of share; for each area the lower half (full) and the upper (pale).
 
     Bars are means over subjects, markers the subjects, in percent of r^2. The dashed and the dotted line are
-    what the lower and the upper half would have if features counted alike.
+    the shares that the lower and the upper half would have if all features contributed equally.
 
     Parameters
     ----------
-    average
+    average : table
         See `share_panels`.
-    fair_share
+    fair_share : mapping of str to float
         Percent of the features in each half.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     subjects = sorted(set(average["subject"]) - {GROUP})
@@ -65,7 +65,7 @@ def bipartite_tuning_figure(
         panel.set_xticks(range(len(areas)), areas)
     halves = [Patch(facecolor="#555555", label="lower half"), Patch(facecolor="#CCCCCC", label="upper half")]
     fair = [line_entry(f"share of features, {half}", style) for half, style in styles.items()]
-    legend(figure, [*halves, *fair, *subject_entries(subjects)], columns=min(4 + len(subjects), 6))
+    legend(figure, [*halves, *fair, *subject_entries(subjects)])
     return figure
 
 

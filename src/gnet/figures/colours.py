@@ -18,7 +18,7 @@ INK = "#333333"
 """Axes and text."""
 
 GUIDE = "#8C8C8C"
-"""Lines that are no data."""
+"""Lines that are not data."""
 
 
 def area_colours(areas: Iterable[str]) -> dict[str, str]:

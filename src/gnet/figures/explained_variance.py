@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import entitle, grid, label, legend, line_entry, marker_entry, nothing
+from gnet.figures.axes import entitle, grid, label, legend, line_entry, marker_entry, nothing, subject_ticks
 from gnet.figures.colours import area_colours
 
 LEVEL = "#555555"
@@ -22,9 +22,9 @@ def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
 
     Parameters
     ----------
-    joint, by_area
+    joint, by_area : table
         Summaries (`gnet.evaluation.accuracy.summary_table`) of the two kinds of models.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     subjects = sorted({*joint["subject"], *by_area["subject"]})
@@ -45,10 +45,10 @@ def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
             style = {"linestyle": "", "color": colours[area], "markersize": 6.5}
             axis.plot(position - 0.13, first[quantity], "o", **style)
             axis.plot(position + 0.13, second[quantity], "o", markerfacecolor="white", **style)
-            axis.set_xlim(-0.7, len(subjects) - 0.3)
             axis.grid(axis="y", color="#E4E4E4", linewidth=0.6)
             axis.set_axisbelow(True)
-        below.set_xticks(position, subjects, rotation=90 if len(subjects) > 3 else 0)
+        subject_ticks(above, subjects)
+        subject_ticks(below, subjects)
     label(axes[0, 0], y="variance explained,\n$100\\,r^2$ (%)")
     label(axes[1, 0], y="fraction of explainable\nvariance, FEV (%)")
     for row, columns in zip(axes, (["variance_explained", "ceiling"], ["fev"]), strict=True):

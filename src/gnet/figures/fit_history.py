@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gnet.figures.axes import grid, label, legend, line_entry, marker_entry, nothing, ordered
+from gnet.figures.axes import entitle, grid, label, legend, line_entry, marker_entry, nothing, ordered
 from gnet.figures.colours import INK, area_colours
 
 
@@ -20,17 +20,17 @@ def fit_history_figure(history: pd.DataFrame, areas: Sequence[str]) -> Figure:
 
     Parameters
     ----------
-    history
+    history : table
         One row an epoch: `kind` of fit, `area` ("" for all), `epoch`, `loss` (the objective per trial),
         `holdout_median_r`, `best`.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     kinds = ordered(history["kind"])
     if not kinds:
         return nothing("no fit has a history")
     colours = area_colours(areas) | {"": INK}
-    figure, axes = grid(2, len(kinds), panel=(1.95, 2.0), share=("col", "row"))
+    figure, axes = grid(2, len(kinds), panel=(2.25, 2.0), share=("col", "row"))
     for (above, below), kind in zip(axes.T, kinds, strict=True):
         fits = history[history["kind"] == kind]
         for area, fit in fits.groupby("area", sort=False):
@@ -38,7 +38,7 @@ def fit_history_figure(history: pd.DataFrame, areas: Sequence[str]) -> Figure:
                 panel.plot(fit["epoch"], fit[quantity], color=colours[area], linewidth=1.3, alpha=0.9)
                 kept = fit[fit["best"].astype(bool)]
                 panel.plot(kept["epoch"], kept[quantity], "o", color=colours[area], markersize=4.5)
-        above.set_title(kind, loc="left", color=INK, fontsize=10, fontweight="bold")
+        entitle(above, kind)
         below.axhline(0, color="#CCCCCC", linewidth=0.8, zorder=0)
         below.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         label(below, x="epoch")

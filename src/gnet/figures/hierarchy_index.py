@@ -1,4 +1,4 @@
-"""The hierarchy index: one number for what a transfer matrix says."""
+"""The hierarchy index: one number that summarises a transfer matrix."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def hierarchy_index_figure(
 ) -> Figure:
     """The index of each subject and of the voxels of all, on a line from none (0) to entailment (1).
 
-    Thick bars are the error of the fit, thin ones the spread over bootstrap resamples of the voxels, where
-    that is known. An index between two slopes that are both nearly zero has an error larger than its range:
-    such bars leave the picture, and say how long they are. The index varies between fits by more than its fit
-    error: beside it, the mean and the standard deviation over seeds, where there are several.
+    Thick bars are the error of the fit, thin ones the standard deviation over bootstrap samples of the
+    voxels, where it is known. The index of two slopes that are both nearly zero has an error larger than its
+    range: such bars extend beyond the axis and are labelled with their length. The index varies between fits
+    by more than its fit error, so the mean and the standard deviation over seeds are drawn beside it, where
+    there are several.
 
     Parameters
     ----------
-    indices
+    indices : mapping of tables
         By what they were measured on: `subject`, `index`, `fit_error` and perhaps `voxel_sd`.
-    over_seeds
+    over_seeds : mapping of tables, optional
         By the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`).
     """
     subjects = ordered(subject for table in indices.values() for subject in table["subject"])
@@ -84,15 +85,10 @@ def hierarchy_index_figure(
             )
         for x, error, index in zip(position, table["fit_error"], table["index"], strict=True):
             if index + error > REACH or index - error < low:
-                panel.text(
-                    x,
-                    low,
-                    f"±{error:.1f}",
-                    ha="center",
-                    va="bottom",
-                    fontsize=SMALL,
-                    color=style["color"],
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                text = {"ha": "center", "va": "bottom", "fontsize": SMALL, "color": style["color"]}
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+                panel.annotate(
+                    f"±{error:.1f}", (x, low), (0, 4), textcoords="offset points", bbox=box, **text
                 )
         entries.append(
             marker_entry(
@@ -105,7 +101,10 @@ def hierarchy_index_figure(
     if len(subjects) > 1:
         panel.axvline(len(subjects) - 1.5, color="#DDDDDD", linewidth=0.8, zorder=0)
     label(panel, y="hierarchy index")
-    entries += [line_entry("± fit", colour=INK, width=2.6), line_entry("± voxels", colour=INK, width=0.9)]
+    entries += [
+        line_entry("± fit", colour=INK, width=2.6),
+        line_entry("± voxels (bootstrap)", colour=INK, width=0.9),
+    ]
     if over_seeds:
         entries.append(marker_entry("mean ± seeds", "+", colour=INK))
     legend(figure, entries)

@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from gnet.analysis.comparison import paired_accuracies
 from gnet.figures.axes import (
     QUIET,
-    dot_size,
+    dots,
     entitle,
     grid,
     label,
     legend,
+    minus,
     note,
     nothing,
     subject_entries,
 )
-from gnet.figures.colours import area_colours, subject_marker
+from gnet.figures.colours import area_colours
 
 BINS = 31
 
@@ -30,14 +31,14 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
     """One column an area: above, accuracy of the joint against the area-wise model; below, the differences.
 
     Above, a dot is a voxel; on the line both models are equally good, above it the joint one is better.
-    Below, the distribution of joint less area-wise accuracy over the voxels of all subjects; the outermost
+    Below, the distribution of joint minus area-wise accuracy over the voxels of all subjects; the outermost
     bars hold what lies beyond. Voxels without an accuracy in either model are not drawn.
 
     Parameters
     ----------
-    joint, by_area
+    joint, by_area : table
         Accuracy tables with subject, voxel_index, area and r.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     voxels = paired_accuracies(joint, by_area)
@@ -58,32 +59,16 @@ def joint_versus_areas_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
         below.set(xlim=(-widest, widest), box_aspect=1)
         below.locator_params(axis="x", nbins=4)
         if len(of_area):
-            _scatter(above, of_area, colours[area])
+            dots(above, of_area, "r_second", "r_first", colours[area])
+            won = 100 * (of_area["difference"] > 0).mean()
+            note(above, f"joint better: {won:.0f} %\nof {len(of_area):,} voxels")
             _differences(below, of_area["difference"].to_numpy(float), edges, colours[area])
         label(above, x="area-wise model, r")
-        label(below, x="joint less area-wise, r")
+        label(below, x="joint minus area-wise, r")
     label(axes[0, 0], y="joint model, r")
     label(axes[1, 0], y="share of voxels (%)")
     legend(figure, subject_entries(sorted(set(voxels["subject"]))))
     return figure
-
-
-def _scatter(axes: Axes, voxels: pd.DataFrame, colour: str) -> None:
-    for subject, table in voxels.groupby("subject"):
-        axes.scatter(
-            table["r_second"],
-            table["r_first"],
-            s=dot_size(len(voxels)),
-            marker=subject_marker(subject),
-            color=colour,
-            edgecolors="white",
-            linewidths=0.25,
-            alpha=0.8,
-            rasterized=True,
-            zorder=2,
-        )
-    won = 100 * (voxels["difference"] > 0).mean()
-    note(axes, f"joint better: {won:.0f} %\nof {len(voxels):,} voxels")
 
 
 def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: str) -> None:
@@ -95,4 +80,4 @@ def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: 
         alpha=0.85,
     )
     axes.axvline(difference.mean(), color="black", linewidth=1.2, linestyle="--")
-    note(axes, f"mean\n{difference.mean():+.4f}".replace("-", "−"))
+    note(axes, minus(f"mean\n{difference.mean():+.4f}"))

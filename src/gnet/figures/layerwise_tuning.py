@@ -1,4 +1,4 @@
-"""Which layers of the trunk an area listens to: specific and unique shares, layer by layer."""
+"""How much each layer of the trunk contributes to an area's accuracy: specific and unique shares."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def layerwise_tuning_figure(
 ) -> Figure:
     """One column a model, one row a kind of share, one line an area: its shares in percent of r^2.
 
-    Thick lines are the mean over subjects, thin ones the subjects. The dashed line is what each layer would
-    have if features counted alike: the first has more of them than the others.
+    Thick lines are the mean over subjects, thin ones the subjects. The dashed line is the
+    share that each layer would have if all features contributed equally: the first has more of them.
 
     Parameters
     ----------
-    average
+    average : table
         See `share_panels`.
-    fair_share
+    fair_share : mapping of str to float
         Percent of the features in each layer.
-    areas
+    areas : sequence of str
         Their names, in the order of the legend.
     """
     colours = area_colours(areas)

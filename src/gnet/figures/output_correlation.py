@@ -1,4 +1,4 @@
-"""Do two kinds of models say the same? Correlation of their predictions, voxel by voxel."""
+"""Do two kinds of models predict the same? Correlation of their predictions, voxel by voxel."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import dot_size, entitle, grid, label, note, nothing
+from gnet.figures.axes import dot_size, entitle, grid, label, note, nothing, subject_ticks
 from gnet.figures.colours import INK, area_colours
 
 
@@ -16,13 +16,14 @@ def output_correlation_figure(correlation: pd.DataFrame, areas: Sequence[str]) -
     """One panel an area, subjects side by side: each voxel's correlation between the two models' predictions.
 
     The bar is the median, the box goes from the lower to the upper quartile; dots are voxels, spread sideways
-    at random. Voxels for which a model predicts the same for all images have none and are not drawn.
+    at random. Voxels for which a model predicts the same response to all images have no correlation and are
+    not drawn.
 
     Parameters
     ----------
-    correlation
+    correlation : table
         `subject`, `area`, `correlation`; one row a voxel.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     known = correlation.dropna(subset=["correlation"])
@@ -56,8 +57,7 @@ def output_correlation_figure(correlation: pd.DataFrame, areas: Sequence[str]) -
             panel.hlines(middle, position - 0.31, position + 0.31, color=INK, linewidth=2, zorder=4)
         of_area = known[known["area"] == area]["correlation"]
         note(panel, f"median {of_area.median():.3f}\n{len(of_area):,} voxels", y=0.03)
-        panel.set_xticks(range(len(subjects)), subjects, rotation=90 if len(subjects) > 3 else 0)
-        panel.set(xlim=(-0.6, len(subjects) - 0.4))
+        subject_ticks(panel, subjects)
     span = max(1 - lowest, 0.02)
     axes[0, 0].set_ylim(1 - 1.25 * span, 1 + 0.05 * span)
     label(axes[0, 0], y="correlation of the predictions of\nthe joint and the area-wise model")

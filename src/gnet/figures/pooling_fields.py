@@ -1,4 +1,4 @@
-"""Where voxels look: pooling fields as they were fitted, and the ellipses that describe them."""
+"""Pooling fields as they were fitted, and the ellipses that describe them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import SMALL, grid, nothing
+from gnet.figures.axes import LARGE, MEDIUM, SMALL, grid, minus, nothing, subtitle
 from gnet.figures.colours import INK, area_colours
 
 EXAMPLES = 6
@@ -23,9 +23,9 @@ HALF = FIELD_OF_VIEW / 2
 def example_voxels(
     receptive_fields: pd.DataFrame, accuracy: pd.DataFrame, count: int = EXAMPLES
 ) -> pd.DataFrame:
-    """The voxels of each area whose fields are worth a look: determined ones, the best predicted first.
+    """The best-predicted voxels of each area among those whose ellipse is determined, the best first.
 
-    Rows of `receptive_fields`, with `r`; at most `count` an area, fewer where there are no more.
+    Rows of `receptive_fields`, with `r`; at most `count` an area.
     """
     keys = ["subject", "voxel_index", "area"]
     known = receptive_fields[receptive_fields["determined"]].merge(accuracy[[*keys, "r"]], on=keys)
@@ -46,13 +46,13 @@ def pooling_fields_figure(
 
     Parameters
     ----------
-    fields
+    fields : array (voxel, y, x)
         One for each row of `examples`; row 0 is the top of the image.
-    positions
+    positions : array (x,)
         Of the columns, in degrees from the centre; of the rows too, from the top with the opposite sign.
-    examples
+    examples : table
         As `example_voxels` gives them.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
     """
     if examples.empty:
@@ -68,20 +68,22 @@ def pooling_fields_figure(
         chosen = examples[examples["area"] == area]
         for panel in row[len(chosen) :]:
             panel.set_axis_off()
+        for panel in row[: len(chosen)]:  # the panel below it may be empty
+            panel.tick_params(labelbottom=True)
         for panel, (number, voxel) in zip(row, chosen.iterrows(), strict=False):
             # the first row's position is -positions[0]: the grid is not quite centred in the image
             panel.imshow(
                 fields[number], cmap="cividis", extent=(left, right, -right, -left), interpolation="nearest"
             )
             _ellipse(panel, voxel)
-            panel.set_title(f"{voxel['subject']}  r {voxel['r']:.2f}", fontsize=SMALL, color=INK, pad=3)
-        row[0].set_ylabel(area, color=colours[area], fontsize=12, fontweight="bold")
+            subtitle(panel, minus(f"{voxel['subject']}  r = {voxel['r']:.2f}"))
+        row[0].set_ylabel(area, color=colours[area], fontsize=LARGE, fontweight="bold")
         if chosen.empty:
             row[0].set_axis_on()
             row[0].set(xticks=[], yticks=[])
             row[0].text(0, 0, "none\ndetermined", ha="center", va="center", fontsize=SMALL, color=INK)
     axes[0, 0].set(xlim=(-HALF, HALF), ylim=(-HALF, HALF), xticks=(-4, 0, 4), yticks=(-4, 0, 4))
-    figure.supxlabel("degrees of visual angle from the centre of gaze", color=INK, fontsize=9.5)
+    figure.supxlabel("degrees of visual angle from the centre of gaze", color=INK, fontsize=MEDIUM)
     return figure
 
 

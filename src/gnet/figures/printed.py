@@ -1,4 +1,4 @@
-"""The tables that are printed when a run ends: which of their columns, under which headings."""
+"""The tables that a scientist reads first: which of their columns are shown, and under which headings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Summary:
-    """How one kind of table is printed."""
+    """How one kind of table is shown, in the terminal and in the report."""
 
     title: str
     headings: dict[str, str]
-    """The columns that are printed, and what stands above them."""
+    """The columns that are shown, and what stands above them."""
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The columns that are shown, under their headings."""
+        return table[list(self.headings)].rename(columns=self.headings)
 
 
 ACCURACY = Summary(
@@ -47,7 +51,7 @@ SUMMARIES = {
             "subject": "subject",
             "voxels": "voxels",
             "shift": "shift of r",
-            "shift_error": "± (voxels)",
+            "shift_error": "± voxels (standard error)",
             "won": "joint better, %",
             "q": "q",
         },
@@ -57,14 +61,14 @@ SUMMARIES = {
         {
             "subject": "subject",
             "index": "index",
-            "fit_error": "± (fit)",
-            "voxel_sd": "± (voxels)",
-            "subject_sd": "± (subjects)",
+            "fit_error": "± fit",
+            "voxel_sd": "± voxels (bootstrap)",
+            "subject_sd": "± subjects",
         },
     ),
     "hierarchy_index_seeds": Summary(
         "mean index over the seeds that were run so far with the same data and settings",
-        {"subject": "subject", "index": "index", "seed_sd": "± (seeds)", "seeds": "seeds", "which": "which"},
+        {"subject": "subject", "index": "index", "seed_sd": "± seeds", "seeds": "seeds", "which": "which"},
     ),
     "size_eccentricity": Summary(
         "receptive field size, degrees of visual angle",
@@ -82,21 +86,39 @@ SUMMARIES = {
 """By the name of the dataset, whatever namespace it is in."""
 
 
+def summary_of(name: str) -> Summary | None:
+    """How a dataset is shown, whatever its namespace; None if it is not among `SUMMARIES`."""
+    return SUMMARIES.get(name.rpartition(".")[2])
+
+
 def print_summary(name: str, table: pd.DataFrame) -> None:
-    """Print a dataset's table, its fractions with three decimals; nothing if it is none of `SUMMARIES`."""
-    summary = SUMMARIES.get(name.rpartition(".")[2])
+    """Print a table that is among `SUMMARIES`: percentages with one decimal, other numbers with three."""
+    summary = summary_of(name)
     if summary is None:
         return
-    grid = Table()
-    for column, heading in summary.headings.items():
-        text = pd.api.types.is_string_dtype(table[column])
+    shown, grid = summary.of(table), Table()
+    for heading, values in shown.items():
+        text = pd.api.types.is_string_dtype(values)
         grid.add_column(heading, justify="left" if text else "right", no_wrap=True)
-    for row in table[list(summary.headings)].itertuples(index=False):
-        grid.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+    decimals = [1 if is_percent(heading) else 3 for heading in shown]
+    for row in shown.itertuples(index=False):
+        cells = zip(row, decimals, strict=True)
+        grid.add_row(
+            *(f"{value:.{places}f}" if isinstance(value, float) else str(value) for value, places in cells)
+        )
     console = rich.get_console()
     console = Console(file=console.file, width=max(console.width, 120))
     console.print(f"{name}: {summary.title}", style="italic", highlight=False)
     console.print(grid)
+
+
+def is_percent(heading: str) -> bool:
+    """Whether a heading says that its column is in percent.
+
+    >>> is_percent("FEV %"), is_percent("median r")
+    (True, False)
+    """
+    return heading.endswith("%")
 
 
 def print_place(name: str, dataset: Any) -> None:

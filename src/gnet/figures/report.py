@@ -1,4 +1,4 @@
-"""Everything that a run has to show on one page of HTML that needs nothing but itself."""
+"""The report: everything that a run has to show, on one self-contained page of HTML."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from io import BytesIO
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from PIL import Image
+
+from gnet.figures.axes import minus
+from gnet.figures.printed import is_percent, summary_of
+from gnet.recording.pictures import FIELD_OF_VIEW
 
 PAPER = (
     "St-Yves, G., Allen, E. J., Wu, Y., Kay, K. & Naselaris, T. Brain-optimized deep neural network "
@@ -25,28 +29,37 @@ NSD = (
 )
 
 
+SEED_COMMANDS = {
+    "hierarchy_index_seeds": "kedro run --pipelines encoding_roi,transfer --params seed=2",
+    "synthetic.hierarchy_index_seeds": "kedro run --pipelines synthetic --params seed=2",
+}
+"""The command that adds a seed to a table over seeds."""
+
+
 @dataclass(frozen=True)
 class Section:
-    """A heading, what is to be seen below it, and the names of its figures and tables with their captions."""
+    """A heading, the text below it, and the datasets of its figures and tables with their captions."""
 
     title: str
     text: str
     figures: Mapping[str, str]
     tables: Mapping[str, str]
+    measured_only: bool = False
+    """Whether it is left out of the report of simulated data."""
 
     @property
     def anchor(self) -> str:
-        """What links to it."""
+        """The target of links to it."""
         return self.title.lower().replace(" ", "-").replace(",", "")
 
 
 SECTIONS = (
     Section(
         "Accuracy",
-        "Accuracy is the correlation r between measured and predicted responses over single test "
-        "trials; variance explained is 100 r². The noise ceiling is what a perfect model would "
-        "explain of single trials. FEV, the fraction of explainable variance, is the mean over voxels "
-        "of their ratio, over voxels with a ceiling of 5 % or more.",
+        "Accuracy is the correlation r between measured and predicted responses over single test trials; "
+        "variance explained is 100 r². The noise ceiling is what a perfect model would explain of single "
+        "trials. FEV, the fraction of explainable variance, is the mean of their ratio over voxels with a "
+        "ceiling of 5 % or more.",
         {
             "explained_variance_figure": "Means over voxels, by area and subject.",
             "gnet8j_figure": "The joint model, voxel by voxel: variance explained against the noise ceiling.",
@@ -56,98 +69,106 @@ SECTIONS = (
     ),
     Section(
         "Joint against area-wise",
-        "One trunk for all areas, or one for each: which predicts better, where, and do they say the same?",
+        "One trunk for all areas, or one for each: which predicts better, where, and do their predictions "
+        "agree?",
         {
-            "joint_versus_areas_figure": "Above: accuracy of both, a dot a voxel. Below: the "
-            "distribution of joint less area-wise accuracy, the outermost bars with all that lies "
-            "beyond; the dashed line is the mean.",
-            "output_correlation_figure": "Correlation between the predictions of the two kinds of "
-            "models over the images that both predict, for each voxel; box: quartiles and median.",
+            "joint_versus_areas_figure": "Above: accuracy of both models, one dot per voxel. Below: the "
+            "distribution of joint minus area-wise accuracy; the outermost bars include everything beyond, "
+            "and the dashed line is the mean.",
+            "output_correlation_figure": "Correlation between the predictions of the two kinds of models, "
+            "for each voxel, over the images that both predict. Box: quartiles and median.",
         },
         {
-            "joint_versus_areas": "Difference of accuracy; p-values from Wilcoxon tests over voxels, "
-            "q is p adjusted for the false discovery rate"
+            "joint_versus_areas": "Difference of accuracy. ± is the standard error over voxels; p-values are "
+            "from Wilcoxon tests over voxels, and q is p adjusted for the false discovery rate"
         },
     ),
     Section(
         "Receptive fields",
-        "Each voxel has a pooling field on the network's maps. An elliptical Gaussian is fitted to "
-        "it; its size is the side of a square as large as the 1-sigma ellipse. Images span 8.4 "
-        "degrees.",
+        "Each voxel has a pooling field on the network's feature maps. An elliptical Gaussian is fitted to "
+        "it; its size is the side of a square with the area of the 1-sigma ellipse. Images span "
+        f"{FIELD_OF_VIEW:g} degrees of visual angle.",
         {
-            "gnet8j_pooling_fields_figure": "The joint model's fields on the finer grid for the "
-            "best-predicted voxels of each area among those with a determined ellipse (black and "
-            "white outline: 1 sigma). Not a random sample.",
+            "gnet8j_pooling_fields_figure": "The joint model's fields on the finer grid: in each area, the "
+            "best-predicted voxels among those whose ellipse is determined (black and white outline: "
+            "1 sigma). Not a random sample.",
             "gnet8r_pooling_fields_figure": "The same for the area-wise models.",
-            "size_eccentricity_figure": "Size against eccentricity, with a least squares line for "
-            "each subject. Counts: voxels with a determined ellipse, of all.",
+            "size_eccentricity_figure": "Size against eccentricity, with a least squares line for each "
+            "subject. Counts: voxels with a determined ellipse, of all voxels.",
         },
-        {"size_eccentricity": "The lines"},
+        {"size_eccentricity": "The lines: size at the centre of gaze and growth per degree of eccentricity"},
     ),
     Section(
         "Tuning",
-        "How much of a voxel's accuracy is owed to which layers. Specific share: what a part of the "
-        "features reaches alone; unique share: what is lost without it; both in percent of r². "
-        "Averages over voxels with r above 0.055, weighted by r². The grey lines are the shares that "
-        "follow from the number of features alone: the first layer has more of them.",
+        "How much each layer contributes to a voxel's accuracy. The specific share is what a part of the "
+        "features reaches alone, the unique share is what is lost without it; both are in percent of r². "
+        "Averages are over voxels with r above 0.055, weighted by r². The grey lines are the shares expected "
+        "from the number of features alone: the first layer has more of them.",
         {
-            "layerwise_tuning_figure": "By layer. Thick: mean over subjects, thin: subjects.",
-            "bipartite_tuning_figure": "By half: the layers on the fine grid (lower, full bars) and "
-            "on the coarse one (upper, pale bars). Markers: subjects.",
+            "layerwise_tuning_figure": "By layer. Thick: mean over subjects; thin: subjects.",
+            "bipartite_tuning_figure": "By half: the layers on the fine grid (lower, full bars) and on the "
+            "coarse grid (upper, pale bars). Markers: subjects.",
         },
         {},
     ),
     Section(
         "Transfer and hierarchy",
-        "Trunks trained on one area, with fresh readouts for all others. If areas were a hierarchy of "
-        "entailment, a trunk of a higher area would serve the lower ones, and not the reverse: index "
-        "1. Without any, 0. Synthetic: the same experiment on a fitted model's own predictions.",
+        "Trunks trained on one area, with fresh readouts for all others. In a hierarchy of entailment, the "
+        "trunk of a higher area would serve the lower areas, but not the reverse: the index is 1. Without "
+        "any hierarchy it is 0. Synthetic: the same experiment on the predictions of a fitted model.",
         {
-            "transfer_matrix_figure": "Shift of mean accuracy against the area's own model; numbers "
+            "transfer_matrix_figure": "Shift of mean accuracy relative to the area's own model; numbers are "
             "in units of 0.001.",
-            "hierarchy_index_figure": "The index. Bars that leave the picture are as long as is "
-            "written below them: such an index is not determined. It also varies from fit to fit: where "
-            "runs with several seeds are stored, their mean and standard deviation stand beside it.",
+            "hierarchy_index_figure": "The index. Thick bars: error of the fit; thin bars: standard "
+            "deviation over bootstrap samples of the voxels. Bars that extend beyond the axis are labelled "
+            "with the error of the fit: such an index is not determined. The index also varies from fit to "
+            "fit: where runs with several seeds are stored, the mean and standard deviation over seeds are "
+            "drawn beside it.",
         },
         {
             "hierarchy_index": "Measured responses",
             "hierarchy_index_seeds": "Measured responses, over the seeds of all runs with the same settings",
-            "synthetic_gnet8j_summary": "The joint model of synthetic responses",
-            "synthetic_gnet8r_summary": "The area-wise models of synthetic responses",
-            "synthetic_hierarchy_index": "Synthetic responses",
-            "synthetic_hierarchy_index_seeds": "Synthetic responses, over seeds",
+            "synthetic.gnet8j_summary": "The joint model of synthetic responses",
+            "synthetic.gnet8r_summary": "The area-wise models of synthetic responses",
+            "synthetic.hierarchy_index": "Synthetic responses",
+            "synthetic.hierarchy_index_seeds": "Synthetic responses, over the seeds of all runs with the "
+            "same settings",
         },
     ),
     Section(
         "Fits",
-        "Objective on training trials and median accuracy on held-out ones. The dot marks the epoch "
-        "whose state was kept.",
+        "Objective on training trials and median accuracy on held-out trials. The dot marks the epoch whose "
+        "state was kept.",
         {"fit_history_figure": "All fits of the run."},
         {},
     ),
     Section(
         "In the brain",
         "The same results are stored as NIfTI volumes in the space of the release, in the folder maps "
-        "beside this report's.",
+        "beside the report.",
         {
-            "volume_slices_figure": "Areas and accuracy of the joint model on the anatomy, where most "
-            "voxels are."
+            "volume_slices_figure": "Areas, and accuracy of the joint model, on the anatomy where there is "
+            "one. Each slice is the one with the most voxels."
         },
         {},
     ),
     Section(
         "Beside the published numbers",
-        "Source data of the paper's figures, ours, and ours less published; only rows that we have. A "
-        "dash is a number that does not exist.",
+        "Source data of the paper's figures, our numbers, and ours minus the published ones; only rows for "
+        "which we have numbers. A dash marks a number that does not exist.",
         {},
         {
             "accuracy_against_published": "Mean variance explained and noise ceiling (%)",
-            "fev_against_published": "FEV (%); the paper gives it for a fine-tuned model only, which "
-            "has no counterpart here",
+            "fev_against_published": "FEV (%); the paper gives it for a fine-tuned model only, which has no "
+            "counterpart here",
             "hierarchy_index_against_published": "Hierarchy index and its fit error; subject 9 is all pooled",
         },
+        measured_only=True,
     ),
 )
+"""Everything that the report shows, in order. Its node takes the datasets that are named here."""
+FIGURES = tuple(name for section in SECTIONS for name in section.figures)
+TABLES = tuple(name for section in SECTIONS for name in section.tables)
 
 
 def report_page(
@@ -158,25 +179,31 @@ def report_page(
     excluded: pd.DataFrame,
     figures: Mapping[str, bytes],
     tables: Mapping[str, pd.DataFrame],
+    areas: Sequence[str] = (),
 ) -> str:
-    """The page. Pictures and styles are inside; it has no scripts and asks nothing of the network.
+    """The page. Pictures and styles are inside; it has no scripts and needs no network.
 
     Parameters
     ----------
-    run
+    run : str
         The name of the run.
-    simulated
-        Whether the data are a stand-in, which is said first of all.
-    facts
+    simulated : bool
+        Whether the data are simulated, which is said first. Sections that are about measured data only are
+        left out then.
+    facts : mapping
         What the run was made with: groups of names and values.
-    excluded
+    excluded : table
         `gnet.analysis.exclusions.exclusions`.
-    figures, tables
-        By the names in `SECTIONS`: PNG files and tables with the headings that are to be read. Those that are
-        missing are left out, with their section where nothing is left of it.
+    figures, tables : mapping
+        PNG files and stored tables by the names in `SECTIONS`. Those that are missing are left out, and so is
+        a section without any.
+    areas : sequence of str
+        The order of the areas in tables; those that are not named come last.
     """
     sections = []
     for section in SECTIONS:
+        if simulated and section.measured_only:
+            continue
         shown = [
             {
                 "name": name,
@@ -188,7 +215,9 @@ def report_page(
             if name in figures
         ]
         listed = [
-            {"name": name, "caption": caption, **readable(tables[name])}
+            {"caption": caption, "command": SEED_COMMANDS[name]}
+            if has_one_seed(name, tables[name])
+            else {"caption": caption, **readable(shown_table(name, tables[name], areas))}
             for name, caption in section.tables.items()
             if name in tables
         ]
@@ -201,11 +230,38 @@ def report_page(
     return template.render(
         run=run,
         simulated=simulated,
+        omitted=[section.title for section in SECTIONS if section.measured_only],
         facts=facts,
         excluded=readable(excluded),
         sections=sections,
         citations=[PAPER] if simulated else [PAPER, NSD],
     )
+
+
+def has_one_seed(name: str, table: pd.DataFrame) -> bool:
+    """Whether a table over seeds has nothing to say, because no subject has more than one seed."""
+    return name in SEED_COMMANDS and not (table["seeds"] > 1).any()
+
+
+def shown_table(name: str, table: pd.DataFrame, areas: Sequence[str] = ()) -> pd.DataFrame:
+    """The columns of a stored table that the report shows, under the headings of the printed summaries.
+
+    Areas stand in the given order. Of a comparison with the published numbers, only the rows for which we
+    have a number are shown, and of these only the ones with any number.
+    """
+    if name.endswith("_against_published"):
+        keys = ["set", "subj"] if "set" in table else ["subj", "ROI"]
+        ours = table[table["source"] == "ours"].drop(columns="source").set_index(keys).dropna(how="all")
+        shown = table[table.set_index(keys).index.isin(ours.index)]
+        shown = shown.dropna(how="all", subset=shown.columns.difference([*keys, "source"]))
+        return shown.rename(columns={"subj": "subject", "ROI": "area", "mean": "index", "std": "± fit"})
+    if "area" in table:
+        rank = pd.Index(dict.fromkeys([*areas, *table["area"]])).get_indexer(table["area"])
+        by = [*(["model"] if "model" in table else []), "rank"]
+        table = table.assign(rank=rank).sort_values(by, kind="stable")
+    summary = summary_of(name)
+    assert summary is not None, f"{name} is in SECTIONS, but has no summary"
+    return summary.of(table)
 
 
 def width_in_inches(picture: bytes) -> float:
@@ -217,7 +273,8 @@ def width_in_inches(picture: bytes) -> float:
 def readable(table: pd.DataFrame) -> dict[str, list]:
     """A table as text: `columns`, `rows` of cells, and which columns are `numeric`. NaN is a dash.
 
-    Numbers of a column have as many decimals as its median size asks for, at most three.
+    Percentages have one decimal. Other numbers have as many as the median size of their column asks for, at
+    most three.
 
     >>> table = pd.DataFrame({"area": ["V1", "V2"], "r": [0.12345, float("nan")], "voxels": [1200, 7]})
     >>> readable(table)["rows"]
@@ -239,5 +296,5 @@ def _cells(numbers: pd.Series) -> Sequence[str]:
     if pd.api.types.is_integer_dtype(numbers):
         return [f"{number:,}" for number in numbers]
     middle = numbers.abs().median()
-    decimals = 1 if middle >= 10 else 2 if middle >= 2 else 3
-    return ["–" if pd.isna(number) else f"{number:.{decimals}f}".replace("-", "−") for number in numbers]
+    decimals = 1 if middle >= 10 or is_percent(str(numbers.name)) else 2 if middle >= 2 else 3
+    return ["–" if pd.isna(number) else minus(f"{number:.{decimals}f}") for number in numbers]

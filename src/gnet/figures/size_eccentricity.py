@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,26 +10,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import dot_size, entitle, grid, label, legend, note, subject_entries
+from gnet.figures.axes import dots, entitle, grid, label, legend, note, subject_entries
 from gnet.figures.colours import INK, area_colours, model_name, subject_marker
 
 
 def size_eccentricity_figure(
-    receptive_fields: Mapping[str, pd.DataFrame], lines: pd.DataFrame, areas: Sequence[str]
+    lines: pd.DataFrame, areas: Sequence[str], **receptive_fields: pd.DataFrame
 ) -> Figure:
     """One row a model, one column an area: size of each field against its eccentricity, in degrees.
 
-    Only fields whose ellipse is determined; each panel says how many of how many. Lines are least squares
-    fits for each subject, as far as its voxels reach; some fields are larger than the axis and are not seen.
+    Only fields whose ellipse is determined are drawn; each panel says how many of how many. Lines are least
+    squares fits for each subject, as far as its voxels reach. Fields larger than the axis are cut off.
 
     Parameters
     ----------
-    receptive_fields
-        For each model, by the name in `lines`: subject, area, eccentricity, size, determined.
-    lines
+    lines : table
         `model`, `area`, `subject`, `slope`, `size_at_centre`.
-    areas
+    areas : sequence of str
         Their names, in the order in which they are drawn.
+    **receptive_fields : table
+        For each model, by the name in `lines`: subject, area, eccentricity, size, determined.
     """
     colours = area_colours(areas)
     figure, axes = grid(len(receptive_fields), len(areas), panel=(2.35, 2.2), share=(True, True))
@@ -40,8 +40,11 @@ def size_eccentricity_figure(
     for order, (model, table) in enumerate(receptive_fields.items()):
         for panel, area in zip(axes[order], areas, strict=True):
             voxels = table[table["area"] == area]
+            determined = voxels[voxels["determined"]]
+            dots(panel, determined, "eccentricity", "size", colours[area])
             fits = lines[(lines["model"] == model) & (lines["area"] == area)].set_index("subject")
-            _voxels_and_lines(panel, voxels, fits, colours[area])
+            _lines(panel, determined, fits)
+            note(panel, f"{len(determined):,} of {len(voxels):,}")
             if order == 0:
                 entitle(panel, area, colours[area])
             if order == len(axes) - 1:
@@ -53,30 +56,12 @@ def size_eccentricity_figure(
     return figure
 
 
-def _voxels_and_lines(panel: Axes, voxels: pd.DataFrame, fits: pd.DataFrame, colour: str) -> None:
-    known = voxels[voxels["determined"]]
+def _lines(panel: Axes, known: pd.DataFrame, fits: pd.DataFrame) -> None:
+    """The least squares line of each subject, as far as its voxels reach, with the subject's marker."""
     for subject, table in known.groupby("subject"):
-        panel.scatter(
-            table["eccentricity"],
-            table["size"],
-            s=dot_size(len(known)),
-            marker=subject_marker(subject),
-            color=colour,
-            edgecolors="white",
-            linewidths=0.25,
-            alpha=0.6,
-            rasterized=True,
-        )
         if subject in fits.index and np.isfinite(fits.loc[subject, "slope"]):
             reach = np.array([table["eccentricity"].min(), table["eccentricity"].max()])
             line = fits.loc[subject, "size_at_centre"] + fits.loc[subject, "slope"] * reach
             panel.plot(reach, line, color=INK, linewidth=1.3)
-            panel.plot(
-                reach[-1],
-                line[-1],
-                subject_marker(subject),
-                color=INK,
-                markersize=5.5,
-                markerfacecolor="white",
-            )
-    note(panel, f"{len(known):,} of {len(voxels):,}")
+            marker = subject_marker(subject)
+            panel.plot(reach[-1], line[-1], marker, color=INK, markersize=5.5, markerfacecolor="white")

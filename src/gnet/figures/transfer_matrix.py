@@ -1,8 +1,8 @@
-"""The transfer matrix: what each area's trunk is worth to every other area."""
+"""The transfer matrix: how well each area's trunk predicts every other area."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import SMALL, grid, label, nothing, ordered
+from gnet.figures.axes import SMALL, colour_bar, grid, label, minus, nothing, ordered, subtitle
 from gnet.figures.colours import INK, area_colours
 
 COLUMNS = 5
 """Matrices in a row."""
-
-
 SHIFTS = "PuOr_r"
 """Purple below zero, white at zero, orange above: a pair that people with any colour vision tell apart."""
 
 
-def transfer_matrix_figure(matrices: Mapping[str, pd.DataFrame], areas: Sequence[str]) -> Figure:
+def transfer_matrix_figure(areas: Sequence[str], **matrices: pd.DataFrame) -> Figure:
     """A matrix for each subject and for the voxels of all: shift of accuracy r with another area's trunk.
 
     Rows: the area whose trunk it is; columns: the area whose voxels are predicted. Zero: as good as the
@@ -31,11 +29,11 @@ def transfer_matrix_figure(matrices: Mapping[str, pd.DataFrame], areas: Sequence
 
     Parameters
     ----------
-    matrices
-        Tables of `gnet.analysis.transfer_matrix.transfer_matrix` by what they were measured on, in the order
-        in which they are drawn. Each begins a row.
-    areas
+    areas : sequence of str
         Their names, in the order of the hierarchy.
+    **matrices : table
+        As `gnet.analysis.transfer_matrix.transfer_matrix` makes them, by the name of what they were measured
+        on, in the order in which they are drawn. Each begins a row.
     """
     panels = [
         [(f"{name}: {subject}", table[table["subject"] == subject]) for subject in ordered(table["subject"])]
@@ -58,17 +56,20 @@ def transfer_matrix_figure(matrices: Mapping[str, pd.DataFrame], areas: Sequence
         for panel, (title, table) in zip(row, of_row, strict=False):
             cells = table.pivot_table("shift", "trunk", "tested", dropna=False)
             _matrix(panel, cells.reindex(index=areas, columns=areas).to_numpy(float), areas, scale)
-            panel.set_title(title, fontsize=9, color=INK, pad=4)
+            subtitle(panel, title)
         label(row[0], y="trunk of")
     for column in range(columns):
         lowest = [row for row in range(len(rows)) if column < len(rows[row])][-1]
         label(axes[lowest, column], x="voxels of")
-    bar = figure.colorbar(
-        axes[0, 0].images[0], ax=axes, shrink=min(1.0, 2.2 / (side * len(rows))), aspect=14, pad=0.02
+    colour_bar(
+        figure,
+        axes[0, 0].images[0],
+        axes,
+        "shift of accuracy, r (numbers: in thousandths)",
+        shrink=min(1.0, 2.2 / (side * len(rows))),
+        aspect=14,
+        pad=0.02,
     )
-    bar.set_label("shift of accuracy, r (numbers: in thousandths)", color=INK, fontsize=9.5)
-    bar.ax.tick_params(labelsize=SMALL, colors=INK)
-    bar.outline.set_visible(False)
     return figure
 
 
@@ -78,7 +79,7 @@ def spell_shift(shift: float) -> str:
     >>> spell_shift(-0.0123), spell_shift(-0.0004), spell_shift(float("nan"))
     ('−12', '0', '–')
     """
-    return f"{round(1000 * shift)}".replace("-", "−") if np.isfinite(shift) else "–"
+    return minus(f"{round(1000 * shift)}") if np.isfinite(shift) else "–"
 
 
 def _matrix(

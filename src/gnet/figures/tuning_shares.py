@@ -1,4 +1,4 @@
-"""What the figures of tuning begin with: one column a model, one row a kind of share."""
+"""What the figures of tuning share: one column a model, one row a kind of share."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ GROUP = "group"
 def share_panels(
     average: pd.DataFrame, partition: str, part: str
 ) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
-    """A figure, and what is to be drawn in it: each panel, the share that it shows, the rows of its model.
+    """A figure, and for each of its panels: the axes, the share that it shows, the rows of its model.
 
     Parameters
     ----------
-    average
+    average : table
         `average_table` of `gnet.analysis.tuning` with `model`: subject (or "group"), area, partition, part,
         specific, unique.
-    partition
+    partition : str
         Which of the partitions.
-    part
+    part : str
         What one of its parts is called on the axes.
     """
     average = average[average["partition"] == partition]

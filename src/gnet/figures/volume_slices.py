@@ -11,18 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import MEDIUM, SMALL, grid, label, legend, marker_entry, nothing
-from gnet.figures.colours import INK, area_colours
+from gnet.figures.axes import SMALL, colour_bar, grid, label, legend, marker_entry, minus, nothing, subtitle
+from gnet.figures.colours import area_colours
 
 PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """Which axis of (x, y, z) a slice stands across."""
+BENEATH = "#BBBBBB"
+"""Where there is no anatomy."""
 
 
 @dataclass(frozen=True)
 class SubjectVolumes:
     """What is drawn of a subject; all volumes on one grid."""
 
-    anatomy: Shaped[np.ndarray, "x y z"]
+    anatomy: Shaped[np.ndarray, "x y z"] | None
+    """None if the subject has none: then nothing but grey lies beneath."""
     areas: Mapping[str, Bool[np.ndarray, "x y z"]]
     accuracy: Float[np.ndarray, "x y z"]
     """NaN where there is none."""
@@ -33,15 +36,15 @@ class SubjectVolumes:
 def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence[str]) -> Figure:
     """One row a subject: three slices with its areas, the same three with the accuracy of each voxel.
 
-    Each slice is the one with the most voxels of the areas across its axis; its position is above it. Beneath
-    lies the anatomy in grey. Axes are millimetres of the scanner's space: x grows to the right of the
-    subject, y to the front, z upwards.
+    Each slice is the one with the most voxels of the areas across its axis; its position is above it. The
+    anatomy lies beneath in grey, where there is one. Axes are millimetres of the scanner's space: x grows to
+    the right of the subject, y to the front, z upwards.
 
     Parameters
     ----------
-    subjects
+    subjects : mapping of SubjectVolumes
         By name, in the order of the rows.
-    areas
+    areas : sequence of str
         Their names, in the order of the legend.
     """
     if not subjects:
@@ -52,7 +55,7 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
     known = np.concatenate(values)
     highest = float(known.max()) if len(known) else 1.0
     for row, (subject, volumes) in zip(axes, subjects.items(), strict=True):
-        labels = np.full(volumes.anatomy.shape, np.nan)
+        labels = np.full(volumes.accuracy.shape, np.nan)
         for number, area in enumerate(areas):
             labels[np.isnan(labels) & volumes.areas[area]] = number
         for column, (plane, axis) in enumerate(PLANES.items()):
@@ -65,22 +68,19 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
             ]
             for block, (overlay, colour_map, limits) in enumerate(painted):
                 panel = row[column + 3 * block]
-                _slice(panel, volumes.anatomy, volumes.affine, axis, at, cmap="gray")
+                panel.set_facecolor(BENEATH)
+                if volumes.anatomy is not None:
+                    _slice(panel, volumes.anatomy, volumes.affine, axis, at, cmap="gray")
                 drawn = _slice(
                     panel, overlay, volumes.affine, axis, at, cmap=colour_map, vmin=limits[0], vmax=limits[1]
                 )
-                panel.set_title(f"{plane}, {'xyz'[axis]} = {where:.0f} mm", fontsize=SMALL, color=INK, pad=3)
-                label(panel, x=f"{'xyz'[others[0]]} (mm)")
-                label(panel, y=f"{'xyz'[others[1]]} (mm)")
+                subtitle(panel, f"{plane}, {'xyz'[axis]} = {minus(f'{where:.0f}')} mm")
+                label(panel, x=f"{'xyz'[others[0]]} (mm)", y=f"{'xyz'[others[1]]} (mm)")
                 panel.xaxis.label.set_fontsize(SMALL)
                 panel.yaxis.label.set_fontsize(SMALL)
         label(row[0], y=f"{subject}\nz (mm)")
-    bar = figure.colorbar(
-        drawn, ax=axes[:, 3:], location="right", shrink=min(1.0, 1.8 / len(subjects)), aspect=12
-    )
-    bar.set_label("accuracy, r (dark: 0 and below)", color=INK, fontsize=MEDIUM)
-    bar.ax.tick_params(labelsize=SMALL, colors=INK)
-    bar.outline.set_visible(False)
+    shrink = min(1.0, 1.8 / len(subjects))
+    colour_bar(figure, drawn, axes[:, 3:], "accuracy, r (dark: 0 and below)", shrink=shrink, aspect=12)
     legend(figure, [marker_entry(area, "s", colour=colours[area]) for area in areas])
     return figure
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, update_wrapper
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,15 @@ def by_keyword(names: Sequence[str]) -> dict[str, str]:
     {'V1_gnet8r': 'V1.gnet8r'}
     """
     return {name.replace(".", "_"): name for name in names}
+
+
+def given(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
+    """The function with some arguments set, under its own name.
+
+    >>> given(by_keyword, names=["V1.gnet8r"]).__name__
+    'by_keyword'
+    """
+    return update_wrapper(partial(function, **arguments), function)
 
 
 def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list[str]:

@@ -2,13 +2,17 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.drawing import draw_accuracy
+from gnet.figures.accuracy import accuracy_figure
 from gnet.pipelines.fit_and_score import area_models
+from gnet.pipelines.selecting import given
 
 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """An instance of the template for each area, and what they come to together."""
     figure = Node(
-        draw_accuracy, inputs="gnet8r_accuracy", outputs="gnet8r_figure", name="draw_gnet8r_accuracy"
+        given(accuracy_figure, areas=areas),
+        inputs="gnet8r_accuracy",
+        outputs="gnet8r_figure",
+        name="draw_gnet8r_accuracy",
     )
     return area_models(areas) + Pipeline([figure])

@@ -131,7 +131,7 @@ def settings(
         "trunk_areas": list(trunk_areas),
         "protocol": fitting.protocol,
         **choices.model_dump(),
-        "device": fitting.device,
+        "device": str(resolve_device(fitting.device)),
         "resampling": resampling,
     }
 

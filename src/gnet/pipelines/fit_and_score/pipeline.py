@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial, update_wrapper
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
@@ -10,6 +9,7 @@ from kedro.pipeline import Node, Pipeline
 from gnet.analysis.comparison import compare_accuracies
 from gnet.analysis.seeds import index_over_seeds
 from gnet.evaluation.accuracy import summary_table
+from gnet.pipelines.selecting import given
 from gnet.recording.measurements import choose_voxels
 
 from .nodes import fit_gnet, fit_transfer, gather, gather_by_trunk, measure_transfer, score_gnet
@@ -44,11 +44,6 @@ def transfer_and_score(model: str, areas: tuple[str, ...], source: str) -> Pipel
     return Pipeline(
         [choosing(model, areas), fitting(fit_transfer, inputs=inputs, model=model), scoring(model)]
     )
-
-
-def given(function: Any, **arguments: Any) -> Any:
-    """The function with some arguments set, under its own name."""
-    return update_wrapper(partial(function, **arguments), function)
 
 
 def fitting(function: Any, *, inputs: list[str], model: str) -> Node:

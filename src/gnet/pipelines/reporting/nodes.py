@@ -1,7 +1,8 @@
-"""Nodes of reporting. Torch and Matplotlib are imported where they are used: listing must be quick."""
+"""Nodes of reporting that compute what is drawn; figures that draw a stored table are nodes themselves."""
 
 from __future__ import annotations
 
+import logging
 import platform
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,53 +10,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 import gnet
 from gnet.analysis.brain_maps import brain_map, mapped_values
+from gnet.analysis.exclusions import exclusions
 from gnet.analysis.published_comparison import (
     accuracy_layout,
     beside_published,
     fev_layout,
     hierarchy_index_layout,
 )
-from gnet.analysis.receptive_fields import FIELD_OF_VIEW
+from gnet.analysis.transfer_matrix import POOLED
+from gnet.errors import ReleaseError
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import SubjectPredictions
-from gnet.figures.printed import SUMMARIES
+from gnet.figures.bipartite_tuning import bipartite_tuning_figure
+from gnet.figures.hierarchy_index import hierarchy_index_figure
+from gnet.figures.layerwise_tuning import layerwise_tuning_figure
+from gnet.figures.pooling_fields import example_voxels, pooling_fields_figure
+from gnet.figures.report import FIGURES, TABLES, report_page
+from gnet.figures.volume_slices import SubjectVolumes, volume_slices_figure
 from gnet.io.nsd import MARKER
 from gnet.models.checkpoints import FittedModel
 from gnet.models.partitions import fair_share, partitions
 from gnet.models.trunk import grid_positions
+from gnet.paper import POOLED as PUBLISHED_POOLED
 from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
 from gnet.pipelines.parameters import Release, Split, Synthetic
-from gnet.pipelines.selecting import positions
+from gnet.pipelines.selecting import by_keyword, positions
 from gnet.readers.nsd.layout import Layout
+from gnet.recording.pictures import FIELD_OF_VIEW
 from gnet.recording.volumes import Volume, read_volume
 
-Figure = Any
-"""Of Matplotlib, not imported here. Kedro reads the annotations of nodes: there must be such a name."""
+log = logging.getLogger(__name__)
+
 PUBLISHED_SETS = {"gnet8j": "GNet8j", "gnet8r": "GNet8r"}
 """Names of the models in the paper's table of hierarchy indices."""
-
-
-def draw_joint_versus_areas(joint: pd.DataFrame, by_area: pd.DataFrame, *, areas: tuple[str, ...]) -> Figure:
-    """Accuracy of the joint against the area-wise models, and the distribution of the differences."""
-    from gnet.figures.joint_versus_areas import joint_versus_areas_figure
-
-    return joint_versus_areas_figure(joint, by_area, areas)
-
-
-def draw_explained_variance(joint: pd.DataFrame, by_area: pd.DataFrame, *, areas: tuple[str, ...]) -> Figure:
-    """Variance explained beside the noise ceiling, and FEV, of every area and subject."""
-    from gnet.figures.explained_variance import explained_variance_figure
-
-    return explained_variance_figure(joint, by_area, areas)
 
 
 def correlate_outputs(
     joint: Mapping[str, SubjectPredictions], by_area: Mapping[str, SubjectPredictions]
 ) -> pd.DataFrame:
-    """Correlation of the two models' predictions over all images that both predicted, voxel by voxel."""
+    """Correlation of the two models' predictions over the images that both predicted, voxel by voxel."""
     tables = []
     for subject in joint:
         first, second = joint[subject], by_area[subject]
@@ -75,15 +72,8 @@ def correlate_outputs(
     return pd.concat(tables, ignore_index=True)
 
 
-def draw_output_correlation(correlation: pd.DataFrame, *, areas: tuple[str, ...]) -> Figure:
-    """How alike the joint and the area-wise models' predictions are."""
-    from gnet.figures.output_correlation import output_correlation_figure
-
-    return output_correlation_figure(correlation, areas)
-
-
 def gather_histories(**models: FittedModel) -> pd.DataFrame:
-    """The histories of all fits as one table: fit, its kind, the area of its trunk ("" for all), epochs."""
+    """The histories of all fits in one table: fit, its kind, the area of its trunk ("" for all), epochs."""
     tables = []
     for fit, model in models.items():
         kind = str(model.configuration.get("kind", "fit"))
@@ -99,13 +89,6 @@ def gather_histories(**models: FittedModel) -> pd.DataFrame:
     return table[["fit", "kind", "area", *table.columns.drop(["fit", "kind", "area"])]]
 
 
-def draw_fit_history(history: pd.DataFrame, *, areas: tuple[str, ...]) -> Figure:
-    """Loss and holdout accuracy of all fits, epoch by epoch."""
-    from gnet.figures.fit_history import fit_history_figure
-
-    return fit_history_figure(history, areas)
-
-
 def draw_pooling_fields(
     accuracy: pd.DataFrame,
     receptive_fields: pd.DataFrame,
@@ -114,8 +97,6 @@ def draw_pooling_fields(
     **models: FittedModel,
 ) -> Figure:
     """Pooling fields of the best-predicted voxels of each area, with their ellipses."""
-    from gnet.figures.pooling_fields import example_voxels, pooling_fields_figure
-
     examples = example_voxels(receptive_fields, accuracy)
     fields: dict[int, np.ndarray] = {}
     for model in models.values():
@@ -129,22 +110,10 @@ def draw_pooling_fields(
     return pooling_fields_figure(drawn, FIELD_OF_VIEW * fine, examples, areas)
 
 
-def draw_size_eccentricity(
-    lines: pd.DataFrame, gnet8j: pd.DataFrame, gnet8r: pd.DataFrame, *, areas: tuple[str, ...]
-) -> Figure:
-    """Receptive field size against eccentricity, in each area, for both models."""
-    from gnet.figures.size_eccentricity import size_eccentricity_figure
-
-    return size_eccentricity_figure({"gnet8j": gnet8j, "gnet8r": gnet8r}, lines, areas)
-
-
 def draw_tuning(
     average: pd.DataFrame, model: FittedModel, *, areas: tuple[str, ...]
 ) -> tuple[Figure, Figure]:
     """Shares of the layers and of the halves of the trunk, beside their shares of the features."""
-    from gnet.figures.bipartite_tuning import bipartite_tuning_figure
-    from gnet.figures.layerwise_tuning import layerwise_tuning_figure
-
     fair = {
         name: dict(zip(parts, fair_share(parts), strict=True))
         for name, parts in partitions(model.architecture).items()
@@ -155,15 +124,6 @@ def draw_tuning(
     )
 
 
-def draw_transfer_matrix(
-    measured: pd.DataFrame, synthetic: pd.DataFrame, *, areas: tuple[str, ...]
-) -> Figure:
-    """Transfer matrices of each subject and pooled, of measured and of synthetic responses."""
-    from gnet.figures.transfer_matrix import transfer_matrix_figure
-
-    return transfer_matrix_figure({"measured": measured, "synthetic": synthetic}, areas)
-
-
 def draw_hierarchy_index(
     nsd: Layout,
     measured: pd.DataFrame,
@@ -171,15 +131,14 @@ def draw_hierarchy_index(
     measured_seeds: pd.DataFrame,
     synthetic_seeds: pd.DataFrame,
 ) -> Figure:
-    """The hierarchy index of measured and synthetic responses, and over seeds; beside the published one
-    where that means the same brains.
-    """
-    from gnet.figures.hierarchy_index import hierarchy_index_figure
+    """The hierarchy index of measured and synthetic responses, and over seeds.
 
+    The published index stands beside it where the brains are the same, that is, in measured data.
+    """
     indices = {"measured": measured, "synthetic": synthetic}
     if not is_simulated(nsd):
         published = published_hierarchy_index().query("set == 'Experimental'")
-        names = {9: "pooled"} | {number: f"subj{number:02d}" for number in range(1, 9)}
+        names = {PUBLISHED_POOLED: POOLED} | {number: f"subj{number:02d}" for number in range(1, 9)}
         published = published.assign(subject=published["subj"].map(names))
         published = published.rename(columns={"mean": "index", "std": "fit_error"})
         indices["measured, published"] = published[published["subject"].isin(measured["subject"])]
@@ -194,7 +153,7 @@ def draw_maps(
     """Accuracy, receptive fields and tuning of both models as volumes in the release's space, NaN outside.
 
     `tables` are the accuracy, receptive_fields and tuning tables of each model, `<model>_<table>`. Each
-    volume is made when its turn to be stored comes.
+    volume is made only when it is stored.
     """
 
     def one_map(subject: str, values: pd.DataFrame, quantity: str) -> Volume:
@@ -221,18 +180,28 @@ def draw_volume_slices(
     nsd: Layout, masks: Mapping[str, Volume], maps: Mapping[str, Volume], *, areas: tuple[str, ...]
 ) -> Figure:
     """Slices through each subject's volume: its areas, and the accuracy of the joint model."""
-    from gnet.figures.volume_slices import SubjectVolumes, volume_slices_figure
-
     subjects = {}
     for subject in sorted({name.partition("/")[0] for name in masks}):
         accuracy = maps[f"{subject}/gnet8j/r"]
         subjects[subject] = SubjectVolumes(
-            anatomy=read_volume(nsd.anatomy(subject), accuracy.data.shape).data,
+            anatomy=read_anatomy(nsd, subject, accuracy.data.shape),
             areas={area: masks[f"{subject}/{area}"].data > 0 for area in areas},
             accuracy=accuracy.data,
             affine=accuracy.affine,
         )
     return volume_slices_figure(subjects, areas)
+
+
+def read_anatomy(nsd: Layout, subject: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The subject's anatomy; None, with a warning, if there is none that can be used.
+
+    It is for pictures only: a report on days of fits does not fail for want of it.
+    """
+    try:
+        return read_volume(nsd.anatomy(subject), shape).data
+    except ReleaseError as error:
+        log.warning("%s The slices of %s are drawn without an anatomy.", error, subject)
+        return None
 
 
 def compare_with_published(
@@ -242,9 +211,9 @@ def compare_with_published(
     synthetic: pd.DataFrame,
     choices: Synthetic,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Published, ours, difference: variance explained, FEV and hierarchy index, laid out as the paper does.
+    """Published, ours, difference: variance explained, FEV and hierarchy index, in the paper's layout.
 
-    A synthetic experiment stands beside the published one of the same model if it is noiseless as well.
+    A synthetic experiment stands beside the published one of the same model if both are noiseless.
     """
     indices = {"Experimental": measured}
     if choices.noise == "none":
@@ -257,11 +226,6 @@ def compare_with_published(
     )
 
 
-def is_simulated(nsd: Layout) -> bool:
-    """Whether the release is a stand-in: it carries the mark that the simulation leaves."""
-    return (nsd.root / MARKER).exists()
-
-
 def write_report(
     nsd: Layout,
     release: Release,
@@ -269,40 +233,33 @@ def write_report(
     trials: pd.DataFrame,
     accuracy: pd.DataFrame,
     receptive_fields: pd.DataFrame,
+    *,
+    areas: tuple[str, ...],
     **parts: Any,
 ) -> Callable[[str], str]:
     """All of it on one page that can be mailed; the page is made when the run's name is known.
 
-    `parts` are the models, the figures and the tables.
+    `parts` are the figures and tables that the report's sections name, and the fitted models.
     """
-    from gnet.analysis.exclusions import exclusions
-    from gnet.figures.report import report_page
-
-    models = {name: part for name, part in parts.items() if isinstance(part, FittedModel)}
-    tables = {name: part for name, part in parts.items() if isinstance(part, pd.DataFrame)}
+    figures, tables = (
+        {name: parts.pop(keyword) for keyword, name in by_keyword(names).items()}
+        for names in (FIGURES, TABLES)
+    )
+    simulated = is_simulated(nsd)
     return partial(
         report_page,
-        simulated=is_simulated(nsd),
-        facts=run_facts(is_simulated(nsd), release, split, trials, models),
+        simulated=simulated,
+        facts=run_facts(simulated, release, split, trials, parts),
         excluded=exclusions(accuracy, receptive_fields),
-        figures={name: part for name, part in parts.items() if isinstance(part, bytes)},
-        tables={name: readable_table(name, table) for name, table in tables.items()},
+        figures=figures,
+        tables=tables,
+        areas=areas,
     )
 
 
-def readable_table(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a table that are read first, under the headings of the printed summaries.
-
-    Of a comparison with the published numbers, the rows of which we have something, without those in which no
-    number is.
-    """
-    if name.endswith("_against_published"):
-        keys = ["set", "subj"] if "set" in table else ["subj", "ROI"]
-        ours = table[table["source"] == "ours"].drop(columns="source").set_index(keys).dropna(how="all")
-        shown = table[table.set_index(keys).index.isin(ours.index)]
-        return shown.dropna(how="all", subset=shown.columns.difference([*keys, "source"]))
-    summary = SUMMARIES[name.removeprefix("synthetic_")]
-    return table[list(summary.headings)].rename(columns=summary.headings)
+def is_simulated(nsd: Layout) -> bool:
+    """Whether the release is a stand-in: it carries the mark that the simulation leaves."""
+    return (nsd.root / MARKER).exists()
 
 
 def run_facts(
@@ -312,7 +269,7 @@ def run_facts(
     trials: pd.DataFrame,
     models: Mapping[str, FittedModel],
 ) -> dict[str, dict[str, str]]:
-    """What a run was made from and with, in words, by group; the models tell what concerns them."""
+    """Data, fits and versions of a run in words, by group; fits as their models recorded them."""
     tests = trials[trials["part_images"] == "test"]
     model = next(iter(models.values()))
     first, architecture = model.configuration, model.architecture
@@ -346,6 +303,6 @@ def run_facts(
             "models fitted with": f"gnet {model.gnet_version}, torch {first['torch']}",
             "report made with": f"gnet {gnet.__version__}, numpy {np.__version__}, pandas {pd.__version__}",
             "Python": platform.python_version(),
-            "device": first["device"],
+            "device": "auto, not recorded which" if first["device"] == "auto" else first["device"],
         },
     }

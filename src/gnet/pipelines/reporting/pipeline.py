@@ -1,189 +1,90 @@
-"""Figures and tables of everything that was fitted and measured, maps, and the report."""
+"""Figures and tables of everything that was fitted and measured, maps, and the report.
+
+What the report shows is in one place, `gnet.figures.report.SECTIONS`. A new figure is an entry there, a
+function, and one line here.
+"""
 
 from __future__ import annotations
 
-from functools import partial, update_wrapper
+from collections.abc import Callable
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.selecting import by_keyword, model_files
+from gnet.figures.explained_variance import explained_variance_figure
+from gnet.figures.fit_history import fit_history_figure
+from gnet.figures.joint_versus_areas import joint_versus_areas_figure
+from gnet.figures.output_correlation import output_correlation_figure
+from gnet.figures.report import FIGURES, TABLES
+from gnet.figures.size_eccentricity import size_eccentricity_figure
+from gnet.figures.transfer_matrix import transfer_matrix_figure
+from gnet.pipelines.selecting import by_keyword, given, model_files
 
 from . import nodes
 
-FIGURES = (
-    "explained_variance_figure",
-    "gnet8j_figure",
-    "gnet8r_figure",
-    "joint_versus_areas_figure",
-    "output_correlation_figure",
-    "gnet8j_pooling_fields_figure",
-    "gnet8r_pooling_fields_figure",
-    "size_eccentricity_figure",
-    "layerwise_tuning_figure",
-    "bipartite_tuning_figure",
-    "transfer_matrix_figure",
-    "hierarchy_index_figure",
-    "fit_history_figure",
-    "volume_slices_figure",
-)
-"""What the report shows."""
-TABLES = (
-    "gnet8j_summary",
-    "gnet8r_summary",
-    "joint_versus_areas",
-    "size_eccentricity",
-    "hierarchy_index",
-    "hierarchy_index_seeds",
-    "synthetic.gnet8j_summary",
-    "synthetic.gnet8r_summary",
-    "synthetic.hierarchy_index",
-    "synthetic.hierarchy_index_seeds",
-    "accuracy_against_published",
-    "fev_against_published",
-    "hierarchy_index_against_published",
-)
 MAPPED = ("accuracy", "receptive_fields", "tuning")
 """Tables of each model whose columns become maps."""
+PUBLISHED = [f"{name}_against_published" for name in ("accuracy", "fev", "hierarchy_index")]
 
 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """One node a figure; one each for the tables beside the published ones, the maps and the report."""
     files = model_files(areas)
     models = [name for parts in files.values() for name in parts]
-    transfers = [f"{area}.transfer" for area in areas]
-    fits = [*models, *transfers]
+    fits = [*models, *(f"{area}.transfer" for area in areas)]
     fits += [f"synthetic.{name}" for name in fits]
 
-    def figure(function: Any, inputs: Any, outputs: str | list[str], name: str) -> Node:
-        return Node(_given(function, areas=areas), inputs=inputs, outputs=outputs, name=name)
+    def figure(function: Callable[..., Any], inputs: Any, outputs: Any, name: str = "") -> Node:
+        name = name or f"draw_{outputs.removesuffix('_figure')}"
+        return Node(given(function, areas=areas), inputs=inputs, outputs=outputs, name=name)
 
+    def pooling_fields(model: str) -> Node:
+        inputs = {name: f"{model}_{name}" for name in ("accuracy", "receptive_fields")}
+        return figure(
+            nodes.draw_pooling_fields,
+            {**inputs, **by_keyword(files[model])},
+            f"{model}_pooling_fields_figure",
+            f"draw_pooling_fields_of_{model}",
+        )
+
+    summaries, accuracies, predictions = (
+        [f"{model}_{name}" for model in files] for name in ("summary", "accuracy", "predictions")
+    )
+    fields = {"lines": "size_eccentricity", **{model: f"{model}_receptive_fields" for model in files}}
+    matrices = {"measured": "transfer_matrix", "synthetic": "synthetic.transfer_matrix"}
+    indices = [f"{of}hierarchy_index" for of in ("", "synthetic.")]
+    seeds = [f"{index}_seeds" for index in indices]
+    tuning = ["layerwise_tuning_figure", "bipartite_tuning_figure"]
+    mapped = [f"{model}_{table}" for model in files for table in MAPPED]
+    of_data = {"nsd": "nsd", "release": "params:release", "split": "params:split", "trials": "trials"}
+    of_voxels = {name: f"gnet8j_{name}" for name in ("accuracy", "receptive_fields")}
+    reported = {**of_data, **of_voxels, **by_keyword([*models, *FIGURES, *TABLES])}
     return Pipeline(
         [
-            figure(
-                nodes.draw_explained_variance,
-                ["gnet8j_summary", "gnet8r_summary"],
-                "explained_variance_figure",
-                "draw_explained_variance",
-            ),
-            figure(
-                nodes.draw_joint_versus_areas,
-                ["gnet8j_accuracy", "gnet8r_accuracy"],
-                "joint_versus_areas_figure",
-                "draw_joint_versus_areas",
-            ),
-            Node(
-                nodes.correlate_outputs,
-                inputs=["gnet8j_predictions", "gnet8r_predictions"],
-                outputs="output_correlation",
-                name="correlate_outputs",
-            ),
-            figure(
-                nodes.draw_output_correlation,
-                "output_correlation",
-                "output_correlation_figure",
-                "draw_output_correlation",
-            ),
-            Node(
-                nodes.gather_histories,
-                inputs=by_keyword(fits),
-                outputs="fit_history",
-                name="gather_histories",
-            ),
-            figure(nodes.draw_fit_history, "fit_history", "fit_history_figure", "draw_fit_history"),
-            *(
-                figure(
-                    nodes.draw_pooling_fields,
-                    {
-                        "accuracy": f"{model}_accuracy",
-                        "receptive_fields": f"{model}_receptive_fields",
-                        **by_keyword(parts),
-                    },
-                    f"{model}_pooling_fields_figure",
-                    f"draw_pooling_fields_of_{model}",
-                )
-                for model, parts in files.items()
-            ),
-            figure(
-                nodes.draw_size_eccentricity,
-                ["size_eccentricity", *(f"{model}_receptive_fields" for model in files)],
-                "size_eccentricity_figure",
-                "draw_size_eccentricity",
-            ),
-            figure(
-                nodes.draw_tuning,
-                ["tuning_average", "gnet8j"],
-                ["layerwise_tuning_figure", "bipartite_tuning_figure"],
-                "draw_tuning",
-            ),
-            figure(
-                nodes.draw_transfer_matrix,
-                ["transfer_matrix", "synthetic.transfer_matrix"],
-                "transfer_matrix_figure",
-                "draw_transfer_matrix",
-            ),
+            figure(explained_variance_figure, summaries, "explained_variance_figure"),
+            figure(joint_versus_areas_figure, accuracies, "joint_versus_areas_figure"),
+            Node(nodes.correlate_outputs, predictions, "output_correlation", name="correlate_outputs"),
+            figure(output_correlation_figure, "output_correlation", "output_correlation_figure"),
+            Node(nodes.gather_histories, by_keyword(fits), "fit_history", name="gather_histories"),
+            figure(fit_history_figure, "fit_history", "fit_history_figure"),
+            *map(pooling_fields, files),
+            figure(size_eccentricity_figure, fields, "size_eccentricity_figure"),
+            figure(nodes.draw_tuning, ["tuning_average", "gnet8j"], tuning, "draw_tuning"),
+            figure(transfer_matrix_figure, matrices, "transfer_matrix_figure"),
             Node(
                 nodes.draw_hierarchy_index,
-                inputs=[
-                    "nsd",
-                    "hierarchy_index",
-                    "synthetic.hierarchy_index",
-                    "hierarchy_index_seeds",
-                    "synthetic.hierarchy_index_seeds",
-                ],
-                outputs="hierarchy_index_figure",
+                ["nsd", *indices, *seeds],
+                "hierarchy_index_figure",
                 name="draw_hierarchy_index",
             ),
-            Node(
-                nodes.draw_maps,
-                inputs={
-                    "nsd": "nsd",
-                    "voxels": "voxels",
-                    **{f"{model}_{table}": f"{model}_{table}" for model in files for table in MAPPED},
-                },
-                outputs="maps",
-                name="draw_maps",
-            ),
-            figure(
-                nodes.draw_volume_slices,
-                ["nsd", "masks", "maps"],
-                "volume_slices_figure",
-                "draw_volume_slices",
-            ),
+            Node(nodes.draw_maps, by_keyword(["nsd", "voxels", *mapped]), "maps", name="draw_maps"),
+            figure(nodes.draw_volume_slices, ["nsd", "masks", "maps"], "volume_slices_figure"),
             Node(
                 nodes.compare_with_published,
-                inputs=[
-                    "gnet8j_summary",
-                    "gnet8r_summary",
-                    "hierarchy_index",
-                    "synthetic.hierarchy_index",
-                    "params:synthetic",
-                ],
-                outputs=[
-                    "accuracy_against_published",
-                    "fev_against_published",
-                    "hierarchy_index_against_published",
-                ],
+                [*summaries, *indices, "params:synthetic"],
+                PUBLISHED,
                 name="compare_with_published",
             ),
-            Node(
-                nodes.write_report,
-                inputs={
-                    "nsd": "nsd",
-                    "release": "params:release",
-                    "split": "params:split",
-                    "trials": "trials",
-                    "accuracy": "gnet8j_accuracy",
-                    "receptive_fields": "gnet8j_receptive_fields",
-                    **by_keyword([*models, *FIGURES, *TABLES]),
-                },
-                outputs="report",
-                name="write_report",
-            ),
+            Node(given(nodes.write_report, areas=areas), reported, "report", name="write_report"),
         ]
     )
-
-
-def _given(function: Any, **arguments: Any) -> Any:
-    """The function with some arguments set, under its own name."""
-    return update_wrapper(partial(function, **arguments), function)
