@@ -106,8 +106,9 @@ def test_pictures_of_floats_and_large_integers_are_refused(tmp_path, mode):
 
 def test_bitmaps_of_sixteen_bits_a_pixel_are_read(tmp_path):
     """Five or six bits per colour, which is not too many."""
-    header = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 0, 8, 0, 0, 0, 0)
-    content = b"BM" + struct.pack("<IHHI", 62, 0, 0, 54) + header + bytes(8)
+    header = struct.pack("<IiiHHIIiiII", 40, 2, 2, 1, 16, 3, 8, 0, 0, 0, 0)
+    masks = struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    content = b"BM" + struct.pack("<IHHI", 74, 0, 0, 66) + header + masks + bytes(8)
     (tmp_path / "old.bmp").write_bytes(content)
     assert read_pictures(tmp_path, 2)[0].shape == (1, 3, 2, 2)
 
