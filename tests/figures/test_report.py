@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from gnet.figures.printed import ACCURACY
-from gnet.figures.report import FIGURES, SECTIONS, readable, report_page, shown_table
+from gnet.figures.printed import ACCURACY, summary_of
+from gnet.figures.report import FIGURES, SECTIONS, TABLES, readable, report_page, shown_table
 from gnet.paper import published_accuracy
 
 
@@ -131,8 +131,9 @@ def test_areas_stand_in_the_configured_order():
     assert shown_table("gnet8j_summary", SUMMARY, ("FFA", "V1"))["area"].tolist() == ["FFA", "V1"]
 
 
-def test_every_picture_and_table_is_named_once():
-    assert len(set(FIGURES)) == len(FIGURES)
+def test_every_figure_and_table_is_named_once_and_can_be_shown():
+    assert len({*FIGURES, *TABLES}) == len(FIGURES) + len(TABLES)
+    assert all(summary_of(name) or name.endswith("_against_published") for name in TABLES)
 
 
 def test_every_link_inside_leads_somewhere():

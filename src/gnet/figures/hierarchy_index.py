@@ -11,12 +11,8 @@ from matplotlib.figure import Figure
 from gnet.figures.axes import QUIET, SMALL, grid, label, legend, line_entry, marker_entry, nothing, ordered
 from gnet.figures.colours import INK
 
-STYLES = (
-    {"color": "#333333", "marker": "o", "markerfacecolor": "#333333"},
-    {"color": "#0072B2", "marker": "s", "markerfacecolor": "white"},
-    {"color": "#D55E00", "marker": "D", "markerfacecolor": "white"},
-    {"color": "#009E73", "marker": "^", "markerfacecolor": "white"},
-)
+STYLES = ((INK, "o", False), ("#0072B2", "s", True), ("#D55E00", "D", True), ("#009E73", "^", True))
+"""Colour, marker, and whether it is hollow, in the order of what was measured."""
 REACH = 1.6
 """Where the axis ends on either side; error bars beyond it are cut."""
 
@@ -57,44 +53,30 @@ def hierarchy_index_figure(
     }
     entries = []
     for order, ((name, table), style) in enumerate(zip(indices.items(), STYLES, strict=False)):
+        colour, marker, hollow = style
         aside = (order - (len(indices) - 1) / 2) * 0.6 / len(indices)
         table = table.set_index("subject").reindex(subjects)
         position = np.arange(len(subjects)) + aside
-        for column, thickness in (("voxel_sd", 0.9), ("fit_error", 2.8)):
+        for column, bar in (
+            ("voxel_sd", {"elinewidth": 0.9, "capsize": 4}),
+            ("fit_error", {"elinewidth": 2.8}),
+        ):
             if column in table:
-                panel.errorbar(
-                    position,
-                    table["index"],
-                    table[column],
-                    fmt="none",
-                    ecolor=style["color"],
-                    elinewidth=thickness,
-                    capsize=4 if column == "voxel_sd" else 0,
-                )
-        panel.plot(position, table["index"], linestyle="", markersize=5, **style)
+                panel.errorbar(position, table["index"], table[column], fmt="none", ecolor=colour, **bar)
+        face = "white" if hollow else colour
+        panel.plot(position, table["index"], marker, color=colour, markerfacecolor=face, markersize=5)
         if name in over_seeds:
-            panel.errorbar(
-                position + 0.24 / len(indices),
-                over_seeds[name]["index"],
-                over_seeds[name]["seed_sd"],
-                fmt="_",
-                markersize=7,
-                markeredgewidth=1.6,
-                color=style["color"],
-                elinewidth=1.2,
-            )
+            mean, spread = over_seeds[name]["index"], over_seeds[name]["seed_sd"]
+            bar = {"fmt": "_", "markersize": 7, "markeredgewidth": 1.6, "elinewidth": 1.2}
+            panel.errorbar(position + 0.24 / len(indices), mean, spread, color=colour, **bar)
         for x, error, index in zip(position, table["fit_error"], table["index"], strict=True):
             if index + error > REACH or index - error < low:
-                text = {"ha": "center", "va": "bottom", "fontsize": SMALL, "color": style["color"]}
+                text = {"ha": "center", "va": "bottom", "fontsize": SMALL, "color": colour}
                 box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
                 panel.annotate(
                     f"±{error:.1f}", (x, low), (0, 4), textcoords="offset points", bbox=box, **text
                 )
-        entries.append(
-            marker_entry(
-                name, style["marker"], colour=style["color"], hollow=style["markerfacecolor"] == "white"
-            )
-        )
+        entries.append(marker_entry(name, marker, colour=colour, hollow=hollow))
     panel.set(yticks=[tick for tick in (-1, -0.5, 0, 0.5, 1) if tick > low])
     panel.set(ylim=(low, REACH), xlim=(-0.6, len(subjects) - 0.4))
     panel.set_xticks(range(len(subjects)), subjects)
