@@ -94,7 +94,7 @@ def test_every_stored_dataset_has_a_preview(api, graph):
     data = shown(api, graph, "data")
     without = {name for name, node in data.items() if not node.get("preview")}
     in_memory = {node["name"] for node in graph["nodes"] if node["type"] == "data" and not node["layer"]}
-    assert without - in_memory == {"nsd", "report"}
+    assert without - in_memory == {"recording", "report"}
 
 
 def test_figures_and_tables_are_previewed(api, graph):

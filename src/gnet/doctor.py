@@ -184,7 +184,7 @@ def _configuration(configured: _Configuration) -> Iterator[Line]:
 def _data(configured: _Configuration) -> Iterator[Line]:
     yield "folder", lambda: _disk(configured.data)
     yield "runs at work", lambda: _runs(configured.data) or "none"
-    yield "release", lambda: _release(configured.catalog.get("nsd"))
+    yield "release", lambda: _release(configured.catalog.get("recording"))
     yield "inventory", lambda: _inventory(configured.catalog.get("inventory"))
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from kedro.io.core import DatasetError, Version
 
-from gnet.io.nsd import NSDDataset
 from gnet.io.numpy import NumpyDataset
+from gnet.io.recording import RecordingDataset
 from gnet.io.versions import VersionsDataset
 
 FIRST, SECOND = "2026-01-02T00.00.00.000Z", "2026-01-10T00.00.00.000Z"
@@ -113,12 +113,12 @@ def test_all_versions_of_a_table_are_read_only(tmp_path):
 
 
 def test_release(tmp_path, monkeypatch):
-    simulated = NSDDataset(filepath=tmp_path / "nsd")
+    simulated = RecordingDataset(filepath=tmp_path / "nsd")
     assert simulated.place == tmp_path / "nsd"
     assert (simulated.is_versioned, simulated.read_only, simulated.version_in_use()) == (False, False, None)
     assert simulated.record == tmp_path / "nsd.record.json"
-    downloaded = NSDDataset(filepath=tmp_path / "nsd", read_only=True)
+    downloaded = RecordingDataset(filepath=tmp_path / "nsd", read_only=True)
     assert (downloaded.read_only, downloaded.record) == (True, None)
     monkeypatch.delenv("NSD_ROOT", raising=False)
-    unset = NSDDataset(variable="NSD_ROOT")
+    unset = RecordingDataset(variable="NSD_ROOT")
     assert (unset.place, unset.record) == (None, None)

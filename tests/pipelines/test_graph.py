@@ -83,13 +83,13 @@ def stored(names):
 def test_simulation():
     pipeline = simulation.create_pipeline()
     assert pipeline.inputs() == {"params:simulation", "params:release.sessions"}
-    assert pipeline.outputs() == {"nsd", "planted_brain"}
+    assert pipeline.outputs() == {"recording", "planted_brain"}
 
 
 def test_data_engineering():
     pipeline = data_engineering.create_pipeline()
     parameters = {"params:release", "params:areas", "params:split", "params:images", "params:prefilter"}
-    assert pipeline.inputs() == {"nsd", "voxels"} | parameters
+    assert pipeline.inputs() == {"recording", "voxels"} | parameters
     assert pipeline.all_outputs() == {
         "inventory", "image_ids", "subject_images", "trials", "images", "betas", "prefilter"
     }  # fmt: skip
@@ -97,7 +97,7 @@ def test_data_engineering():
 
 def test_masks():
     pipeline = masks.create_pipeline()
-    assert pipeline.inputs() == {"nsd", "inventory", "params:release", "params:areas", "params:masks"}
+    assert pipeline.inputs() == {"recording", "inventory", "params:release", "params:areas", "params:masks"}
     assert pipeline.outputs() == {"masks", "voxels"}
 
 
@@ -133,7 +133,7 @@ def test_what_needs_no_image_comes_before_what_does():
 
 def test_no_responses_before_the_inventory():
     nodes = data_engineering.create_pipeline().nodes
-    needed = {node.name: node.inputs for node in nodes if "nsd" in node.inputs}
+    needed = {node.name: node.inputs for node in nodes if "recording" in node.inputs}
     assert all("inventory" in inputs for name, inputs in needed.items() if name not in UNGUARDED)
 
 
@@ -154,7 +154,7 @@ def test_default_is_everything_but_what_needs_something_from_elsewhere(catalog):
     nodes = {node for name in names for node in registered[name].nodes}
     default = registered["__default__"]
     assert set(default.nodes) == nodes
-    assert stored(default.inputs()) == {"nsd"}
+    assert stored(default.inputs()) == {"recording"}
 
 
 def datasets(catalog):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gnet.io.nsd import MARKER
+from gnet.io.recording import MARKER
 from gnet.readers.nsd.layout import AGREEMENT, Layout
 
 SIZES = {

@@ -153,7 +153,7 @@ class Prerequisites:
         refuse_unmade(missing, catalog)
         names = run_params["pipeline_names"] or ["the default pipeline"]
         log.info("%s needs %s, not there yet: making it first.", ", ".join(names), ", ".join(missing))
-        sources = ["__default__"] if catalog.exists("nsd") else ["simulation", "__default__"]
+        sources = ["__default__"] if catalog.exists("recording") else ["simulation", "__default__"]
         if "simulation" in sources:
             log.info("No release of the Natural Scenes Dataset here: simulating a small one.")
         with KedroSession.create(

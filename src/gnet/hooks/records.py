@@ -17,7 +17,7 @@ from kedro.pipeline import Node, Pipeline
 
 from gnet.errors import OutdatedError
 from gnet.hooks.configuration import flat, is_parameter, kedro_run, written_parameters
-from gnet.io.nsd import InventoryDataset
+from gnet.io.recording import InventoryDataset
 from gnet.storage.atomic import atomic_path
 
 log = logging.getLogger(__name__)

@@ -90,6 +90,11 @@ class Areas(RootModel[dict[Annotated[str, Field(pattern=r"^\w+$")], Area]]):
 
     model_config = ConfigDict(frozen=True)
 
+    @property
+    def labels(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """By area, its family and the labels that make it."""
+        return {name: (area.family, area.labels) for name, area in self.root.items()}
+
 
 class Prefilter(Strict):
     """Where the first two layers' weights come from."""

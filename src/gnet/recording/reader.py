@@ -34,6 +34,9 @@ class Reader(Protocol):
     def simulated(self) -> bool:
         """Whether it was simulated rather than measured."""
 
+    def in_format(self, file_format: str) -> Reader:
+        """The same recording, its responses read from files of this format, where there are several."""
+
     def inventory(self, sessions: Mapping[str, int], areas: Areas) -> pd.DataFrame:
         """Every file that these sessions and areas need, what is wrong with it, and how to get it.
 

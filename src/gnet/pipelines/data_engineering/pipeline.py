@@ -18,37 +18,37 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 take_inventory,
-                inputs=["nsd", "params:release", "params:areas"],
+                inputs=["recording", "params:release", "params:areas"],
                 outputs="inventory",
                 name="take_inventory",
             ),
             Node(
                 list_images,
-                inputs=["nsd", "inventory", "params:release"],
+                inputs=["recording", "inventory", "params:release"],
                 outputs=["image_ids", "subject_images"],
                 name="list_images",
             ),
             Node(
                 tabulate_trials,
-                inputs=["nsd", "inventory", "params:release", "params:split"],
+                inputs=["recording", "inventory", "params:release", "params:split"],
                 outputs="trials",
                 name="tabulate_trials",
             ),
             Node(
                 prepare_images,
-                inputs=["nsd", "image_ids", "params:images"],
+                inputs=["recording", "image_ids", "params:images"],
                 outputs="images",
                 name="prepare_images",
             ),
             Node(
                 prepare_responses,
-                inputs=["nsd", "inventory", "voxels", "params:release"],
+                inputs=["recording", "inventory", "voxels", "params:release"],
                 outputs="betas",
                 name="prepare_responses",
             ),
             Node(
                 make_prefilter,
-                inputs=["inventory", "params:prefilter"],
+                inputs=["recording", "inventory", "params:prefilter"],
                 outputs="prefilter",
                 name="make_prefilter",
             ),

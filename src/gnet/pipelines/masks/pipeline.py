@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 draw_masks,
-                inputs=["nsd", "inventory", "params:release", "params:areas", "params:masks"],
+                inputs=["recording", "inventory", "params:release", "params:areas", "params:masks"],
                 outputs=["masks", "voxels"],
                 name="draw_masks",
             )

@@ -31,7 +31,6 @@ from gnet.figures.layerwise_tuning import layerwise_tuning_figure
 from gnet.figures.pooling_fields import example_voxels, pooling_fields_figure
 from gnet.figures.report import FIGURES, TABLES, report_page
 from gnet.figures.volume_slices import SubjectVolumes, volume_slices_figure
-from gnet.io.nsd import MARKER
 from gnet.models.checkpoints import FittedModel
 from gnet.models.partitions import fair_share, partitions
 from gnet.models.trunk import grid_positions
@@ -39,9 +38,9 @@ from gnet.paper import POOLED as PUBLISHED_POOLED
 from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
 from gnet.pipelines.parameters import Release, Split, Synthetic
 from gnet.pipelines.selecting import by_keyword, positions
-from gnet.readers.nsd.layout import Layout
 from gnet.recording.pictures import FIELD_OF_VIEW
-from gnet.recording.volumes import Volume, read_volume
+from gnet.recording.reader import Reader
+from gnet.recording.volumes import Volume
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +124,7 @@ def draw_tuning(
 
 
 def draw_hierarchy_index(
-    nsd: Layout,
+    recording: Reader,
     measured: pd.DataFrame,
     synthetic: pd.DataFrame,
     measured_seeds: pd.DataFrame,
@@ -136,7 +135,7 @@ def draw_hierarchy_index(
     The published index stands beside it where the brains are the same, that is, in measured data.
     """
     indices = {"measured": measured, "synthetic": synthetic}
-    if not is_simulated(nsd):
+    if not recording.simulated:
         published = published_hierarchy_index().query("set == 'Experimental'")
         names = {PUBLISHED_POOLED: POOLED} | {number: f"subj{number:02d}" for number in range(1, 9)}
         published = published.assign(subject=published["subj"].map(names))
@@ -146,30 +145,29 @@ def draw_hierarchy_index(
 
 
 def draw_maps(
-    nsd: Layout,
-    voxels: pd.DataFrame,
+    masks: Mapping[str, Volume],
     **tables: pd.DataFrame,
 ) -> dict[str, Callable[[], Volume]]:
-    """Accuracy, receptive fields and tuning of both models as volumes in the release's space, NaN outside.
+    """Accuracy, receptive fields and tuning of both models as volumes in the space of the masks, NaN outside.
 
     `tables` are the accuracy, receptive_fields and tuning tables of each model, `<model>_<table>`. Each
     volume is made only when it is stored.
     """
 
     def one_map(subject: str, values: pd.DataFrame, quantity: str) -> Volume:
-        brain = read_volume(nsd.brainmask(subject))
+        space = masks[next(name for name in masks if name.startswith(f"{subject}/"))]
         known = values[["voxel_index", quantity]].dropna()
         volume = brain_map(
-            known[quantity].to_numpy(float), known["voxel_index"].to_numpy(np.int64), brain.data.shape
+            known[quantity].to_numpy(float), known["voxel_index"].to_numpy(np.int64), space.data.shape
         )
-        return Volume(volume, brain.affine)
+        return Volume(volume, space.affine)
 
     maps = {}
     for model in ("gnet8j", "gnet8r"):
         values = mapped_values(
             *(tables[f"{model}_{table}"] for table in ("accuracy", "receptive_fields", "tuning"))
         )
-        for subject in dict.fromkeys(voxels["subject"]):
+        for subject in dict.fromkeys(values["subject"]):
             of_subject = values[values["subject"] == subject]
             for quantity in values.columns.drop(["subject", "voxel_index"]):
                 maps[f"{subject}/{model}/{quantity}"] = partial(one_map, subject, of_subject, quantity)
@@ -177,14 +175,14 @@ def draw_maps(
 
 
 def draw_volume_slices(
-    nsd: Layout, masks: Mapping[str, Volume], maps: Mapping[str, Volume], *, areas: tuple[str, ...]
+    recording: Reader, masks: Mapping[str, Volume], maps: Mapping[str, Volume], *, areas: tuple[str, ...]
 ) -> Figure:
     """Slices through each subject's volume: its areas, and the accuracy of the joint model."""
     subjects = {}
     for subject in sorted({name.partition("/")[0] for name in masks}):
         accuracy = maps[f"{subject}/gnet8j/r"]
         subjects[subject] = SubjectVolumes(
-            anatomy=read_anatomy(nsd, subject, accuracy.data.shape),
+            anatomy=read_anatomy(recording, subject),
             areas={area: masks[f"{subject}/{area}"].data > 0 for area in areas},
             accuracy=accuracy.data,
             affine=accuracy.affine,
@@ -192,16 +190,20 @@ def draw_volume_slices(
     return volume_slices_figure(subjects, areas)
 
 
-def read_anatomy(nsd: Layout, subject: str, shape: tuple[int, ...]) -> np.ndarray | None:
+def read_anatomy(recording: Reader, subject: str) -> np.ndarray | None:
     """The subject's anatomy; None, with a warning, if there is none that can be used.
 
     It is for pictures only: a report on days of fits does not fail for want of it.
     """
+    reason = "There is no anatomy."
     try:
-        return read_volume(nsd.anatomy(subject), shape).data
+        anatomy = recording.anatomy(subject)
     except ReleaseError as error:
-        log.warning("%s The slices of %s are drawn without an anatomy.", error, subject)
+        anatomy, reason = None, str(error)
+    if anatomy is None:
+        log.warning("%s The slices of %s are drawn without it.", reason, subject)
         return None
+    return anatomy.data
 
 
 def compare_with_published(
@@ -227,7 +229,7 @@ def compare_with_published(
 
 
 def write_report(
-    nsd: Layout,
+    recording: Reader,
     release: Release,
     split: Split,
     trials: pd.DataFrame,
@@ -245,7 +247,7 @@ def write_report(
         {name: parts.pop(keyword) for keyword, name in by_keyword(names).items()}
         for names in (FIGURES, TABLES)
     )
-    simulated = is_simulated(nsd)
+    simulated = recording.simulated
     return partial(
         report_page,
         simulated=simulated,
@@ -255,11 +257,6 @@ def write_report(
         tables=tables,
         areas=areas,
     )
-
-
-def is_simulated(nsd: Layout) -> bool:
-    """Whether the release is a stand-in: it carries the mark that the simulation leaves."""
-    return (nsd.root / MARKER).exists()
 
 
 def run_facts(

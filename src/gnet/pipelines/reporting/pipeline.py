@@ -56,7 +56,12 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     seeds = [f"{index}_seeds" for index in indices]
     tuning = ["layerwise_tuning_figure", "bipartite_tuning_figure"]
     mapped = [f"{model}_{table}" for model in files for table in MAPPED]
-    of_data = {"nsd": "nsd", "release": "params:release", "split": "params:split", "trials": "trials"}
+    of_data = {
+        "recording": "recording",
+        "release": "params:release",
+        "split": "params:split",
+        "trials": "trials",
+    }
     of_voxels = {name: f"gnet8j_{name}" for name in ("accuracy", "receptive_fields")}
     reported = {**of_data, **of_voxels, **by_keyword([*models, *FIGURES, *TABLES])}
     return Pipeline(
@@ -73,12 +78,12 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
             figure(transfer_matrix_figure, matrices, "transfer_matrix_figure"),
             Node(
                 nodes.draw_hierarchy_index,
-                ["nsd", *indices, *seeds],
+                ["recording", *indices, *seeds],
                 "hierarchy_index_figure",
                 name="draw_hierarchy_index",
             ),
-            Node(nodes.draw_maps, by_keyword(["nsd", "voxels", *mapped]), "maps", name="draw_maps"),
-            figure(nodes.draw_volume_slices, ["nsd", "masks", "maps"], "volume_slices_figure"),
+            Node(nodes.draw_maps, by_keyword(["masks", *mapped]), "maps", name="draw_maps"),
+            figure(nodes.draw_volume_slices, ["recording", "masks", "maps"], "volume_slices_figure"),
             Node(
                 nodes.compare_with_published,
                 [*summaries, *indices, "params:synthetic"],

@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
             Node(
                 simulate_release,
                 inputs=["params:simulation", "params:release.sessions"],
-                outputs=["nsd", "planted_brain"],
+                outputs=["recording", "planted_brain"],
                 name="simulate_release",
             )
         ]

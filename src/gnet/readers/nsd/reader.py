@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from gnet.readers.nsd.betas import prepare_betas
 from gnet.readers.nsd.consistency import check_repetitions
 from gnet.readers.nsd.design import image_table, planned_images, read_design, special_positions, trial_table
 from gnet.readers.nsd.inventory import inventory, refuse_incomplete
-from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.layout import Layout, check_file_format
 from gnet.readers.nsd.rois import (
     MASK_FAMILIES,
     area_mask,
@@ -61,6 +61,11 @@ class NSDReader:
     def simulated(self) -> bool:
         """Whether the release was written by a simulation."""
         return self.layout.simulated
+
+    def in_format(self, file_format: str) -> NSDReader:
+        """The same release, its betas read from "hdf5" or "nifti" files, which hold the same numbers."""
+        check_file_format(file_format)
+        return replace(self, betas_format=file_format)
 
     def inventory(self, sessions: Mapping[str, int], areas: Areas) -> pd.DataFrame:
         """Every file that is needed, from headers only; see `gnet.readers.nsd.inventory.inventory`."""

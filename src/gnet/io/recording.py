@@ -9,7 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 from kedro.io.core import AbstractDataset, DatasetError
 
 from gnet.io.tables import TableDataset
-from gnet.readers.nsd.layout import MARKER, Layout, open_release
+from gnet.readers.nsd.layout import MARKER, open_release
+from gnet.readers.nsd.reader import NSDReader
 from gnet.storage.atomic import atomic_folder
 
 
@@ -21,7 +22,7 @@ class Release(Protocol):
         """Write every file below `root`, an empty folder."""
 
 
-class NSDDataset(AbstractDataset):
+class RecordingDataset(AbstractDataset):
     """A folder in the layout of the Natural Scenes Dataset.
 
     Loading checks that the folder is a release and gives its `Layout`, the paths of all files; no data are
@@ -31,8 +32,8 @@ class NSDDataset(AbstractDataset):
     with it, so that a run with a wrong path stops at once instead of simulating a release there.
 
     ```yaml
-    nsd:
-      type: gnet.io.nsd.NSDDataset
+    recording:
+      type: gnet.io.recording.RecordingDataset
       filepath: ${globals:data_root}/01_raw/nsd
     ```
     """
@@ -67,7 +68,7 @@ class NSDDataset(AbstractDataset):
         root = os.environ.get(variable) if variable else filepath
         if "://" in str(root):
             raise DatasetError(
-                f"NSDDataset: expected a folder of this machine, found '{root}'; "
+                f"RecordingDataset: expected a folder of this machine, found '{root}'; "
                 "download the release and give its folder"
             )
         self._filepath = Path(root).expanduser() if root else None
@@ -98,15 +99,15 @@ class NSDDataset(AbstractDataset):
         """As of `gnet.io.base.LocalDataset`."""
         return None if self._read_only or self._filepath is None else Path(f"{self._filepath}.record.json")
 
-    def load(self) -> Layout:
-        """Paths of the release.
+    def load(self) -> NSDReader:
+        """The reader of the release.
 
         Raises
         ------
         DatasetError
             with the text of the `gnet.errors.ReleaseError` that says why the folder is no release.
         """
-        return open_release(self._filepath)
+        return NSDReader(open_release(self._filepath))
 
     def save(self, data: object) -> None:
         """Write a simulated release beside its final place, then rename it: all of it or nothing.

@@ -1,10 +1,10 @@
-"""NSDDataset: measured data are never overwritten, and a wrong path stops at once."""
+"""RecordingDataset: measured data are never overwritten, and a wrong path stops at once."""
 
 import pytest
 from kedro.io.core import DatasetError
 
 from gnet.errors import ReleaseError
-from gnet.io.nsd import MARKER, NSDDataset
+from gnet.io.recording import MARKER, RecordingDataset
 from gnet.readers.nsd.layout import Layout
 
 
@@ -23,7 +23,7 @@ class SimulatedRelease:
 
 @pytest.fixture
 def dataset(tmp_path):
-    return NSDDataset(filepath=tmp_path / "nsd")
+    return RecordingDataset(filepath=tmp_path / "nsd")
 
 
 def test_simulated_release_is_written_marked_and_found(dataset, tmp_path, left_over):
@@ -74,14 +74,14 @@ def test_file_in_the_way_is_not_overwritten(dataset, tmp_path):
 
 
 def test_read_only_release_is_not_written(tmp_path, left_over):
-    dataset = NSDDataset(filepath=tmp_path / "nsd", read_only=True)
+    dataset = RecordingDataset(filepath=tmp_path / "nsd", read_only=True)
     with pytest.raises(DatasetError, match="this release is read-only, nothing was written"):
         dataset.save(SimulatedRelease())
     assert left_over() == []
 
 
 def test_read_only_release_exists_or_says_what_is_wrong(tmp_path):
-    dataset = NSDDataset(filepath=tmp_path, read_only=True)
+    dataset = RecordingDataset(filepath=tmp_path, read_only=True)
     with pytest.raises(ReleaseError, match="expected a folder nsddata in it"):
         dataset._exists()
     with pytest.raises(DatasetError, match="expected a folder nsddata in it"):
@@ -92,11 +92,11 @@ def test_read_only_release_exists_or_says_what_is_wrong(tmp_path):
 
 @pytest.mark.parametrize("filepath", ["", None])
 def test_unset_path_says_so(filepath):
-    dataset = NSDDataset(filepath=filepath, read_only=True)
+    dataset = RecordingDataset(filepath=filepath, read_only=True)
     for attempt in (dataset.exists, dataset.load):
         with pytest.raises(DatasetError, match=r"Set the environment variable NSD_ROOT"):
             attempt()
-    assert not NSDDataset(filepath=filepath).exists()
+    assert not RecordingDataset(filepath=filepath).exists()
 
 
 def test_only_releases_are_saved(dataset, left_over):
@@ -107,4 +107,4 @@ def test_only_releases_are_saved(dataset, left_over):
 
 def test_remote_paths_are_refused():
     with pytest.raises(DatasetError, match="expected a folder of this machine, found 's3://nsd'; download"):
-        NSDDataset(filepath="s3://nsd")
+        RecordingDataset(filepath="s3://nsd")
