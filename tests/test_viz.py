@@ -86,8 +86,8 @@ def test_layers_of_every_pipeline_alone_follow_each_other(api):
 
 def test_every_stored_dataset_has_a_layer(graph):
     without = {node["name"] for node in graph["nodes"] if node["type"] == "data" and not node["layer"]}
-    assert {name.rpartition("_")[2] for name in without} == {"voxels"}
-    assert "voxels" not in without
+    assert {name.rpartition("_")[2] for name in without} == {"measurements", "accuracy"}
+    assert not {"voxels", "gnet8r_accuracy"} & without
 
 
 def test_every_stored_dataset_has_a_preview(api, graph):
