@@ -192,6 +192,31 @@ def test_the_data_guide_fetches_what_the_inventory_asks_for_and_no_more(tmp_path
         assert used or fnmatch(layout.anatomy("subj01").name, pattern), f"nobody reads {pattern}"
 
 
+def test_the_data_guide_counts_the_kinds_of_file(tmp_path):
+    numbers = dict(zip(("Four", "Seven", "Eleven"), (4, 7, 11), strict=True))
+    text = PAGES["docs/data.md"].split("## What to download")[1].split("The commands use")[0]
+    total, required, optional = (
+        numbers[re.search(pattern, text)[1]]
+        for pattern in (r"(\w+) kinds of file", r"(\w+) are required", r"(\w+) are optional")
+    )
+    rows = [len(re.findall(r"^\| `", part, re.MULTILINE)) for part in text.split("are optional")]
+    assert rows == [required, optional]
+    kinds = inventory(Layout(tmp_path), {"subj01": 1}, MASK_FAMILIES, "hdf5")["kind"].nunique()
+    assert required + optional == total == kinds + 1  # the T1 volume is not in the inventory
+
+
+def test_times_in_the_data_guide_follow_from_measured_rates():
+    measured = PAGES["docs/performance.md"].split("| b: 227 px, 4,627 voxels")[1].split("| c: ")[0]
+    rate = {
+        name: float(re.search(rf"\| {name} \| ([\d.]+) \|", measured)[1]) for name in ("published", "revised")
+    }
+    rows = re.findall(r"\| ([\d,]+) \w+.*? x (\d+) \| .*?([\d.]+) h", PAGES["docs/data.md"])
+    for (samples, epochs, hours), protocol in zip(rows, ("published", "revised", "published"), strict=True):
+        expected = int(samples.replace(",", "")) * int(epochs) / rate[protocol] / 3600
+        assert float(hours) == pytest.approx(expected, abs=0.5)
+        assert f"{rate[protocol]} trials/s" in PAGES["docs/data.md"]
+
+
 def test_sizes_in_the_data_guide_follow_from_shapes():
     sessions = np.array([40, 40, 32, 30, 40, 32, 40, 30])
     volumes = np.array(
@@ -203,8 +228,8 @@ def test_sizes_in_the_data_guide_follow_from_shapes():
     text = PAGES["docs/data.md"]
     for name, one, total in (
         ("betas, HDF5", f"{released[0] / 1e9:.0f}", f"{released.sum() / 1e9:.0f}"),
-        ("made by us: images at 227 px", f"{10_000 * image / 1e9:.1f}", f"{73_000 * image / 1e9:.1f}"),
-        ("made by us: betas of early visual cortex", f"{made[0] / 1e9:.1f}", f"{made.sum() / 1e9:.1f}"),
+        ("prepared images, 227 pixels", f"{10_000 * image / 1e9:.1f}", f"{73_000 * image / 1e9:.1f}"),
+        ("prepared betas, early visual cortex", f"{made[0] / 1e9:.1f}", f"{made.sum() / 1e9:.1f}"),
     ):
         assert f"| {name} | {one} GB | {total} GB |" in text
     configured = yaml.safe_load((ROOT / "conf" / "nsd" / "parameters.yml").read_text())["release"]["sessions"]
