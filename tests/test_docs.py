@@ -50,7 +50,9 @@ def commands():
         lines = [line for block in code_blocks(page, "sh") for line in block.splitlines()]
         spans = re.findall(r"`((?:NSD_ROOT=\S+ |GNET_DATA=\S+ )*(?:kedro|pip|pytest|aws|gnet) [^`]+)`", text)
         for line in lines + spans:
-            command = line.split(" #")[0].strip()
+            command = re.sub(r"^srun (--\S+ )*", "", line.split(" #")[0].strip())
+            if command.startswith("#"):  # of a script
+                continue
             found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
     return list(dict.fromkeys(found))
 
@@ -118,6 +120,12 @@ def test_kedro_commands_name_what_exists(page, command):
         group, dot, inner = name.partition(".")
         known = inner in parameters[group] if dot else f"${{runtime_params:{name}," in "".join(files)
         assert known, setting
+
+
+def test_the_address_of_alexnet_is_the_configured_one():
+    configured = yaml.safe_load((ROOT / "conf/base/parameters_data_engineering.yml").read_text())["prefilter"]
+    assert f"<{configured['url']}>" in PAGES["docs/trouble.md"]
+    assert configured["path"].endswith(f"/01_raw/{configured['url'].rpartition('/')[2]}")
 
 
 def run(*command, **variables):
