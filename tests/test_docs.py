@@ -223,6 +223,7 @@ def test_times_in_the_data_guide_follow_from_measured_rates():
         expected = int(samples.replace(",", "")) * int(epochs) / rate[protocol] / 3600
         assert float(hours) == pytest.approx(expected, abs=0.5)
         assert f"{rate[protocol]} trials/s" in PAGES["docs/data.md"]
+    assert f"at most {rows[-1][2]} h (extrapolated" in PAGES["docs/performance.md"]
 
 
 def test_sizes_in_the_data_guide_follow_from_shapes():
