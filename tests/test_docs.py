@@ -26,6 +26,7 @@ from gnet.readers.nsd.rois import MASK_FAMILIES
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in ROOT.glob("*.md")}
 PAGES |= {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT / "docs").glob("*.md")}
+PAGES["tests/golden/README.md"] = (ROOT / "tests/golden/README.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE = ROOT / "src" / "gnet"
 FIRST_COMMANDS = (
@@ -88,7 +89,7 @@ def test_the_gate_runs_them_as_they_stand_there():
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_commands_are_of_known_tools(page, command):
     plain, variables = words(command)
-    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "OMP_NUM_THREADS", "S"}
+    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "GNET_REFERENCE", "OMP_NUM_THREADS", "S"}
     if plain:
         assert plain[0] in TOOLS | COMPARED | {"do", "done"}, f"{page}: {command}"
 
@@ -374,3 +375,21 @@ def test_versions_agree():
     assert citation["license"] == PROJECT["project"]["license"]
     for reference in citation["references"]:
         assert reference["doi"] in PAGES["README.md"]
+
+
+def test_every_recorded_file_is_described_with_arrays_that_it_has():
+    folder = ROOT / "tests" / "golden"
+    table = PAGES["tests/golden/README.md"].split("## Files")[1].split("## Tolerances")[0]
+    rows = [row.strip("|").split("|") for row in table.splitlines() if row.startswith("| `")]
+    described = {name: arrays for files, arrays in rows for name in re.findall(r"`([^`]+)`", files)}
+    assert set(described) == {path.name for path in folder.iterdir()} - {"README.md"}
+    for name, arrays in described.items():
+        if not name.endswith(".npz"):
+            continue
+        with np.load(folder / name) as stored:
+            held = [part for array in stored.files for part in (array, *array.split("/"))]
+        for pattern in re.findall(r"`([^`]+)`", arrays):
+            if pattern.endswith((".npz", "/")):
+                continue
+            simple = re.sub(r"\{.*?\}", "*", pattern)
+            assert any(fnmatch(array, simple) for array in held), f"{name}: no {pattern}"
