@@ -27,6 +27,9 @@ from gnet.readers.nsd.rois import MASK_FAMILIES
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {page.relative_to(ROOT).as_posix(): page.read_text() for page in ROOT.glob("*.md")}
 PAGES |= {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT / "docs").glob("*.md")}
+PAGES["tests/golden/README.md"] = (ROOT / "tests/golden/README.md").read_text()
+HISTORY = {"CHANGELOG.md", "docs/LOG.md"}
+"""Pages that keep the names of their time."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE = ROOT / "src" / "gnet"
 FIRST_COMMANDS = (
@@ -51,7 +54,9 @@ def commands():
         lines = [line for block in code_blocks(page, "sh") for line in block.splitlines()]
         spans = re.findall(r"`((?:NSD_ROOT=\S+ |GNET_DATA=\S+ )*(?:kedro|pip|pytest|aws|gnet) [^`]+)`", text)
         for line in lines + spans:
-            command = line.split(" #")[0].strip()
+            command = re.sub(r"^srun (--\S+ )*", "", line.split(" #")[0].strip())
+            if command.startswith("#"):  # of a script
+                continue
             found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
     return list(dict.fromkeys(found))
 
@@ -87,7 +92,7 @@ def test_the_gate_runs_them_as_they_stand_there():
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_commands_are_of_known_tools(page, command):
     plain, variables = words(command)
-    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "OMP_NUM_THREADS", "S"}
+    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "GNET_REFERENCE", "OMP_NUM_THREADS", "S"}
     if plain:
         assert plain[0] in TOOLS | COMPARED | {"do", "done"}, f"{page}: {command}"
 
@@ -119,6 +124,12 @@ def test_kedro_commands_name_what_exists(page, command):
         group, dot, inner = name.partition(".")
         known = inner in parameters[group] if dot else f"${{runtime_params:{name}," in "".join(files)
         assert known, setting
+
+
+def test_the_address_of_alexnet_is_the_configured_one():
+    configured = yaml.safe_load((ROOT / "conf/base/parameters_data_engineering.yml").read_text())["prefilter"]
+    assert f"<{configured['url']}>" in PAGES["docs/trouble.md"]
+    assert configured["path"].endswith(f"/01_raw/{configured['url'].rpartition('/')[2]}")
 
 
 def run(*command, **variables):
@@ -193,6 +204,32 @@ def test_the_data_guide_fetches_what_the_inventory_asks_for_and_no_more(tmp_path
         assert used or fnmatch(layout.anatomy("subj01").name, pattern), f"nobody reads {pattern}"
 
 
+def test_the_data_guide_counts_the_kinds_of_file(tmp_path):
+    numbers = dict(zip(("Four", "Seven", "Eleven"), (4, 7, 11), strict=True))
+    text = PAGES["docs/data.md"].split("## What to download")[1].split("The commands use")[0]
+    total, required, optional = (
+        numbers[re.search(pattern, text)[1]]
+        for pattern in (r"(\w+) kinds of file", r"(\w+) are required", r"(\w+) are optional")
+    )
+    rows = [len(re.findall(r"^\| `", part, re.MULTILINE)) for part in text.split("are optional")]
+    assert rows == [required, optional]
+    kinds = inventory(Layout(tmp_path), {"subj01": 1}, MASK_FAMILIES, "hdf5")["kind"].nunique()
+    assert required + optional == total == kinds + 1  # the T1 volume is not in the inventory
+
+
+def test_times_in_the_data_guide_follow_from_measured_rates():
+    measured = PAGES["docs/performance.md"].split("| b: 227 px, 4,627 voxels")[1].split("| c: ")[0]
+    rate = {
+        name: float(re.search(rf"\| {name} \| ([\d.]+) \|", measured)[1]) for name in ("published", "revised")
+    }
+    rows = re.findall(r"\| ([\d,]+) \w+.*? x (\d+) \| .*?([\d.]+) h", PAGES["docs/data.md"])
+    for (samples, epochs, hours), protocol in zip(rows, ("published", "revised", "published"), strict=True):
+        expected = int(samples.replace(",", "")) * int(epochs) / rate[protocol] / 3600
+        assert float(hours) == pytest.approx(expected, abs=0.5)
+        assert f"{rate[protocol]} trials/s" in PAGES["docs/data.md"]
+    assert f"at most {rows[-1][2]} h (extrapolated" in PAGES["docs/performance.md"]
+
+
 def test_sizes_in_the_data_guide_follow_from_shapes():
     sessions = np.array([40, 40, 32, 30, 40, 32, 40, 30])
     volumes = np.array(
@@ -204,8 +241,8 @@ def test_sizes_in_the_data_guide_follow_from_shapes():
     text = PAGES["docs/data.md"]
     for name, one, total in (
         ("betas, HDF5", f"{released[0] / 1e9:.0f}", f"{released.sum() / 1e9:.0f}"),
-        ("made by us: images at 227 px", f"{10_000 * image / 1e9:.1f}", f"{73_000 * image / 1e9:.1f}"),
-        ("made by us: betas of early visual cortex", f"{made[0] / 1e9:.1f}", f"{made.sum() / 1e9:.1f}"),
+        ("prepared images, 227 pixels", f"{10_000 * image / 1e9:.1f}", f"{73_000 * image / 1e9:.1f}"),
+        ("prepared betas, early visual cortex", f"{made[0] / 1e9:.1f}", f"{made.sum() / 1e9:.1f}"),
     ):
         assert f"| {name} | {one} GB | {total} GB |" in text
     configured = yaml.safe_load((ROOT / "conf" / "nsd" / "parameters.yml").read_text())["release"]["sessions"]
@@ -329,7 +366,7 @@ def test_files_and_links_exist(page):
         assert list(path.parent.glob(path.name)), path
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", sorted(set(PAGES) - HISTORY))
 def test_dotted_names_of_the_package_can_be_imported(page):
     for name in re.findall(r"`(gnet(?:\.\w+)+)`", PAGES[page]):
         assert pydoc.locate(name) is not None, name
@@ -342,3 +379,21 @@ def test_versions_agree():
     assert citation["license"] == PROJECT["project"]["license"]
     for reference in citation["references"]:
         assert reference["doi"] in PAGES["README.md"]
+
+
+def test_every_recorded_file_is_described_with_arrays_that_it_has():
+    folder = ROOT / "tests" / "golden"
+    table = PAGES["tests/golden/README.md"].split("## Files")[1].split("## Tolerances")[0]
+    rows = [row.strip("|").split("|") for row in table.splitlines() if row.startswith("| `")]
+    described = {name: arrays for files, arrays in rows for name in re.findall(r"`([^`]+)`", files)}
+    assert set(described) == {path.name for path in folder.iterdir()} - {"README.md"}
+    for name, arrays in described.items():
+        if not name.endswith(".npz"):
+            continue
+        with np.load(folder / name) as stored:
+            held = [part for array in stored.files for part in (array, *array.split("/"))]
+        for pattern in re.findall(r"`([^`]+)`", arrays):
+            if pattern.endswith((".npz", "/")):
+                continue
+            simple = re.sub(r"\{.*?\}", "*", pattern)
+            assert any(fnmatch(array, simple) for array in held), f"{name}: no {pattern}"
