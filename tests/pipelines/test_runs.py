@@ -223,7 +223,7 @@ class TestPrepared:
         hdf5 = prepared.load("betas").read()
         prepared.run("data_engineering", "masks", only=["betas"], release={"betas_format": "nifti"})
         nifti = prepared.load("betas").read()
-        record = json.loads((prepared.data / "03_primary" / "betas.h5.parameters.json").read_text())
+        record = json.loads((prepared.data / "03_primary" / "betas.h5.record.json").read_text())
         assert record["parameters"]["release"]["betas_format"] == "nifti"
         for subject in SESSIONS:
             for name in ("betas", "valid"):

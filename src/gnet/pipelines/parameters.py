@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel, model_validator
 
 Subject = Annotated[str, Field(pattern=r"^subj\d\d$")]
 Count = Annotated[int, Field(ge=1)]
@@ -130,8 +130,6 @@ class Fitting(Strict):
     protocol: Literal["published", "revised"]
     device: str
     seed: int | None
-    state: Path | None = None
-    """File for the state of an unfinished fit; set for each fit by `gnet.hooks.UnfinishedFits`."""
     batch_size: Annotated[int, Field(ge=2)]
     trunk_rate: Positive
     readout_rate: Positive
@@ -147,6 +145,18 @@ class Fitting(Strict):
     input_mean_area: InputMean | None = None
     frozen_trunk: Literal["drifting", "frozen"] | None = None
     epochs: Count | None = None
+    _state: Path | None = PrivateAttr(default=None)
+
+    @property
+    def state(self) -> Path | None:
+        """File for the state of an unfinished fit; None if it is not kept."""
+        return self._state
+
+    def resumable(self, state: Path, seed: int | None) -> Fitting:
+        """A copy for one fit: the file for its state, the seed of its run (`gnet.hooks.unfinished`)."""
+        copy = self.model_copy(update={"seed": seed})
+        copy._state = state
+        return copy
 
     def choices(self, protocols: Protocols) -> Choices:
         """The protocol's bundle, with what is set alone in its place."""

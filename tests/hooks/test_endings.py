@@ -12,9 +12,9 @@ import pytest
 from kedro.io.core import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
-from gnet import hooks
 from gnet.errors import DeviceError, ReleaseError
-from gnet.hooks import explain
+from gnet.hooks import endings
+from gnet.hooks.endings import explain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,9 +126,9 @@ def _signals():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_a_command_in_good_order(number, code, monkeypatch):
     last = []
-    monkeypatch.setattr(hooks.atexit, "register", lambda *words, **_: last.append(words[1]))
+    monkeypatch.setattr(endings.atexit, "register", lambda *words, **_: last.append(words[1]))
     with click.Context(click.Command("run")):
-        hooks.Interruptions().before_pipeline_run()
+        endings.Interruptions().before_pipeline_run()
     with pytest.raises(SystemExit) as ended:
         signal.raise_signal(number)
     assert ended.value.code == code
@@ -138,9 +138,9 @@ def test_signals_end_a_command_in_good_order(number, code, monkeypatch):
 
 @pytest.mark.usefixtures("_signals")
 def test_signals_that_are_ignored_and_those_of_a_notebook_stay_what_they_are():
-    hooks.Interruptions().before_pipeline_run()
+    endings.Interruptions().before_pipeline_run()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with click.Context(click.Command("run")):
-        hooks.Interruptions().before_pipeline_run()
+        endings.Interruptions().before_pipeline_run()
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
