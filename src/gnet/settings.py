@@ -30,10 +30,10 @@ class Catalog(DataCatalog, CatalogCommandsMixin):
 
 
 _UNFINISHED = UnfinishedFits()
-HOOKS = (
+HOOKS = (  # of those that ask for the same place, Kedro calls the last one first
+    DataFolder(),
     Errors(),
     Interruptions(),
-    DataFolder(),
     Areas(),
     KnownParameters(),
     Prerequisites(_UNFINISHED),

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -32,49 +33,54 @@ log = logging.getLogger(__name__)
 class UnfinishedFits:
     """Tells each fit where its state lies, and the seed of its run."""
 
+    states: tuple[Path, ...] = ()
+    """Where the states of the run's fits lie."""
     seed: int | None = None
-    """The seed of the run; None if it fits nothing."""
-    outer: int | None = None
-    """The seed of the run whose prerequisites are being made."""
+    """Of the run; None if it fits nothing."""
+    outer: UnfinishedFits | None = None
+    """The same of the run whose prerequisites are being made."""
 
     @contextmanager
     def same_seed(self) -> Iterator[None]:
         """What is run in this block is run with the seed of the present run."""
-        self.outer = seed = self.seed
+        outer = self.outer = copy(self)
         try:
             yield
         finally:
-            self.seed, self.outer = seed, None
+            self.states, self.seed, self.outer = outer.states, outer.seed, outer.outer
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Choose the seed, before any prerequisites are made."""
-        states = states_of(run_params, pipeline, catalog)
-        if not states:
-            self.seed = None
+        nodes = nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"])
+        self.states = tuple(state for node in nodes if (state := state_path(node, catalog)))
+        self.seed = None
+        if not self.states:
             return
-        configured, kept = catalog.load("params:fitting").seed, kept_seed(states)
-        known = [seed for seed in (configured, self.outer, kept) if seed is not None]
+        configured = catalog.load("params:fitting").seed
+        kept = next((seed for state in self.states if (seed := read_seed(state)) is not None), None)
+        known = [seed for seed in (configured, self.outer and self.outer.seed, kept) if seed is not None]
         self.seed = known[0] if known else time.time_ns() % 2**32
         if configured is None:
             origin = "that of unfinished fits" if kept == self.seed else "drawn, since fitting.seed is null"
             log.info("Seed of this run: %d, %s.", self.seed, origin)
         elif kept not in (None, configured):
-            log.warning(
-                "Unfinished fits have seed %d, this run has %d: starting afresh.", kept, configured
-            )
+            log.warning("Unfinished fits have seed %d, this run has %d: starting afresh.", kept, configured)
 
     @hook_impl(specname="before_pipeline_run", trylast=True)
-    def keep_seed(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Keep the seed, if it was drawn, when nothing stops the run any more."""
-        for state in states_of(run_params, pipeline, catalog):
-            if catalog.load("params:fitting").seed is not None:
-                seed_path(state).unlink(missing_ok=True)
-            else:
+    def keep_seed(self, catalog: CatalogProtocol) -> None:
+        """Keep a seed that was drawn, when nothing stops the run any more; that of the outer run with it."""
+        if not self.states:
+            return
+        drawn = catalog.load("params:fitting").seed is None
+        for state in (*self.states, *(self.outer.states if self.outer else ())):
+            if drawn:
                 with atomic_path(seed_path(state)) as part:
                     part.write_text(json.dumps({"seed": self.seed}) + "\n")
+            else:
+                seed_path(state).unlink(missing_ok=True)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -83,23 +89,21 @@ class UnfinishedFits:
         if state is None:
             return {}
         fitting = inputs["params:fitting"]
-        seed = fitting.seed if fitting.seed is not None else read_seed(seed_path(state))
+        seed = fitting.seed if fitting.seed is not None else read_seed(state)
         return {"params:fitting": fitting.resumable(state, seed)}
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Remove the states and the seed of all fits of the run."""
-        for node in pipeline.nodes:
-            state = state_path(node, catalog)
-            if state is not None:
-                state.unlink(missing_ok=True)
-                seed_path(state).unlink(missing_ok=True)
-
-
-def states_of(run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> list[Path]:
-    """Where the states of all fits lie that a run will make."""
-    nodes = nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"])
-    return [state for node in nodes if (state := state_path(node, catalog))]
+        """Remove the states and seeds of all fits of the run, and those that earlier attempts have left."""
+        ended = {state for node in pipeline.nodes if (state := state_path(node, catalog))}
+        if self.seed is not None and self.outer is None:
+            for path in {seed for state in ended for seed in state.parent.glob("*.seed.json")}:
+                state = path.with_name(path.name.replace(".seed.json", ".pt"))
+                if read_seed(state) == self.seed:
+                    ended.add(state)
+        for state in ended:
+            state.unlink(missing_ok=True)
+            seed_path(state).unlink(missing_ok=True)
 
 
 def state_path(node: Node, catalog: CatalogProtocol) -> Path | None:
@@ -120,18 +124,9 @@ def seed_path(state: Path) -> Path:
     return state.with_suffix(".seed.json")
 
 
-def kept_seed(states: Iterable[Path]) -> int | None:
-    """The seed of the first unfinished one of these fits, or of any other beside them; None if there is none.
-
-    Others count for a run that was killed while it made its prerequisites.
-    """
-    own = [seed_path(state) for state in states]
-    others = sorted(path for folder in {path.parent for path in own} for path in folder.glob("*.seed.json"))
-    return next((seed for path in (*own, *others) if (seed := read_seed(path)) is not None), None)
-
-
-def read_seed(path: Path) -> int | None:
-    """The seed in a file; None if there is no such file, or no seed in it."""
+def read_seed(state: Path) -> int | None:
+    """The seed of an unfinished fit; None if none was kept."""
+    path = seed_path(state)
     try:
         return int(json.loads(path.read_text())["seed"])
     except FileNotFoundError:
