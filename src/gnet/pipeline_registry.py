@@ -20,14 +20,14 @@ from gnet.pipelines import (
 )
 
 BOXES = {"data_engineering": "data", "masks": "data"}
-"""Namespace of the nodes of a pipeline where it is not the pipeline's name. These two need each other: masks
+"""Namespace of the nodes of a pipeline if it is not the pipeline's name. These two need each other: masks
 are drawn from the inventory, responses prepared for the voxels in masks."""
 OWN_BOXES = {"prepare_responses": "responses"}
 """Namespace of single nodes. In the box of data, responses would make a circle of layers for Kedro-Viz where
 masks are not shown: from voxels, an input of the box then, back to the inventory, an output."""
 
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
-"""The paper's areas, until a session's configuration says otherwise (see `gnet.hooks.Areas`)."""
+"""The paper's areas, until a session's configuration names others (`gnet.hooks.configuration.Areas`)."""
 
 
 def use_areas(names: tuple[str, ...]) -> bool:
@@ -51,47 +51,32 @@ def register_pipelines() -> dict[str, Pipeline]:
         # Kedro warns of dots in names outside of their namespace. These are meant: a prediction reads the
         # models that the areas' namespaces made.
         warnings.filterwarnings("ignore", "One or more dataset names contain", UserWarning)
-        return _pipelines()
+        of_areas = (encoding_joint, encoding_roi, prediction, transfer, tuning, synthetic, reporting)
+        imported = prediction.create_imported_pipeline()
+        default = {
+            "data_engineering": data_engineering.create_pipeline(),
+            "masks": masks.create_pipeline(),
+            **{module.__name__.rpartition(".")[2]: module.create_pipeline(_areas) for module in of_areas},
+        }
+        others = {
+            "simulation": simulation.create_pipeline(),
+            "pictures": prediction.create_pictures_pipeline(_areas),
+            "imported": imported,
+            # predictions are made anew each time: another model may have been imported meanwhile
+            "synthetic_imported": imported + synthetic.create_imported_pipeline(_areas),
+        }
+        named = {name: boxed(nodes, BOXES.get(name, name)) for name, nodes in (default | others).items()}
+        return {**named, "__default__": sum(named[name] for name in default)}
 
 
 def boxed(pipeline: Pipeline, box: str) -> Pipeline:
-    """The pipeline with every node in a namespace: its own, or `box` where it has none.
+    """The pipeline with every node in a namespace: its own, or `box` if it has none.
 
     Kedro-Viz draws a namespace as a box that opens. Names of datasets stay as they are.
     """
-    boxes: dict[str, list[Node]] = {}
+    boxes: dict[str | None, list[Node]] = {}
     for node in pipeline.nodes:
-        if not node.namespace:
-            boxes.setdefault(OWN_BOXES.get(node.name, box), []).append(node)
-    others = Pipeline([node for node in pipeline.nodes if node.namespace])
+        boxes.setdefault(None if node.namespace else OWN_BOXES.get(node.name, box), []).append(node)
     return sum(
-        (
-            Pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False)
-            for name, nodes in boxes.items()
-        ),
-        others,
+        Pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False) for name, nodes in boxes.items()
     )
-
-
-def _pipelines() -> dict[str, Pipeline]:
-    pipelines = {
-        "data_engineering": data_engineering.create_pipeline(),
-        "masks": masks.create_pipeline(),
-        "encoding_joint": encoding_joint.create_pipeline(_areas),
-        "encoding_roi": encoding_roi.create_pipeline(_areas),
-        "prediction": prediction.create_pipeline(_areas),
-        "transfer": transfer.create_pipeline(_areas),
-        "tuning": tuning.create_pipeline(_areas),
-        "synthetic": synthetic.create_pipeline(_areas),
-        "reporting": reporting.create_pipeline(_areas),
-    }
-    imported = prediction.create_imported_pipeline()
-    others = {
-        "simulation": simulation.create_pipeline(),
-        "pictures": prediction.create_pictures_pipeline(_areas),
-        "imported": imported,
-        # predictions are made anew each time: another model may have been imported meanwhile
-        "synthetic_imported": imported + synthetic.create_imported_pipeline(_areas),
-    }
-    named = {name: boxed(pipeline, BOXES.get(name, name)) for name, pipeline in (pipelines | others).items()}
-    return {**named, "__default__": sum(named[name] for name in pipelines)}

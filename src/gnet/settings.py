@@ -6,18 +6,12 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
-from gnet.hooks import (
-    Areas,
-    Errors,
-    Interruptions,
-    KnownParameters,
-    OtherRuns,
-    Prerequisites,
-    Summaries,
-    UnfinishedFits,
-)
+from gnet.hooks.configuration import Areas, DataFolder, KnownParameters
+from gnet.hooks.endings import Errors, Interruptions, Summaries
+from gnet.hooks.prerequisites import Prerequisites
 from gnet.hooks.provenance import Provenance
-from gnet.hooks.records import Records
+from gnet.hooks.runs import OtherRuns
+from gnet.hooks.unfinished import UnfinishedFits
 
 
 def environment(name: str, default: str = "") -> str:
@@ -35,16 +29,17 @@ class Catalog(DataCatalog, CatalogCommandsMixin):
     default_runtime_patterns = {"{default}": {"type": "kedro.io.MemoryDataset", "copy_mode": "assign"}}  # noqa: RUF012 - overrides Kedro's
 
 
-HOOKS = (
+_UNFINISHED = UnfinishedFits()
+HOOKS = (  # of those that ask for the same place, Kedro calls the last one first
+    DataFolder(),
     Errors(),
     Interruptions(),
     Areas(),
     KnownParameters(),
-    Prerequisites(),
-    Records(),
+    Prerequisites(_UNFINISHED),
     Provenance(),
     OtherRuns(),
-    UnfinishedFits(),
+    _UNFINISHED,
     Summaries(),
 )
 DATA_CATALOG_CLASS = Catalog

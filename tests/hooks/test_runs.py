@@ -1,6 +1,7 @@
 """Runs at the same time on the same data, in processes of their own."""
 
 import errno
+import json
 import logging
 import os
 import signal
@@ -70,6 +71,24 @@ def test_a_run_that_would_meet_another_is_refused(tmp_path, reads, makes, confli
             f"(process {other.pid} on "
         )
         assert "Wait until it has ended, or stop it. Or keep the two apart" in str(refused.value)
+
+
+def test_the_announcement_of_another_version_of_gnet(tmp_path):
+    with another_run(tmp_path):
+        [announcement] = tmp_path.glob(".run-*.json")
+        written = json.loads(announcement.read_text())
+        announcement.write_text(json.dumps(written | {"colour": "red"}))  # the lock is on the file
+        with pytest.raises(BusyError, match="makes gnet8j"):
+            announce(tmp_path, set(), {"gnet8j"})
+
+
+def test_no_file_can_be_opened_any_more(tmp_path, monkeypatch):
+    def refuse(path, *_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(runs.Path, "open", refuse)
+    with pytest.raises(StorageError, match="expected a folder to store data in, found: Too many open files"):
+        announce(tmp_path, set(), {"betas"})
 
 
 def test_a_run_that_meets_no_other_goes_on_beside_it(tmp_path):

@@ -16,7 +16,7 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from gnet.hooks import explain
+from gnet.hooks.endings import explain
 from gnet.settings import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]

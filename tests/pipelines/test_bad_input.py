@@ -204,7 +204,7 @@ def test_noise_ceiling_of_nothing_but_nan(raw, layout):
 
 def test_more_sessions_than_planned(raw, tmp_path):
     project = raw.with_parameters(tmp_path / "conf", release={"sessions": {"subj01": 4}})
-    (raw.data / "01_raw" / "nsd.parameters.json").unlink()
+    (raw.data / "01_raw" / "nsd.record.json").unlink()
     message, _ = project.refused(PIPELINE)
     assert message.startswith(
         "\nParameterError: subj01: expected between 1 and 3 sessions, as the design file"
@@ -214,7 +214,7 @@ def test_more_sessions_than_planned(raw, tmp_path):
 def test_subject_not_in_the_design(raw, tmp_path):
     sessions = {"subj01": 3, "subj02": 2, "subj03": 2}
     project = raw.with_parameters(tmp_path / "conf", release={"sessions": sessions})
-    (raw.data / "01_raw" / "nsd.parameters.json").unlink()
+    (raw.data / "01_raw" / "nsd.record.json").unlink()
     message, run = project.refused(PIPELINE)
     assert message.startswith(
         "\nParameterError: unknown subject 'subj03': expected one of subj01 to subj02, the subjects of the "

@@ -1,4 +1,4 @@
-"""Data that were made with other parameters are not used unseen."""
+"""Data that were made with other parameters are not used."""
 
 import json
 import shlex
@@ -20,14 +20,14 @@ PREPARED = (
 
 
 def record(project, name):
-    return json.loads((project.data / f"{name}.parameters.json").read_text())
+    return json.loads((project.data / f"{name}.record.json").read_text())
 
 
 def test_every_unversioned_dataset_has_a_record(finished):
     project, _ = finished
     for name in PREPARED:
         assert record(project, name)["parameters"]
-    assert not [path for path in project.files() if path[:2] > "05" and path.endswith("parameters.json")]
+    assert not [path for path in project.files() if path[:2] > "05" and path.endswith(".record.json")]
 
 
 def test_a_record_holds_what_the_data_depend_on_and_no_more(finished):
@@ -82,7 +82,8 @@ def test_data_made_with_other_parameters_stop_the_run(prepared, kind, pipeline):
     parameters, lines, making, outputs = OTHERS[kind]
     message, run = prepared.refused(pipeline, **parameters)
     assert message.startswith(
-        "\nOutdatedError: data were made with other parameters than today's, and are not used unseen:\n- "
+        "\nOutdatedError: stored data were made with other parameters, or from other versions, than this run "
+        "uses:\n- "
     )
     for line in lines:
         assert line in message
@@ -161,14 +162,14 @@ def test_what_is_made_together_with_the_missing_is_not_held_against_the_run(prep
 
 
 def test_data_without_a_record_are_taken_as_they_are(prepared):
-    for path in prepared.data.rglob("*.parameters.json"):
+    for path in prepared.data.rglob("*.record.json"):
         path.unlink()
     prepared.run("encoding_joint", images={"pixels": 60}, fitting={"epochs": 1}, scoring={"resamples": 2})
     assert json.loads(prepared.load("gnet8j")["architecture"])["pixels"] == 51
 
 
 def test_a_record_that_cannot_be_read_is_reported(prepared):
-    path = prepared.data / "02_intermediate" / "images.npy.parameters.json"
+    path = prepared.data / "02_intermediate" / "images.npy.record.json"
     path.write_text("{")
     run = prepared.run("encoding_joint", fitting={"epochs": 1}, scoring={"resamples": 2})
     assert f"{path} is no record that can be read: the data beside it are taken as they are." in run.log
@@ -190,17 +191,17 @@ def test_where_data_lie_does_not_matter(prepared):
 
 def test_a_failing_node_leaves_no_record(prepared, tmp_path):
     path = prepared.data / "02_intermediate" / "images.npy"
-    before = path.with_name("images.npy.parameters.json").read_bytes()
+    before = path.with_name("images.npy.record.json").read_bytes()
     stimuli = next((prepared.data / "01_raw" / "nsd").rglob("nsd_stimuli.hdf5"))
     stimuli.rename(tmp_path / "elsewhere")
     prepared.refused("data_engineering", images={"pixels": 60})
-    assert path.with_name("images.npy.parameters.json").read_bytes() == before
+    assert path.with_name("images.npy.record.json").read_bytes() == before
 
 
 def test_the_record_comes_before_the_data(prepared, monkeypatch):
     """So that a disk that is full just then leaves no data that nobody can tell from those of today."""
     path = prepared.data / "03_primary" / "trials.parquet"
-    record_of = path.with_name("trials.parquet.parameters.json")
+    record_of = path.with_name("trials.parquet.record.json")
     path.unlink()
     record_of.unlink()
     saved = TableDataset.save

@@ -227,7 +227,7 @@ class TestPrepared:
         hdf5 = {subject: arrays(stored) for subject, stored in prepared.load("betas").items()}
         prepared.run("data_engineering", "masks", only=["betas"], release={"betas_format": "nifti"})
         nifti = {subject: arrays(stored) for subject, stored in prepared.load("betas").items()}
-        record = json.loads((prepared.data / "03_primary" / "betas.h5.parameters.json").read_text())
+        record = json.loads((prepared.data / "03_primary" / "betas.h5.record.json").read_text())
         assert record["parameters"]["release"]["betas_format"] == "nifti"
         for subject in SESSIONS:
             for name in ("betas", "valid"):

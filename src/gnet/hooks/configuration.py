@@ -1,13 +1,66 @@
-"""What the configuration says, asked for before any pipeline runs."""
+"""What the configuration says: the data folder, parameters as they are written, areas, misspelt names."""
 
 from __future__ import annotations
 
+import errno
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+
+from gnet.errors import ParameterError, StorageError
+
+SHORTCUTS = ("protocol", "seed", "device")
+"""Parameters of `fitting` that `--params` may set without saying `fitting`: see conf/base."""
+SPECIAL = "*?[{$"
+"""Characters that Kedro takes for patterns in the path of a dataset: it would find no version there."""
+
+
+class DataFolder:
+    """A data folder that cannot be used stops a run before anything else."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Check the name of the folder, and what is there."""
+        check_folder(data_root(context))
+
+
+class Areas:
+    """One model per configured area: pipelines are built from the names under `areas` in the parameters."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Hand the names to the registry; build the pipelines anew if they differ."""
+        from gnet import pipeline_registry
+
+        names = tuple(written_parameters(context).get("areas", ()))
+        if pipeline_registry.use_areas(names):
+            pipelines.configure("gnet.pipeline_registry")
+
+
+class KnownParameters:
+    """A misspelt name among the parameters stops a run; those below the top are checked by their classes."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember what is configured."""
+        self.configured = set(written_parameters(context))
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self) -> None:
+        """Raise ParameterError for a name that no pipeline reads."""
+        inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
+        known = {name.removeprefix("params:").split(".")[0] for name in inputs if is_parameter(name)}
+        known |= {"areas", *SHORTCUTS}
+        for name in sorted(self.configured - known):
+            similar = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {similar[0]}?" if similar else "Correct its name, or remove it."
+            raise ParameterError(f"{name}: expected one of {', '.join(sorted(known))}, got {name!r}. {hint}")
 
 
 def written_parameters(context: KedroContext) -> dict[str, Any]:
@@ -23,19 +76,58 @@ def data_root(context: KedroContext) -> Path:
     return Path(context.project_path) / context.config_loader["globals"]["data_root"]
 
 
+def check_folder(folder: Path) -> None:
+    """Check that data can be stored in a folder of this name.
+
+    Raises
+    ------
+    StorageError
+        if the name contains a character that Kedro takes for a pattern, or is no folder on this machine.
+
+    Examples
+    --------
+    >>> check_folder(Path("/data/gnet [old]"))
+    Traceback (most recent call last):
+    gnet.errors.StorageError: /data/gnet [old]: expected a data folder whose name has none of * ? [ { $ in ...
+    """
+    advice = "Name another folder in the environment variable GNET_DATA."
+    if set(SPECIAL) & set(str(folder)) or "~" in folder.parts or any(p.endswith(":") for p in folder.parts):
+        raise StorageError(
+            f"{folder}: expected a data folder whose name has none of {' '.join(SPECIAL)} in it and is "
+            f"neither ~ nor an address such as s3://, found this one. {advice}"
+        )
+    try:
+        found = None if folder.is_dir() or not folder.exists() else "a file"
+        folder.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise
+        found = error.strerror
+    if found:
+        raise StorageError(f"{folder}: expected a folder, or nothing yet, found: {found}. {advice}")
+
+
 def is_parameter(name: str) -> bool:
     """Whether a node's input of this name comes from the configuration."""
     return name == "parameters" or name.startswith("params:")
 
 
-def kedro_run(context: KedroContext, run_params: Mapping[str, Any], *options: str) -> str:
-    """The command for a run with other options and otherwise the configuration of this one."""
+def kedro_run(
+    context: KedroContext, run_params: Mapping[str, Any], making: Iterable[str], outputs: Iterable[str]
+) -> str:
+    """The command that makes datasets in some pipelines, otherwise configured like this run."""
     words = ["kedro", "run"]
     if run_params["env"]:
         words += ["--env", run_params["env"]]
     if Path(context.config_loader.conf_source) != Path(context.project_path) / "conf":
         words += ["--conf-source", str(context.config_loader.conf_source)]
-    words += options
+    outputs = sorted(outputs)
+    words += ["--pipelines", ",".join(making), "--to-outputs", ",".join(outputs)]
+    pinned = {k: v for k, v in (run_params.get("load_versions") or {}).items() if k not in outputs}
+    if pinned:
+        words += ["--load-versions", ",".join(f"{name}:{version}" for name, version in pinned.items())]
     if run_params["runtime_params"]:
         given = flat(run_params["runtime_params"])
         words += ["--params", ",".join(f"{name}={value}" for name, value in given)]

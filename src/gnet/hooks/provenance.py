@@ -1,9 +1,22 @@
-"""Results say which versions they were made from, so that a run does not mix those of different models."""
+"""Stored data say what they were made with and from, and a run refuses those that do not fit it.
+
+A record lies beside an unversioned dataset (`<file>.record.json`) and in the folder of each version
+(`<folder>/<version>/record.json`): `{"made_by": node, "parameters": {...}, "sources": {name: version}}`. The
+parameters are those of the node and of all unversioned data that it read, directly or through others; the
+sources are the stored data that it read, with null as version of the unversioned ones.
+
+- Unversioned data are outdated if a parameter in their record differs from today's. Versioned data are not: a
+  model carries its own configuration.
+- Data are outdated if one of their sources is not of the version that this run would read (the newest, or
+  the one that `--load-versions` names), or is outdated itself.
+- Data without a record, as a downloaded release, are taken as they are.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,56 +28,35 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Node, Pipeline
 
 from gnet.errors import OutdatedError
-from gnet.hooks.configuration import is_parameter, kedro_run
-from gnet.hooks.records import nodes_to_run, read_record
+from gnet.hooks.configuration import flat, is_parameter, kedro_run, written_parameters
+from gnet.hooks.stored import place, read_only, version_in_use, versioned, versions
 from gnet.storage.atomic import atomic_path
 
-RECORD = "made_from.json"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a dataset was made with and from."""
+
+    made_by: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str | None] = field(default_factory=dict)
+    unfinished: bool = False
+    """Whether the data beside it may be older, as those of a run that was stopped between the two."""
 
 
 class Provenance:
-    """Results say which versions they were made from; a run does not take those of earlier models unseen.
+    """Writes the record of everything that a run stores.
 
-    Beside every version of a dataset lies `made_from.json`, with the version of each versioned dataset that
-    the node had read. A run that would read a result is refused if any of these, or any that they were made
-    from in turn, is not the version that the run would read itself: the newest, or the one that
-    `--load-versions` names. Results without such a record are taken as they are.
+    The record of a version is written before its data, for without data it is no version yet. Unversioned
+    data may be replaced: until they are, and the disk has them, their record says `unfinished`.
     """
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember how this session was made."""
-        self.context = context
-
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
-    ) -> None:
-        """Refuse results of other versions than the run would read."""
-        nodes = nodes_to_run(run_params, pipeline, catalog)
-        read = {name for node in nodes for name in node.inputs if not is_parameter(name)}
-        made = {name for node in nodes for name in node.outputs}
-        walk = Walk(catalog, made)
-        outdated = [
-            name for name in sorted(read - made) if not walk.current(name, version_in_use(catalog.get(name)))
-        ]
-        if outdated:
-            making = dict.fromkeys(maker(name, sources) for name, sources in walk.outdated.items())
-            command = kedro_run(
-                self.context,
-                run_params,
-                *("--pipelines", ",".join(making), "--to-outputs", ",".join(outdated)),
-            )
-            raise OutdatedError(
-                "\n".join(
-                    [
-                        "results are of other versions than those in use, and are not mixed unseen:",
-                        *(f"- {', '.join(names)}: {why}" for why, names in walk.reasons.items()),
-                        f"Make them again: {command}",
-                        "Or choose versions that belong together: --load-versions NAME:VERSION,...",
-                    ]
-                )
-            )
+        """Remember today's parameters."""
+        self.parameters = todays_parameters(context)
 
     @hook_impl
     def before_node_run(self, catalog: CatalogProtocol) -> None:
@@ -72,62 +64,255 @@ class Provenance:
         self.catalog = catalog
 
     @hook_impl
+    def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
+        """Write the record before the data, so that a full disk leaves no data without one."""
+        self._write(dataset_name, node, unfinished=not versioned(self.catalog.get(dataset_name)))
+
+    @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Write down what the version that was just saved was made from."""
-        dataset = self.catalog.get(dataset_name)
-        if getattr(dataset, "_version", None) is None:
+        """The data are stored: complete the record of unversioned ones."""
+        if not versioned(self.catalog.get(dataset_name)):
+            self._write(dataset_name, node, unfinished=False)
+
+    def _write(self, name: str, node: Node, unfinished: bool) -> None:
+        dataset = self.catalog.get(name)
+        path = record_path(dataset, dataset.resolve_save_version() if versioned(dataset) else None)
+        if path is None:
             return
-        sources = {name: version_in_use(self.catalog.get(name)) for name in node.inputs}
-        sources = {name: version for name, version in sources.items() if version}
-        with atomic_path(Path(dataset._filepath) / dataset.resolve_save_version() / RECORD) as part:
-            part.write_text(json.dumps(sources, indent=1) + "\n")
+        record = make_record(node, self.catalog, self.parameters)
+        if unfinished:
+            record["unfinished"] = True
+        with atomic_path(path) as part:
+            part.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def refuse_outdated(
+    context: KedroContext, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+) -> None:
+    """Refuse a run that would use stored data that do not fit it.
+
+    Raises
+    ------
+    OutdatedError
+        with the reasons, and the command that makes the outdated data again; or if a version of what the run
+        makes would hide the one that it is about to save.
+    """
+    made = outputs(nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"]))
+    refuse_later_versions(made, catalog)
+    walk = Walk(catalog, todays_parameters(context), made)
+    used = {name for name in pipeline.datasets() - made if not is_parameter(name)}
+    outdated = {name: reasons for name in sorted(used) if (reasons := walk.outdated(name))}
+    if not outdated:
+        return
+    concerned: dict[str, dict[str, None]] = {}
+    for reasons in outdated.values():
+        for name, reason in reasons:
+            concerned.setdefault(reason, {})[name] = None
+    command = kedro_run(context, run_params, walk.making(outdated), outdated)
+    raise OutdatedError(
+        "\n".join(
+            [
+                "stored data were made with other parameters, or from other versions, than this run uses:",
+                *(f"- {', '.join(names)}: {reason}" for reason, names in concerned.items()),
+                f"Make them again: {command}",
+                "Or set the parameters back. Or choose versions that belong together: --load-versions "
+                "NAME:VERSION,... Or keep both: another folder in GNET_DATA.",
+            ]
+        )
+    )
+
+
+def refuse_later_versions(made: set[str], catalog: CatalogProtocol) -> None:
+    """Raise OutdatedError if a run would make a dataset and then go on with another version of it."""
+    for name in sorted(made):
+        dataset = catalog.get(name)
+        if not versioned(dataset) or place(dataset) is None:
+            continue
+        own, newest = dataset.resolve_save_version(), max(versions(dataset), default="")
+        if dataset._version.load:
+            raise OutdatedError(
+                f"{name}: expected it to be read only, since --load-versions names its version "
+                f"{dataset._version.load}, found that this run makes another. Leave it out of "
+                "--load-versions, or run only the pipelines that read it."
+            )
+        if newest >= own:
+            raise OutdatedError(
+                f"{name}: expected only versions older than {own}, which this run is about to save, found "
+                f"{newest}. The run would make {name} and then go on with that one, as the newest. Was the "
+                "clock of this machine, or of the one that saved it, wrong? Set the clock right, or move "
+                f"{place(dataset) / newest} to another folder."
+            )
 
 
 @dataclass
 class Walk:
-    """From results back to everything that they were made from."""
+    """From stored data back to everything that they were made from."""
 
     catalog: CatalogProtocol
+    today: dict[str, Any]
+    """The parameters of this run."""
     made: set[str]
-    """What the run is to make: a version that nobody has yet."""
-    outdated: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Results that are not of the versions in use, with the versions that they were made from."""
-    reasons: dict[str, list[str]] = field(default_factory=dict)
-    """Which of those versions are not in use, and what was made from them."""
-    known: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """What the run is to make: data of a version that does not exist yet."""
+    known: dict[tuple[str, str | None], list[tuple[str, str]]] = field(default_factory=dict)
 
-    def current(self, name: str, version: str | None) -> bool:
-        """Whether a version of a dataset was made, all the way back, from the versions in use."""
-        if version is None:
-            return True
-        if (name, version) not in self.known:
-            self.known[name, version] = True
-            sources = read_record(Path(self.catalog.get(name)._filepath) / version / RECORD, dict)
-            for source, used in sources.items():
-                in_use = version_in_use(self.catalog.get(source))
-                if source in self.made or in_use not in (None, used):
-                    instead = "this run makes another" if source in self.made else f"in use is {in_use}"
-                    self.reasons.setdefault(f"made from {source} of {used}, {instead}", []).append(name)
-                elif self.current(source, used):
-                    continue
-                self.outdated[name] = sources
-                self.known[name, version] = False
-        return self.known[name, version]
+    def outdated(self, name: str) -> list[tuple[str, str]]:
+        """Why the data that a run would load do not fit it: datasets with reasons. Empty if they do."""
+        reasons = self.reasons(name, version_in_use(self.catalog.get(name)))
+        return reasons if reasons and self.catalog.exists(name) else []
+
+    def reasons(self, name: str, version: str | None) -> list[tuple[str, str]]:
+        """The same of one version, whether the data exist or not."""
+        if (name, version) in self.known:
+            return self.known[name, version]
+        found = self.known[name, version] = []
+        record = read_record(self.catalog, name, version)
+        if record.unfinished:
+            found.append((name, "a run was stopped while it stored these"))
+        elif version is None:
+            today = {parameter: looked_up(self.today, parameter) for parameter in record.parameters}
+            for parameter, (then, now) in changes(record.parameters, today).items():
+                found.append((name, f"{parameter} was {then}, is {now}"))
+        for source, used in record.sources.items():
+            in_use = version_in_use(self.catalog.get(source))
+            if used is None:
+                continue
+            if source in self.made:
+                found.append((name, f"made from {source} of {used}, this run makes another"))
+            elif in_use not in (None, used):
+                found.append((name, f"made from {source} of {used}, in use is {in_use}"))
+            else:
+                found += self.reasons(source, used)
+        return found
+
+    def making(self, outdated: Mapping[str, Any]) -> list[str]:
+        """The pipelines that make the outdated data, and the outdated ones among what these are made from."""
+        behind, makers = list(outdated), set()
+        for name in behind:
+            record = read_record(self.catalog, name, version_in_use(self.catalog.get(name)))
+            pipeline, sources = maker(name, record)
+            makers.add(pipeline)
+            for source in sources:
+                if source not in behind and not is_parameter(source) and self.outdated(source):
+                    behind.append(source)
+        return [name for name in pipelines if name in makers]
 
 
-def version_in_use(dataset: Any) -> str | None:
-    """The version that a run would load: the newest if none was asked for. None where there is none."""
-    version = getattr(dataset, "_version", None)
-    if version is None or version.load:
-        return version and version.load
-    path = Path(dataset._filepath)
-    return max((saved.parent.name for saved in path.glob(f"*/{path.name}")), default=None)
+def nodes_to_run(pipeline: Pipeline, catalog: CatalogProtocol, only_missing: bool) -> list[Node]:
+    """All nodes, or of a run for what is missing those with an output that is."""
+    if not only_missing:
+        return pipeline.nodes
+    return [node for node in pipeline.nodes if not all(map(catalog.exists, node.outputs))]
 
 
-def maker(name: str, sources: Mapping[str, str]) -> str:
-    """The registered pipeline that makes a dataset from these, the most special one."""
-    for pipeline in sorted(set(pipelines) - {"__default__"}, key=lambda other: len(pipelines[other].nodes)):
-        for node in pipelines[pipeline].nodes:
-            if name in node.outputs and set(sources) <= set(node.inputs):
-                return pipeline
-    return "__default__"
+def outputs(nodes: Iterable[Node]) -> set[str]:
+    """What nodes make."""
+    return {name for node in nodes for name in node.outputs}
+
+
+def maker(name: str, record: Record) -> tuple[str, list[str]]:
+    """The smallest registered pipeline with the node that made a dataset, and what that node reads."""
+    made_by, sources = record.made_by, record.sources.keys()
+    nodes = [
+        (node.name != made_by, not sources <= set(node.inputs), len(pipeline.nodes), other, node.inputs)
+        for other, pipeline in pipelines.items()
+        for node in pipeline.nodes
+        if name in node.outputs
+    ]
+    return min(nodes)[-2:] if nodes else ("__default__", [])
+
+
+def make_record(node: Node, catalog: CatalogProtocol, today: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of what a node makes, as it is written."""
+    from gnet.io.recording import InventoryDataset  # nothing of an inventory goes into the data
+
+    parameters: dict[str, Any] = {}
+    inherited: dict[str, str | None] = {}
+    sources: dict[str, str | None] = {}
+    for name in node.inputs:
+        dataset = catalog.get(name)
+        if is_parameter(name) or place(dataset) is None:
+            continue
+        sources[name] = version_in_use(dataset)
+        if not versioned(dataset) and not isinstance(dataset, InventoryDataset):
+            record = read_record(catalog, name, None)
+            parameters |= record.parameters
+            inherited |= {source: version for source, version in record.sources.items() if version}
+    for name in node.inputs:  # its own parameters last: they are today's
+        if name.startswith("params:"):
+            parameters[name.removeprefix("params:")] = looked_up(today, name.removeprefix("params:"))
+    return {"made_by": node.name, "parameters": parameters, "sources": inherited | sources}
+
+
+def record_path(dataset: Any, version: str | None = None) -> Path | None:
+    """Where the record of a dataset lies; None if the dataset is only read, or in memory."""
+    path = place(dataset)
+    if path is None or read_only(dataset):
+        return None
+    if versioned(dataset):
+        return None if version is None else path / version / "record.json"
+    return path.with_name(f"{path.name}.record.json")
+
+
+def read_record(catalog: CatalogProtocol, name: str, version: str | None) -> Record:
+    """The record of a dataset, an empty one if there is none or none that can be read."""
+    path = record_path(catalog.get(name), version)
+    if path is None:
+        return Record()
+    try:
+        written = dict(read_written(path).items())
+        record = Record(**{key: written[key] for key in Record.__dataclass_fields__ if key in written})
+        json.dumps(dict(flat(record.parameters)))
+        for source, used in record.sources.items():
+            if place(catalog.get(source)) is None or not isinstance(used, str | None):
+                raise ValueError(f"expected names of stored datasets with their versions, found {source!r}")
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
+        return Record()
+    return record
+
+
+def read_written(path: Path) -> dict[str, Any]:
+    """What is written in a record, or in one of the two kinds of record that gnet 0.1 wrote."""
+    if path.is_file():
+        return json.loads(path.read_text())
+    former = path.with_name(path.name.removesuffix("record.json") + "parameters.json")
+    if former.is_file():
+        return json.loads(former.read_text())
+    former = path.with_name("made_from.json")
+    if path.name == "record.json" and former.is_file():
+        return {"sources": json.loads(former.read_text())}
+    return {}
+
+
+def todays_parameters(context: KedroContext) -> dict[str, Any]:
+    """The parameters as they are written, as JSON would give them back."""
+    return json.loads(json.dumps(written_parameters(context), default=str))
+
+
+def looked_up(parameters: Mapping[str, Any], name: str) -> Any:
+    """A parameter by its dotted name; an empty mapping if there is none.
+
+    >>> looked_up({"images": {"pixels": 75}}, "images.pixels")
+    75
+    """
+    value: Any = parameters
+    for word in name.split("."):
+        if not isinstance(value, Mapping) or word not in value:
+            return {}
+        value = value[word]
+    return value
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Parameters that differ, with both values as JSON. A file's path does not count, its checksum does.
+
+    >>> changes({"images": {"pixels": 75}}, {"images": {"pixels": 227}})
+    {'images.pixels': ('75', '227')}
+    """
+    before, after = ({name: json.dumps(value) for name, value in flat(side)} for side in (then, now))
+    both = {name: (before.get(name, "not set"), after.get(name, "not set")) for name in {**before, **after}}
+    return {
+        name: (old, new)
+        for name, (old, new) in both.items()
+        if old != new and name.rpartition(".")[2] not in ("path", "url")
+    }

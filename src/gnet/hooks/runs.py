@@ -1,8 +1,8 @@
 """Runs at the same time on the same data: each says what it reads and makes, and none touches another's.
 
 A run's announcement is a file in the data folder, locked for as long as its process lives: the kernel
-releases the lock however the process ends. Runs that have nothing to do with each other, as of two areas on
-two graphics cards, are not kept apart.
+releases the lock however the process ends. Runs that have nothing to do with each other, such as those of two
+areas on two graphics cards, are not kept apart.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from gnet.errors import BusyError
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from gnet.errors import BusyError, StorageError
+from gnet.hooks.configuration import data_root
+from gnet.hooks.stored import place
 from gnet.storage.atomic import PART, storage_error
 
 try:
@@ -38,16 +45,53 @@ PATTERN = ".run-*.json"
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
+class OtherRuns:
+    """No run touches what another one makes at the same time."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the data lie."""
+        self.folder = data_root(context)
+
+    @hook_impl(trylast=True)  # after the prerequisites, whose sessions announce themselves
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Announce this run, unless another one is in its way."""
+        stored = {name for name in pipeline.datasets() if place(catalog.get(name))}
+        makes = stored & pipeline.all_outputs()
+        self.announced = announce(self.folder, stored - makes, makes)
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """The run is over."""
+        if self.announced is not None:
+            self.announced.withdraw()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """The run is over, too."""
+        self.after_pipeline_run()
+
+
 @dataclass(frozen=True)
 class Announcement:
     """What a run reads and makes, by the names of datasets, and whose it is."""
 
     reads: list[str]
     makes: list[str]
-    process: int
-    host: str
-    started: str
-    command: str
+    process: int = 0
+    host: str = "?"
+    started: str = "?"
+    command: str = "?"
+
+    @classmethod
+    def read(cls, written: dict[str, Any]) -> Announcement:
+        """An announcement as it was written. Fields of another version of gnet are ignored.
+
+        >>> Announcement.read({"reads": ["betas"], "makes": [], "colour": "red"}).reads
+        ['betas']
+        """
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in written.items() if name in known})
 
     def conflict(self, other: Announcement) -> str:
         """What `other` does that this run cannot bear; "" if they do not meet.
@@ -106,7 +150,10 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
         if error.errno in NO_LOCKS:
             log.warning("%s: no locks on this file system. Start no second run on the same data.", folder)
             return None
-        raise storage_error(error, folder) or error from error
+        raise storage_error(error, folder) or StorageError(
+            f"{folder}: expected a folder to store data in, found: {error.strerror or error}. Name "
+            "another in the environment variable GNET_DATA."
+        ) from error
     others = list(at_work(folder, announced.path))
     for other in others:
         conflict = own.conflict(other)
@@ -132,7 +179,7 @@ def at_work(folder: Path, own: Path | None = None) -> Iterator[Announcement]:
             try:
                 lock(file, shared=True)
             except BlockingIOError:
-                yield Announcement(**json.load(file))
+                yield Announcement.read(json.load(file))
             else:
                 path.unlink(missing_ok=True)
 

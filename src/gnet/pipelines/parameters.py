@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel, create_model, model_validator
 
 Subject = Annotated[str, Field(pattern=r"^subj\d\d$")]
 Count = Annotated[int, Field(ge=1)]
@@ -161,8 +161,6 @@ class Fitting(ChoicesSetAlone):
     protocol: Literal["published", "revised"]
     device: str
     seed: int | None
-    state: Path | None = None
-    """File for the state of an unfinished fit; set for each fit by `gnet.hooks.UnfinishedFits`."""
     batch_size: Annotated[int, Field(ge=2)]
     trunk_learning_rate: Positive
     readout_learning_rate: Positive
@@ -170,6 +168,18 @@ class Fitting(ChoicesSetAlone):
     cache_gigabytes: Annotated[float, Field(ge=0)]
     precision: Literal["float32", "tf32", "bfloat16"]
     compiled: bool
+    _state: Path | None = PrivateAttr(default=None)
+
+    @property
+    def state(self) -> Path | None:
+        """File for the state of an unfinished fit; None if it is not kept."""
+        return self._state
+
+    def resumable(self, state: Path, seed: int | None) -> Fitting:
+        """A copy for one fit: the file for its state, the seed of its run (`gnet.hooks.unfinished`)."""
+        copy = self.model_copy(update={"seed": seed})
+        copy._state = state
+        return copy
 
     def choices(self, protocols: Protocols) -> Choices:
         """The protocol's bundle, with what is set alone in its place."""

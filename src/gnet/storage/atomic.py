@@ -159,18 +159,44 @@ def storage_error(error: BaseException, path: str | os.PathLike | None = None) -
     >>> storage_error(KeyError("betas")) is None
     True
     """
-    cause: BaseException | None = error
-    seen: set[int] = set()  # an error can be its own cause
-    while cause is not None and not isinstance(cause, GNetError) and id(cause) not in seen:
-        seen.add(id(cause))
+    for cause in causes(error):
+        if isinstance(cause, GNetError):
+            break
         if isinstance(cause, OSError) and cause.errno in REFUSALS:
             place = PART.sub(r"\1", str(cause.filename or path or "a file"))
             return StorageError(
                 f"{place}: {REFUSALS[cause.errno]}, or use another disk (the environment variable GNET_DATA "
                 "names the data folder). Then give the same command again: what is finished is kept."
             )
-        cause = cause.__cause__ or cause.__context__
     return None
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, what caused that; each once, and none that `raise ... from None` hides.
+
+    >>> error = KeyError("betas")
+    >>> error.__cause__ = error
+    >>> list(causes(error))
+    [KeyError('betas')]
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def readable_bytes(size: int) -> str:
+    """A number of bytes for people.
+
+    >>> readable_bytes(74_000_000_000), readable_bytes(1_340_000), readable_bytes(200)
+    ('74.0 GB', '1.3 MB', '0.2 kB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 1e3:.1f} kB"
 
 
 def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
