@@ -96,7 +96,10 @@ def test_a_holdout_that_leaves_nothing(trials, fraction):
     ("change", "message"),
     [
         (lambda images: images / 255, "images: expected uint8, got float32"),
-        (lambda images: images[:10], "subj01: expected trials that show rows 0 to 9 of the images, got 0 to 39"),
+        (
+            lambda images: images[:10],
+            "subj01: expected trials that show rows 0 to 9 of the images, got 0 to 39",
+        ),
         (lambda images: images[:, :40], "expected square ones"),
     ],
 )
@@ -106,7 +109,9 @@ def test_images_that_cannot_be_fitted(images, trials, change, message):
 
 
 def test_voxels_and_responses_that_do_not_match():
-    with pytest.raises(ParameterError, match="as many voxels as the responses have columns, got 2 voxels and 3"):
+    with pytest.raises(
+        ParameterError, match="as many voxels as the responses have columns, got 2 voxels and 3"
+    ):
         gnet.Trials(np.arange(4), np.zeros((4, 3), np.float32), voxels=Voxels(np.arange(2)))
 
 
