@@ -82,8 +82,8 @@ def _scatter(axes: Axes, voxels: pd.DataFrame, colour: str) -> None:
             rasterized=True,
             zorder=2,
         )
-    won = 100 * (voxels["difference"] > 0).mean()
-    note(axes, f"joint better: {won:.0f} %\nof {len(voxels):,} voxels")
+    better = 100 * (voxels["difference"] > 0).mean()
+    note(axes, f"joint better: {better:.0f} %\nof {len(voxels):,} voxels")
 
 
 def _differences(axes: Axes, difference: np.ndarray, edges: np.ndarray, colour: str) -> None:

@@ -48,7 +48,7 @@ SUMMARIES = {
             "voxels": "voxels",
             "shift": "shift of r",
             "shift_error": "± (voxels)",
-            "won": "joint better, %",
+            "share_better": "joint better, %",
             "q": "q",
         },
     ),
