@@ -101,8 +101,8 @@ def test_pooling_field_fit(reference):
 
 @pytest.mark.parametrize("wide", [False, True])
 def test_gaussian_fields(reference, wide):
-    """To rounding for fields narrower than a pixel, which the published code integrates; it takes the density
-    at the pixel's centre for wider ones: to the error of that."""
+    """Equal up to rounding for fields narrower than a pixel, which the published code integrates, and up to
+    the error of the midpoint rule, which it applies to wider ones."""
     recorded = arrays(reference / "gaussian_fields.npz")
     grid, size, pixels = recorded["grid"], float(recorded["size"]), recorded["mass"].shape[1]
     candidates = gaussian_pyramid(np.ptp(grid[:, 0]), np.unique(grid[:, 2]))
@@ -116,17 +116,16 @@ def test_gaussian_fields(reference, wide):
     assert mass.dtype == np.float32
     x, y, sigma = (column[:, None] for column in fields.T)
     peak = 1 / (np.sqrt(2 * np.pi) * sigma)  # of the density
-    if wide:  # midpoint rule: width^3 / 24 times the largest second derivative
-        error = width**3 / 24 * peak / sigma**2
-    else:
-        # Half a difference of two values of a polynomial for the error function, each off by at most 1.5e-7
-        # (Abramowitz and Stegun 7.1.26). In float32 rounding moves both edges of a pixel, by less than two
-        # units each, and then the difference by another.
-        error = 1.5e-7 + unit * (1 + 4 * peak)
-    # A mass is a product p q of strips in x and y. With both off by e it is off by at most e (p + q) + e^2,
-    # and rounded when it is recorded.
+    # Midpoint rule: width^3 / 24 times the largest second derivative of the density.
+    midpoint = width**3 / 24 * peak / sigma**2
+    # Half a difference of two values of a polynomial for the error function, each off by at most 1.5e-7
+    # (Abramowitz and Stegun 7.1.26). In float32, rounding moves the two edges of a pixel by less than two
+    # units each, and the difference by one more.
+    rounding = 1.5e-7 + unit * (1 + 4 * peak)
+    # A mass is the product p q of a strip in y and a strip in x. If each is off by at most e, the product is
+    # off by at most e (p + q) + e^2; recording it in float32 rounds it once more.
+    error = (midpoint if wide else rounding)[:, :, None]
     edges = np.linspace(-size / 2, size / 2, pixels + 1)
     q, p = (np.diff(ndtr((edges - centre) / sigma), axis=1) for centre in (x, -y))
-    error = error[:, :, None]
     bound = error * (p[:, :, None] + q[:, None, :]) + error**2 + unit * mass
     assert (np.abs(gaussian_mass(fields, pixels, size) - mass) <= bound).all()
