@@ -122,7 +122,7 @@ def score_voxels(
         Responses of the same voxels.
     voxels : DataFrame
         All voxels: subject, voxel_index, area, label, ncsnr, `excluded`.
-    resamples, seed
+    resamples, seed : int
         As in `accuracy_table`.
 
     Returns

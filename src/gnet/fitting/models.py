@@ -139,7 +139,8 @@ def fit_model(
         All prepared images, of the size of the architecture.
     procedure : Procedure
         How to fit.
-    seed, state
+    seed : int
+    state : Path, optional
         As in `gnet.fitting.loop.fit_network`.
     areas : tuple of str
         The areas that are fitted.
