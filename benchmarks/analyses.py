@@ -1,12 +1,12 @@
-"""How much the analyses gain: each against the way the published notebooks compute the same numbers.
+"""Speed of the analyses, relative to the way the published notebooks compute the same numbers.
 
     python benchmarks/analyses.py [--voxels 500] [--images 200]
 
 Three comparisons, each checked for equal results and timed in one process: tuning from the contributions of
-one forward pass against running the network once per partition and kind of share; the bootstrap as matrix
-products against a loop of numpy.corrcoef over resamples and voxels; the noise factor by eigendecomposition
-against gradient descent. Sizes are those of one area of one subject. The slow sides of the second and third
-are run for a part of their work, and their time is scaled up.
+one forward pass against one pass of the network per part and kind of share; the bootstrap as matrix products
+against a loop of numpy.corrcoef over resamples and voxels; the noise factor by eigendecomposition against
+gradient descent. Sizes are those of one area of one subject. For the slow sides of the second and third, a
+fraction of the work is timed and scaled up.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from gnet.models.partitions import layerwise
 
 
 def timed(function: Callable[[], object]) -> tuple[object, float]:
-    """A function's result and the seconds that it took."""
+    """Result of a function and its duration in seconds."""
     started = time.perf_counter()
     return function(), time.perf_counter() - started
 
 
 def tuning(voxels: int, images: int) -> tuple[float, float]:
-    """Seconds for the seven layers with and without each: ours, and with a pass of the network for each."""
+    """Seconds for scores with and without each of the seven layers: ours, and with one pass per score."""
     network = GNet(Architecture(227, 64), {"subj01": voxels}).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (images, 3, 227, 227), dtype=np.uint8)
     source, rows = PrefilteredImages(network, pixels, np.arange(images)), np.arange(images)
@@ -61,7 +61,7 @@ def tuning(voxels: int, images: int) -> tuple[float, float]:
 
 
 def bootstrap(voxels: int, trials: int = 3000, resamples: int = 64, looped: int = 4) -> tuple[float, float]:
-    """Seconds for 64 resamples of 3,000 test trials; the loop is run for `looped` of them."""
+    """Seconds for 64 resamples of 3,000 test trials, ours and a loop, which is run for `looped` of them."""
     random = np.random.default_rng(0)
     measured = random.standard_normal((trials, voxels)).astype(np.float32)
     predicted = measured + random.standard_normal((trials, voxels)).astype(np.float32)
@@ -84,7 +84,7 @@ def bootstrap(voxels: int, trials: int = 3000, resamples: int = 64, looped: int 
 
 
 def noise_factor(voxels: int, steps: int = 20_000, descended: int = 200) -> tuple[float, float, float, float]:
-    """Seconds and squared error of both; the descent is run for `descended` of its published 20,000 steps."""
+    """Seconds and squared error of both; the descent runs for `descended` of its published 20,000 steps."""
     random = np.random.default_rng(0)
     loadings = random.standard_normal((voxels, voxels + 10)) / np.sqrt(voxels)
     covariance = loadings @ loadings.T

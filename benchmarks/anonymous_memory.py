@@ -1,7 +1,7 @@
-"""The most memory of its own that this process holds while something runs. Linux only.
+"""Peak anonymous memory of this process during a block of code. Linux only.
 
-Anonymous memory is what the process has allocated. Pages of files that it has mapped or read are not counted:
-the system takes them back when it needs room.
+Anonymous memory is what the process has allocated. Pages of files that it has mapped or read do not count:
+the system reclaims them when needed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ STATUS = Path("/proc/self/status")
 
 
 def anonymous_bytes() -> int:
-    """Anonymous memory that is held now, in bytes."""
+    """Current anonymous memory, in bytes."""
     return int(re.search(r"RssAnon:\s+(\d+) kB", STATUS.read_text())[1]) * 1024
 
 
 class Watch:
-    """Seconds, seconds of all cores together, and peak anonymous memory of the block that it surrounds.
+    """Context that measures wall time, CPU time (both in seconds) and peak anonymous memory of its block.
 
-    Memory is sampled a hundred times a second: an array that lives for less may be missed.
+    Memory is sampled every 10 ms, so shorter-lived arrays may be missed.
     """
 
     def __enter__(self) -> Watch:

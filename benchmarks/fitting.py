@@ -1,12 +1,12 @@
-"""One epoch of fitting, ours against a plain transcription of the published training procedure.
+"""Speed of fitting: ours against a plain transcription of the published training procedure, per epoch.
 
     python benchmarks/fitting.py [--geometries a b c] [--contenders plain published revised] [--threads 2]
 
-Both get the same random data, starting weights, dropout and batches, each in a process of its own. The plain
-one does what facts of the published code say and nothing cleverer: two passes a batch through the whole
-network, the frozen prefilter with gradients; channels-first tensors; the readout's (image, feature, voxel)
-array whole; after each epoch a prediction of every image of the subject, with its gradient graph; one
-numpy.corrcoef a voxel. Trials, holdout and images stand in NSD's proportions. Needs neither Kedro nor data.
+Both use the same random data, initial weights, dropout and batches, each in its own process. The plain one
+follows the published code without optimisation: two passes per batch through the whole network, including
+gradients of the frozen prefilter; channels-first tensors; the readout's whole (image, feature, voxel) array;
+after each epoch a prediction of every image of the subject, with its gradient graph; one numpy.corrcoef per
+voxel. Trials, holdout trials and images are in NSD's proportions. Needs neither Kedro nor data.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ from gnet.models.gnet import Architecture, GNet
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of a comparison, with one subject."""
+    """Sizes of a comparison, for one subject."""
 
     pixels: int
     voxels: int
     trials: int
-    """Training trials. NSD's subject 1 has 24,300 of them, 2,700 held out, and 10,000 images."""
+    """Training trials. NSD's subject 1 has 24,300 of them, 2,700 holdout trials, and 10,000 images."""
     trunk_width: int = 64
     batch_size: int = 100
 
     @property
     def holdout(self) -> int:
-        """Holdout trials: a tenth of all that do not test."""
+        """Number of holdout trials: a tenth of all that are not test trials."""
         return round(self.trials / 9)
 
     @property
     def images(self) -> int:
-        """All images of the subject."""
+        """Number of images of the subject."""
         return round(self.trials * 10_000 / 24_300)
 
 
@@ -64,11 +64,11 @@ GEOMETRIES = {
     "subj01": Geometry(pixels=227, voxels=4627, trials=24_300),
     "tiny": Geometry(pixels=47, voxels=7, trials=90, trunk_width=4, batch_size=20),
 }
-"""`c`: the demo's joint model, one subject. `subj01`: an epoch at full size, for a GPU. `tiny`: for tests."""
+"""`c`: the demo's joint model, one subject. `subj01`: full size, for a GPU. `tiny`: for tests."""
 
 
 class PlainReadout(nn.Module):
-    """The readout as its equations read, every intermediate array whole."""
+    """The readout written as its equations, with whole intermediate arrays."""
 
     def __init__(self, voxels: int, grids: tuple[int, int], features: tuple[int, int]) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class PlainReadout(nn.Module):
 
 
 class PlainGNet(nn.Module):
-    """The whole network, one subject; prefilter and trunk are ours in structure, run channels first."""
+    """The whole network for one subject; prefilter and trunk have our structure but run channels first."""
 
     def __init__(self, network: GNet) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class PlainGNet(nn.Module):
 
 
 def plain_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Squared errors weighted by each voxel's squared batch correlation (facts of paper and code)."""
+    """Squared errors weighted by each voxel's squared batch correlation (paper and published code)."""
     error = torch.sum((prediction - target) ** 2, dim=0)
     with torch.no_grad():
         p = prediction - prediction.mean(dim=0, keepdim=True)
@@ -131,7 +131,7 @@ def plain_epochs(
     batch_size: int,
     seed: int,
 ) -> list[dict[str, float]]:
-    """The published procedure, transcribed; one row an epoch."""
+    """Transcription of the published procedure; returns one row per epoch."""
     device = network.device
     plain = PlainGNet(network).to(device)
     trunk_optimiser = torch.optim.Adam(plain.trunk.parameters(), lr=1e-3)
@@ -183,7 +183,7 @@ def plain_epochs(
 
 
 def generated(geometry: Geometry, seed: int = 1) -> tuple[Trials, Trials, np.ndarray]:
-    """Smooth random images, and responses that depend on them, so that there is something to learn."""
+    """Training and holdout trials and images: smooth noise, with responses that depend on it linearly."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (geometry.images, 3, 16, 16), dtype=np.uint8)
     place = np.linspace(0, 15.99, geometry.pixels).astype(int)
@@ -202,7 +202,7 @@ def generated(geometry: Geometry, seed: int = 1) -> tuple[Trials, Trials, np.nda
 def contend(
     contender: str, geometry: Geometry, epochs: int, device: str, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """History of one contender, and the most memory that its process held."""
+    """History of one contender, its duration and the peak memory of its process."""
     where = resolve_device(device)
     training, holdout, images = generated(geometry)
     with seeded(1):
@@ -240,16 +240,18 @@ def contend(
 
 
 def main() -> None:
-    """Run every contender in a process of its own and print the comparison."""
+    """Run every contender in its own process and print the comparison."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--geometries", nargs="+", default=["a", "b", "c"], choices=list(GEOMETRIES))
     parser.add_argument("--contenders", nargs="+", default=["plain", "published", "revised"])
-    parser.add_argument("--epochs", type=int, default=2, help="the fastest of them counts")
+    parser.add_argument("--epochs", type=int, default=2, help="number of epochs; the fastest counts")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--options", type=json.loads, default={}, help="of Procedure, for ours, as JSON")
+    parser.add_argument(
+        "--options", type=json.loads, default={}, help="fields of Procedure as JSON, for ours only"
+    )
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -1,16 +1,16 @@
-"""Does the hierarchy index tell a hierarchical brain from a parallel one, and what would it need?
+"""Does the hierarchy index distinguish a hierarchical brain from a parallel one, and with how much data?
 
     python benchmarks/hierarchy.py [--sizes demo large] [--organisations parallel hierarchical even]
                                    [--seeds 1 2 3] [--protocols published revised] [--to FILE.csv]
     python benchmarks/hierarchy.py --perfect [--organisations ...] [--seeds ...]
 
 For each size, organisation of the simulated brain, seed (of the brain and of the fits alike) and protocol,
-the area-wise models and the transfer models are fitted from scratch in a temporary folder. One line each is
-added to the table as soon as it is there. With `OMP_NUM_THREADS=1` a line takes about five minutes at demo
-size, ten at the large one, and forty with a trained prefilter.
+the area-wise models and the transfer models are fitted from scratch in a temporary folder. Each result is
+appended to the table at once. With `OMP_NUM_THREADS=1` one takes about five minutes at demo size, ten at the
+large size, and forty with a trained prefilter.
 
-With `--perfect` nothing is fitted but readouts: an area's trunk is given, the energies and the planted maps,
-and so are the fields. The index is then what the brain's organisation makes it, not how well it was learnt.
+With `--perfect` only readouts are fitted: the trunk of an area (Gabor energies and planted maps) and the
+pooling fields are given. The index then reflects the organisation of the brain, not the quality of learning.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ LARGE = {  # one subject, four times the images, twice the voxels, little noise
 TRAINED = {"model": {"trainable_prefilter": True}, "fitting": {"epochs": 72}}
 SIZES = {"demo": {}, "large": LARGE, "large_trained": LARGE | TRAINED}
 CEILINGS = {"demo": (25.0, 60.0), "little": (90.0, 98.0), "none": None}
-"""Of single trials, percent, for `--perfect`."""
+"""Ranges of single-trial noise ceilings, percent, for `--perfect`."""
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 
 
 def measure(size: str, organisation: str, seed: int, protocol: str) -> pd.DataFrame:
-    """The hierarchy index of each subject and pooled, of one simulated brain."""
+    """Hierarchy index of one simulated brain, for each subject and pooled."""
     simulation = SIZES[size].get("simulation", {}) | {"organisation": organisation, "seed": seed}
     parameters = SIZES[size] | {"protocol": protocol, "seed": seed, "simulation": simulation}
     started = time.perf_counter()
@@ -72,10 +72,10 @@ def measure(size: str, organisation: str, seed: int, protocol: str) -> pd.DataFr
 
 
 def perfect(organisation: str, seed: int, noise: str) -> tuple[float, np.ndarray]:
-    """Index and shifts (model, tested) where trunks are the planted maps, at the demo's numbers of images.
+    """Index and shifts (model, tested) with the planted maps as trunks, with the demo's number of images.
 
-    Readouts are ridge regressions on the maps of a trunk under the voxel's own field, to means over three
-    trials. The penalty is the best on a tenth of the training images.
+    Readouts are ridge regressions of mean responses over three trials on the maps of a trunk, pooled with the
+    voxel's planted field. The penalty is chosen on a tenth of the training images.
     """
     demo = yaml.safe_load((ROOT / "conf" / "base" / "parameters_simulation.yml").read_text())["simulation"]
     shapes = {"subj01": demo["volume_shapes"]["subj01"]}
@@ -110,7 +110,7 @@ def perfect(organisation: str, seed: int, noise: str) -> tuple[float, np.ndarray
 
 
 def chains(energies: np.ndarray, organisation: str, seed: int) -> dict[str, list[np.ndarray]]:
-    """The maps of every step on the way to each area's."""
+    """For each area, the maps of all stages up to its own."""
     last = brain.area_maps(energies, organisation, seed)
     if organisation == "hierarchical":
         return {area: list(last.values())[: height + 1] for height, area in enumerate(brain.AREAS)}
@@ -118,7 +118,7 @@ def chains(energies: np.ndarray, organisation: str, seed: int) -> dict[str, list
 
 
 def ridge(features: np.ndarray, response: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Correlation over the test images of each voxel's (image, feature, voxel) regression."""
+    """Correlation (voxel,) over the test images of a ridge regression on features (image, feature, voxel)."""
     train = np.flatnonzero(~test)
     held = train[::10]
     features = (features - features[train].mean(0)) / (features[train].std(0) + 1e-12)
@@ -131,7 +131,7 @@ def ridge(features: np.ndarray, response: np.ndarray, test: np.ndarray) -> np.nd
 def penalised_r(
     features: np.ndarray, response: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Correlation (penalty, voxel) of predictions with the responses to the test images."""
+    """Correlation (penalty, voxel) of predictions and responses over the test images."""
     x = features[train].astype(float)
     gram = np.einsum("ikv,ilv->vkl", x, x, optimize=True)
     towards = np.einsum("ikv,iv->vk", x, response[train] - response[train].mean(0))
@@ -143,7 +143,7 @@ def penalised_r(
 
 
 def main() -> None:
-    """Measure every combination and print the mean and spread over seeds of the pooled index."""
+    """Measure every combination and print the mean and spread of the pooled index over seeds."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -154,7 +154,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--protocols", nargs="+", default=["published", "revised"])
     parser.add_argument("--to", type=Path, default=Path("hierarchy.csv"))
-    parser.add_argument("--perfect", action="store_true", help="with trunks that are given, not fitted")
+    parser.add_argument("--perfect", action="store_true", help="with given instead of fitted trunks")
     arguments = parser.parse_args()
     if arguments.perfect:
         for noise, organisation, seed in itertools.product(

@@ -1,18 +1,17 @@
-"""How much memory the joint model of the whole Natural Scenes Dataset takes, without having it.
+"""Memory for the joint model of the whole Natural Scenes Dataset, measured without the data.
 
     python benchmarks/memory.py [--folder /tmp] [--protocol published] [--device auto] [--batches 2]
 
 Inputs have NSD's sizes: eight subjects, their trials, 29,574 voxels of early visual areas, 73,000 images of
-227 pixels. They lie in sparse files, which take 0.4 GB of disk: a few images and every 20th trial hold
-noise, the rest are holes that read as zeros. The pipelines' own nodes run on them: fit, go on after an
-interruption, score, predict, estimate the noise, make synthetic responses with it. All arrays have their
-full size, but only few batches are fitted, in two epochs, and all trials show the same few images, so that
-it ends in minutes. What is reported for each step is the most memory of its own that the process held (pages
-of files do not count: the system takes them back when it needs room), and on a GPU the most that torch had
-allocated there.
+227 pixels. They are sparse files, which take 0.4 GB of disk: a few images and every 20th trial contain noise,
+the rest are holes that read as zeros. The nodes of the pipelines run on them: fit, resume after an
+interruption, score, predict, estimate the noise, generate synthetic responses with it. All arrays have full
+size, but only a few batches are fitted, in two epochs, and all trials show the same few images, so that it
+takes minutes. Each step reports its peak anonymous memory (pages of files do not count: the system reclaims
+them when needed) and, on a GPU, the peak allocated by torch.
 
-Then small fits, each in a process of its own, show how time and memory grow with voxels and with trials.
-MemoryEstimate 2 GB of disk in a folder of its own, which is removed in the end, and Linux.
+Then small fits, each in its own process, show how time and memory grow with voxels and with trials.
+Needs Linux and 2 GB of disk in a temporary folder.
 """
 
 from __future__ import annotations
@@ -55,15 +54,15 @@ AREAS = ("V1", "V2", "V3", "hV4")
 VOXELS = dict(
     zip([f"subj{n:02d}" for n in range(1, 9)], [4657, 3757, 3749, 3023, 3661, 3985, 3251, 3491], strict=True)
 )
-"""Voxels of the early visual areas in today's files of NSD."""
+"""Voxels of the early visual areas in the current files of NSD."""
 TRIALS_PER_SESSION, POSITIONS, SHARED = 750, 10_000, 1000
 NOISY = 20
-"""Every so many trials hold noise, so that each voxel varies; to hold all would take 3 GB of disk."""
+"""One in this many trials contains noise, so that all voxels vary. Noise in all would take 3 GB of disk."""
 GIB = 2**30
 
 
 def nsd_design() -> Design:
-    """As many positions, shared images and repeats as NSD planned, in random order."""
+    """A design with NSD's numbers of positions, shared images and repeats, in random order."""
     random = np.random.default_rng(0)
     own = SHARED + random.permutation((POSITIONS - SHARED) * len(VOXELS)).reshape(len(VOXELS), -1)
     shared = np.tile(np.arange(SHARED), (len(VOXELS), 1))
@@ -76,7 +75,7 @@ def nsd_design() -> Design:
 
 
 def write_images(path: Path, count: int, shown: np.ndarray, pixels: int) -> np.ndarray:
-    """All images as holes in a file, but for those that are shown; mapped as the pipeline maps them."""
+    """All images as holes in a file, except for those shown; memory-mapped as in the pipeline."""
     images = np.lib.format.open_memmap(path, "w+", np.uint8, (count, 3, pixels, pixels))
     random = np.random.default_rng(0)
     for row in shown:
@@ -86,7 +85,7 @@ def write_images(path: Path, count: int, shown: np.ndarray, pixels: int) -> np.n
 
 
 def write_betas(path: Path, sessions: Mapping[str, int]) -> Mapping[str, Any]:
-    """Responses of all subjects as holes in a file, but for every 20th trial."""
+    """Responses of all subjects as holes in a file, except for every 20th trial."""
     random = np.random.default_rng(0)
     with h5py.File(path, "w", track_order=True) as file:
         for subject, count in sessions.items():
@@ -101,7 +100,7 @@ def write_betas(path: Path, sessions: Mapping[str, int]) -> Mapping[str, Any]:
 
 
 def tabulate_voxels() -> pd.DataFrame:
-    """A quarter of each subject's voxels for each area."""
+    """Voxel table with a quarter of each subject's voxels in each area."""
     tables = []
     for subject, count in VOXELS.items():
         area = np.array(AREAS)[np.arange(count) * len(AREAS) // count]
@@ -114,9 +113,9 @@ def tabulate_voxels() -> pd.DataFrame:
 
 @contextmanager
 def few_batches(count: int) -> Iterator[None]:
-    """Inside, an epoch has so many batches of the first subject, and of the others one, a tenth as long.
+    """Context in which an epoch has `count` batches of the first subject and a short one of each other.
 
-    The first subject has the most voxels: nothing in its batches is smaller than in a whole epoch.
+    The first subject has the most voxels, so its batches need as much memory as those of a whole epoch.
     """
     every = loop.epoch_batches
 
@@ -135,7 +134,7 @@ def few_batches(count: int) -> Iterator[None]:
 
 
 class Stages:
-    """Runs one step after the other and keeps what each of them took."""
+    """Runs steps and records the time and memory of each."""
 
     def __init__(self) -> None:
         self.table = Table(title="Joint model at NSD's size")
@@ -143,7 +142,7 @@ class Stages:
             self.table.add_column(column, justify="right" if column else "left")
 
     def run(self, name: str, function: Callable[[], Any]) -> Any:
-        """The function's result."""
+        """Run a step and return its result."""
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
@@ -156,7 +155,7 @@ class Stages:
 
 
 def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
-    """Fit, go on, score, predict, estimate the noise and make responses, with the pipelines' nodes."""
+    """Fit, resume, score, predict, estimate the noise and generate responses, with the pipelines' nodes."""
     bootstrap_project(ROOT)
     changes = {"protocol": arguments.protocol, "device": arguments.device, "seed": 1}
     with KedroSession.create(ROOT, env="nsd", runtime_params=changes) as session:
@@ -178,7 +177,7 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
     images = write_images(folder / "images.npy", int(shown[-1]) + 1, shown, pixels)
     image_ids = np.arange(len(images)) + 1
     betas = write_betas(folder / "betas.h5", sessions)
-    # The few images would fit where all of NSD's do not
+    # no cache: the few images would fit, those of all of NSD would not
     fitting = parameters["fitting"].model_copy(
         update={"epochs": 2, "cache_gigabytes": 0, "state": folder / "state"}
     )
@@ -188,7 +187,7 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
     }
     stages = Stages()
     voxels = stages.run(
-        "start, and choose voxels", lambda: choose_voxels(tabulate_voxels(), betas, areas=AREAS)
+        "start and choose voxels", lambda: choose_voxels(tabulate_voxels(), betas, areas=AREAS)
     )
 
     def fit() -> None:
@@ -231,7 +230,7 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
         datasets["synthetic"].save(responses)
 
     stages.run(f"fit: batches of {fitting.batch_size}, holdout, state", fit)
-    stages.run("go on from its state", fit)
+    stages.run("resume from its state", fit)
     stages.run("score", score)
     stages.run(f"predict {len(shown)} images", predict)
     stages.run("noise model of subject 1", noise)
@@ -240,7 +239,7 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
 
 
 def small_fit(voxels: int, trials: int, batches: int, device: str) -> tuple[float, float, float]:
-    """Seconds of all cores, own memory and GPU memory (GiB) of a fit of one epoch, at full resolution."""
+    """CPU seconds, own memory and GPU memory (GiB) of a fit of one epoch at full resolution."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (50, 3, 227, 227), np.uint8)
     network = GNet(Architecture(), {"subj01": voxels}).to(resolve_device(device))
@@ -257,7 +256,7 @@ def small_fit(voxels: int, trials: int, batches: int, device: str) -> tuple[floa
 
 
 def measure_growth(device: str, repeats: int) -> Table:
-    """Voxels, then trials, then trials that are held while few are fitted."""
+    """Growth with voxels, with trials, and with trials in memory of which few are fitted."""
     table = Table(title=f"Fit of one epoch of one subject, published protocol, best of {repeats}")
     for column in ("voxels", "trials", "fitted", "core seconds", "own memory, GiB", "GPU, GiB"):
         table.add_column(column, justify="right")
@@ -289,7 +288,7 @@ def measure_growth(device: str, repeats: int) -> Table:
 
 
 def linear(sizes: list[tuple[int, int, int]], measured: list[tuple[float, float, float]]) -> list[str]:
-    """The share of each column's variance that a line explains; of time only where more is fitted."""
+    """R^2 of a linear fit to each column; for time only if the number of fitted trials or voxels grows."""
     counts = np.array(sizes, float)
     grown = counts[:, 0] if np.std(counts[:, 0]) else counts[:, 1]
     shares = [
@@ -307,8 +306,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="for the temporary files")
     parser.add_argument("--protocol", choices=("published", "revised"), default="published")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--batches", type=int, default=2, help="of subject 1, in each of two epochs")
-    parser.add_argument("--images", type=int, default=50, help="that are shown")
+    parser.add_argument("--batches", type=int, default=2, help="batches of subject 1 in each of two epochs")
+    parser.add_argument("--images", type=int, default=50, help="number of images shown")
     parser.add_argument("--repeats", type=int, default=1, help="of the small fits")
     parser.add_argument("--only", choices=("stages", "growth"), default=None)
     arguments = parser.parse_args()

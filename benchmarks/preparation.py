@@ -1,13 +1,13 @@
-"""How fast a full-size release is prepared: responses of chosen voxels, and images.
+"""Speed of preparing a full-size release: responses of chosen voxels, and images.
 
     python benchmarks/preparation.py [--folder /tmp] [--repeats 3] [--sessions 4] [--images 2000]
 
-One session of subject 1's real dimensions is made up and stored as NSD stores it, as HDF5 with a chunk for
-each voxel and as .nii.gz; so are images of 425 pixels. Every measurement starts with the files out of the
-system's cache, and is compared with what nothing can beat: reading the file once from its first byte to its
-last, decompressing it and forgetting it, resizing images that are in memory already. Contenders take turns,
-and the best of the repeats counts, of seconds and of the seconds of all cores together, which say more on a
-busy machine. Needs 7 GB of disk in a folder of its own, which is removed in the end, and Linux.
+A session with the dimensions of subject 1 is generated and stored as in NSD, as HDF5 with one chunk per voxel
+and as .nii.gz; so are images of 425 pixels. Before every measurement the files are dropped from the system's
+cache. Each is compared with a lower bound: reading the file once, decompressing it and discarding the result,
+resizing images that are already in memory. Contenders take turns, and the best of the repeats counts, in
+seconds and in CPU seconds, which are more reliable on a busy machine. Needs Linux and 7 GB of disk in a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from gnet.threads import in_order, usable_cores
 SUBJECT, SHAPE, TRIALS = "subj01", (81, 104, 83), 750
 SIDE, PIXELS = 425, 227
 PIECE = 2**24
-"""Bytes read at a time where a file is just read."""
+"""Bytes per read when a file is only read."""
 
 
 def brain() -> np.ndarray:
-    """An ellipsoid that fills the volume (x, y, z)."""
+    """Mask (x, y, z) of an ellipsoid that fills the volume."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, length) for length in SHAPE), indexing="ij")
     return x**2 + y**2 + z**2 < 1
 
 
 def cortex(voxels: int) -> np.ndarray:
-    """Indices of a folded sheet at the back of the brain, as thin and torn as early visual cortex is."""
+    """Voxel indices of a folded, fragmented sheet at the back of the brain, like early visual cortex."""
     field = gaussian_filter(np.random.default_rng(1).standard_normal(SHAPE), 4)
     x, y, z = np.meshgrid(*map(np.arange, SHAPE), indexing="ij")
     distance = np.hypot(np.hypot(x - SHAPE[0] / 2, y - 12), z - SHAPE[2] * 0.4)
@@ -62,17 +62,17 @@ def cortex(voxels: int) -> np.ndarray:
 
 
 def write_session(layout: Layout) -> None:
-    """Noise in the brain, 0 outside: identical numbers in both formats."""
+    """Write noise in the brain, 0 outside, with the same values in both formats."""
     reverse, inside = SHAPE[::-1], brain().T
     random = np.random.default_rng(0)
     betas = np.zeros((TRIALS, *reverse), np.int16)
-    for volume in track(betas, "making up a session"):
+    for volume in track(betas, "generating a session"):
         volume[inside] = 500 * random.standard_normal(inside.sum(), np.float32)
     path = layout.betas(SUBJECT, 1, "hdf5")
     path.parent.mkdir(parents=True)
     with h5py.File(path, "w") as file:
         stored = file.create_dataset("betas", betas.shape, betas.dtype, chunks=(TRIALS, 1, 1, 1))
-        for place in track(np.ndindex(reverse), "writing it as HDF5", total=inside.size):
+        for place in track(np.ndindex(reverse), "writing HDF5", total=inside.size):
             stored.id.write_direct_chunk((0, *place), betas[:, *place].tobytes())
     header = nibabel.Nifti1Header()
     header.set_data_dtype(np.int16)
@@ -80,14 +80,14 @@ def write_session(layout: Layout) -> None:
     header["vox_offset"] = 352
     with gzip.open(layout.betas(SUBJECT, 1, "nifti"), "wb", compresslevel=1) as file:
         file.write(header.binaryblock + bytes(4))
-        for volume in track(betas, "writing it as NIfTI"):
+        for volume in track(betas, "writing NIfTI"):
             file.write(volume.tobytes())
 
 
 def copy_session(layout: Layout, sessions: int, voxel_index: np.ndarray) -> None:
-    """The session under the names of others. HDF5 is copied, so that each file comes from disk, and changed.
+    """Copy the session under the names of others: HDF5 as a real copy, so that each is read from disk.
 
-    Two sessions with the same numbers would be refused: 1 is added where it will be looked at.
+    Sessions with equal responses would be refused, so each copy adds 1 to the voxels that are read.
     """
     for session in range(2, sessions + 1):
         layout.betas(SUBJECT, session, "nifti").hardlink_to(layout.betas(SUBJECT, 1, "nifti"))
@@ -99,7 +99,7 @@ def copy_session(layout: Layout, sessions: int, voxel_index: np.ndarray) -> None
 
 
 def write_images(layout: Layout, count: int, chunks: tuple[int, ...] | None) -> None:
-    """Noise of 425 pixels; what an image shows does not change how long it takes."""
+    """Write noise images of 425 pixels; their content does not affect the time."""
     layout.stimuli.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0).integers(0, 256, (SIDE + count, SIDE, 3), np.uint8)
     with h5py.File(layout.stimuli, "w") as file:
@@ -109,7 +109,7 @@ def write_images(layout: Layout, count: int, chunks: tuple[int, ...] | None) -> 
 
 
 def forget(*paths: Path) -> None:
-    """Take files out of the system's cache, so that they must come from disk."""
+    """Drop files from the system's cache, so that they are read from disk."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
@@ -118,7 +118,7 @@ def forget(*paths: Path) -> None:
 
 
 def read_once(path: Path) -> None:
-    """Read a file from its first byte to its last."""
+    """Read a file once from start to end."""
     piece = mmap.mmap(-1, PIECE)
     with path.open("rb", buffering=0) as file:
         while file.readinto(piece):
@@ -126,7 +126,7 @@ def read_once(path: Path) -> None:
 
 
 def decompress_once(path: Path) -> None:
-    """Decompress a .gz file and forget it."""
+    """Decompress a .gz file and discard the result."""
     decompressor = zlib.decompressobj(wbits=31)
     with path.open("rb", buffering=0) as file:
         while piece := file.read(2**20):
@@ -134,7 +134,7 @@ def decompress_once(path: Path) -> None:
 
 
 def pillow_alone(images: np.ndarray, count: int) -> None:
-    """Resize as many images, taken in turn from those in memory, on all cores, and forget them."""
+    """Resize `count` images, cycling through those in memory, on all cores, and discard them."""
     cores = usable_cores()
 
     def share(first: int) -> None:
@@ -159,11 +159,11 @@ def store(layout: Layout, count: int, path: Path) -> None:
 
 
 Contender = tuple[str, Callable[[], object], tuple[Path, ...]]
-"""What it is called, what it does, and the files that it must find on disk."""
+"""Name, function, and the files to drop from the cache beforehand."""
 
 
 def compare(table: Table, contenders: list[Contender], repeats: int) -> None:
-    """Time the contenders in turn; one line each, the first is what the others are compared with."""
+    """Time the contenders in turn; one table row each, with ratios to the first."""
     watches: dict[str, list[Watch]] = {name: [] for name, *_ in contenders}
     for _ in range(repeats):
         for name, function, paths in contenders:
@@ -182,7 +182,7 @@ def compare(table: Table, contenders: list[Contender], repeats: int) -> None:
 
 
 def measure_responses(table: Table, layout: Layout, arguments: argparse.Namespace) -> None:
-    """One session of each format, then several one after another and at the same time."""
+    """Measure one session in each format, then several in sequence and in parallel."""
     index = cortex(arguments.voxels)
     anywhere = np.sort(np.random.default_rng(0).choice(np.prod(SHAPE), arguments.voxels, replace=False))
     files = {name: layout.betas(SUBJECT, 1, name) for name in ("hdf5", "nifti")}
@@ -233,9 +233,9 @@ def measure_responses(table: Table, layout: Layout, arguments: argparse.Namespac
 
 
 def measure_images(table: Table, layout: Layout, arguments: argparse.Namespace) -> None:
-    """Images in one piece, and a chunk each, against Pillow alone."""
+    """Measure images stored contiguously and in one chunk each, against Pillow alone."""
     count, path = arguments.images, layout.stimuli
-    for storage, chunks in (("in one piece", None), ("a chunk each", (1, SIDE, SIDE, 3))):
+    for storage, chunks in (("contiguous", None), ("one chunk each", (1, SIDE, SIDE, 3))):
         write_images(layout, count, chunks)
         with h5py.File(path) as file:
             images = file["imgBrick"][: min(count, 512)]
@@ -253,15 +253,15 @@ def measure_images(table: Table, layout: Layout, arguments: argparse.Namespace) 
 
 
 def main() -> None:
-    """Make everything up, measure, print the table, clean up."""
+    """Generate the data, measure, print the table, clean up."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, default=None, help="for the temporary files")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--voxels", type=int, default=4627, help="4,627: subject 1's early visual areas")
-    parser.add_argument("--sessions", type=int, default=4, help="read together, about 1.1 GB of disk each")
-    parser.add_argument("--images", type=int, default=2000, help="about 0.7 GB of disk a thousand")
+    parser.add_argument("--sessions", type=int, default=4, help="about 1.1 GB of disk each")
+    parser.add_argument("--images", type=int, default=2000, help="about 0.7 GB of disk per thousand")
     parser.add_argument("--only", choices=("responses", "images"), default=None)
     arguments = parser.parse_args()
     table = Table(

@@ -1,13 +1,13 @@
-"""How long until the demo's joint model is as good as the published procedure ends up? Over seeds.
+"""Time until the demo's joint model reaches the final accuracy of the published procedure, over seeds.
 
     python benchmarks/time_to_accuracy.py [--seeds 1 2 3] [--epochs 12] [--precisions float32] [--to FILE.csv]
 
 Fits the joint model of the demo release with every combination of update, batches and responses, all with the
-same held-out images, and prints for each: seconds an epoch, seconds until the median holdout correlation
-reaches that of the published combination in its best epoch, and the median correlation with the test trials.
-Means of trials, of which an epoch has a third, get three times the epochs.
-A plain transcription of the published code makes the same updates as the published combination and ends where
-it ends; how much slower it is, benchmarks/fitting.py tells (geometry c).
+same holdout images, and prints for each: seconds per epoch, seconds until the median holdout correlation
+reaches that of the published combination in its best epoch, and the median correlation over the test trials.
+Image means, a third as many as trials, get three times the epochs.
+A plain transcription of the published code makes the same updates as the published combination and reaches
+the same result; benchmarks/fitting.py measures how much slower it is (geometry c).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PUBLISHED = ("alternating", "fixed_slices", "trials", "float32")
 
 
 def loaded(folder: str) -> dict[str, object]:
-    """What the joint model is fitted to, and its parameters, made in the folder if need be."""
+    """Data and parameters of the joint model; missing data are generated in the folder."""
     os.environ["GNET_DATA"] = folder
     bootstrap_project(ROOT)
     with KedroSession.create(ROOT, env="base") as session:
@@ -53,7 +53,7 @@ def loaded(folder: str) -> dict[str, object]:
 
 
 def measure(data: dict[str, object], choice: tuple[str, ...], seed: int, epochs: int) -> dict[str, object]:
-    """One fit: its epochs and its accuracy."""
+    """Fit one model; return its epochs and its accuracy."""
     *chosen, precision = choice
     fitting = data["params:fitting"].model_copy(
         update=dict(zip(CHOICES, chosen, strict=True))
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--precisions", nargs="+", default=["float32"])
-    parser.add_argument("--data", type=Path, help="a folder with the demo's data; none: a temporary one")
+    parser.add_argument("--data", type=Path, help="folder with the demo's data (default: a temporary one)")
     parser.add_argument("--to", type=Path, default=Path("time_to_accuracy.csv"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def seconds_until(target: float, fit: dict[str, object]) -> float:
-    """Time until the holdout correlation was reached; infinite if it never was."""
+    """Seconds until the holdout correlation reached the target; infinite if it never did."""
     reached = np.flatnonzero(np.array(fit["holdout_r"]) >= target)
     return float(np.cumsum(fit["seconds"])[reached[0]]) if len(reached) else np.inf
 

@@ -1,8 +1,11 @@
-"""What can be wrong, by who can mend it. Every message says what was expected, what was found, what to do."""
+"""Exceptions, grouped by who can fix them.
+
+Every message says what was expected, what was found and what to do.
+"""
 
 
 class GNetError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base class of every error that this package raises deliberately."""
 
 
 class ReleaseError(GNetError, ValueError):
@@ -14,20 +17,20 @@ class ParameterError(GNetError, ValueError):
 
 
 class ModelFileError(GNetError, ValueError):
-    """A model file is damaged, of another version, or does not fit the data it is used with."""
+    """A model file is damaged, has another format version, or does not fit the data it is used with."""
 
 
 class DeviceError(GNetError, RuntimeError):
-    """The requested device is not there, or too small."""
+    """The requested device does not exist or has too little memory."""
 
 
 class OutdatedError(GNetError, ValueError):
-    """Stored data were made with other parameters than those of this run, or from other versions."""
+    """Stored data were made with other parameters than those of this run, or from other input versions."""
 
 
 class StorageError(GNetError, OSError):
-    """A disk refuses (full, read-only, not permitted), or a stored file is missing or damaged."""
+    """A disk cannot be written (full, read-only, no permission), or a stored file is missing or damaged."""
 
 
 class BusyError(GNetError, RuntimeError):
-    """Another run is making what this one reads or makes."""
+    """Another run is writing what this one reads or writes."""

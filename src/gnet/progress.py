@@ -1,4 +1,4 @@
-"""Progress bars that live on one console with Kedro's log."""
+"""Progress bars that share one console with Kedro's log."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 def bar() -> Progress:
     """An empty progress display: description, bar, count, elapsed and remaining time.
 
-    Shown on rich's global console, the one Kedro's log handler writes to, so that the two do not tear each
-    other's lines. Disabled where the console is no terminal (a log file, CI).
+    Shown on rich's global console, the one Kedro's log handler writes to, so that the two do not break each
+    other's lines. Disabled where the console is not a terminal (a log file, CI).
     """
     console = rich.get_console()
     return Progress(
@@ -38,7 +38,7 @@ def bar() -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """A time for people.
+    """A duration in a readable unit.
 
     >>> duration(42), duration(400), duration(50_000)
     ('42 s', '7 min', '13.9 h')
@@ -49,7 +49,7 @@ def duration(seconds: float) -> str:
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items`, showing how many are done and how long the rest will take.
+    """Yield `items` and show how many are done and how long the rest will take.
 
     >>> list(track("abc", "letters"))
     ['a', 'b', 'c']

@@ -1,5 +1,7 @@
-"""Work on all cores, in order. By threads: what takes the time in this package, Pillow's resizing and zlib's
-decompression, lets others run meanwhile.
+"""Parallel work on all cores, with results in order.
+
+Threads suffice: Pillow's resizing and zlib's decompression, where this package spends its time, release
+Python's global lock.
 """
 
 import os
@@ -13,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """How many cores this process may use, which in a container or a batch job are not all there are."""
+    """Number of cores this process may use, in a container or batch job often fewer than all."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -26,11 +28,10 @@ def in_order(
     *,
     ahead: int | None = None,
 ) -> Iterator[Result]:
-    """Yield the function of each item in the items' order, computed by threads ahead of being asked for.
+    """Yield `function(item)` for each item, in order, computed by threads ahead of the consumer.
 
-    At most `ahead` results wait to be taken, two a thread if it is not given, so memory is bounded however
-    long the items are. What the function raises is raised when its item's turn comes; items not yet begun are
-    then left.
+    At most `ahead` results (default: two per thread) wait to be taken, so memory is bounded however many
+    items there are. An exception is raised when its item's turn comes; items not yet started are skipped.
 
     >>> list(in_order(len, ["a", "bcd", "ef"], threads=2))
     [1, 3, 2]

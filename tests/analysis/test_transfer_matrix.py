@@ -114,7 +114,7 @@ def test_comparison_counts_and_tests(accuracies):
     table = compare_accuracies(better, own).set_index(["area", "subject"])
     assert table.loc[("V1", "subj01"), "voxels"] == 19
     np.testing.assert_allclose(table.loc["V1", "shift"], 0.01)
-    assert (table.loc["V1", "won"] == 100).all()
+    assert (table.loc["V1", "share_better"] == 100).all()
     assert (table.loc["V1", "q"] < 0.001).all()
     assert (table.loc["V3", "p"] == 1).all()
     assert (table["q"] >= table["p"]).all()

@@ -6,13 +6,13 @@ from gnet.analysis.tuning import (
     SIGNIFICANT,
     Scores,
     TuningScores,
-    area_average,
     average_table,
     specific_share,
     spread,
     tuning_scores,
     tuning_table,
     unique_share,
+    voxel_average,
 )
 from gnet.evaluation.resampling import draw_images, draw_trials, resampled_correlation
 
@@ -89,12 +89,12 @@ def test_spread(share, expected):
     np.testing.assert_allclose(spread(np.array(share)[::-1, None])[0], expected)  # order does not matter
 
 
-def test_area_average_leaves_out_what_is_not_predicted():
+def test_voxel_average_excludes_voxels_that_are_not_predicted():
     share = np.array([[10.0, 20.0, 1e6, np.nan], [90.0, 80.0, 0.0, 0.0]])
-    average, voxels = area_average(share, np.array([0.1, 0.2, SIGNIFICANT, 0.5]))
+    average, voxels = voxel_average(share, np.array([0.1, 0.2, SIGNIFICANT, 0.5]))
     np.testing.assert_allclose(average, [(10 + 4 * 20) / 5, (90 + 4 * 80) / 5])
     assert voxels == 2
-    average, voxels = area_average(share, np.full(4, np.nan))
+    average, voxels = voxel_average(share, np.full(4, np.nan))
     assert np.isnan(average).all()
     assert voxels == 0
 
@@ -111,7 +111,7 @@ def test_tables_keep_parts_and_voxels_together(experiment):
         for subject in ("subj01", "subj02")
     ]
     average = average_table(pd.concat(subjects, ignore_index=True)).set_index(["subject", "part"])
-    expected, _ = area_average(shares, scores.total.mean)
+    expected, _ = voxel_average(shares, scores.total.mean)
     for subject in ("subj01", "subj02", "group"):
         np.testing.assert_allclose(average.loc[subject].loc[["a", "b", "c"], "unique"], expected)
     assert average.loc[("group", "a"), "voxels"] == 2 * VOXELS

@@ -273,14 +273,14 @@ def bad(images, change):
     [
         ("grey", r"expected \(image, y, x, 3\) or \(image, 3, y, x\), got shape \(3, 47, 47\)"),
         ("alpha", r"got shape \(3, 47, 47, 4\)"),
-        ("one", r"got shape \(47, 47, 3\)\. For one image, write images\[None\]\."),
-        ("none", "expected at least one, got none"),
-        ("oblong", r"expected square ones, got 30 x 47 pixels\. Crop or pad"),
+        ("one", r"got shape \(47, 47, 3\)\. For a single image, pass images\[None\]\."),
+        ("none", "expected at least one image, got none"),
+        ("oblong", r"expected square images, got 30 x 47 pixels\. Crop or pad"),
         ("whole numbers", r"expected uint8, or floats in \[0, 1\], got int64"),
         ("boolean", "got bool"),
         ("0 to 255", r"expected floats in \[0, 1\], got 0 to 255\. Divide by 255"),
         ("centred", r"expected floats in \[0, 1\], got -0\.5 to 0\.5"),
-        ("NaN", "expected numbers, got NaN in 1 images, first in number 1"),
+        ("NaN", "expected values without NaN, got NaN in 1 images, first in image 1"),
         ("text", r"got shape \(\)"),
     ],
 )
@@ -291,9 +291,9 @@ def test_bad_images(model, images, change, message):
 
 
 def test_bad_image_for_a_gradient(model, images):
-    with pytest.raises(ParameterError, match=r"image: expected one, .* got shape \(3, 47, 47, 3\)"):
+    with pytest.raises(ParameterError, match=r"expected one image, .* got shape \(3, 47, 47, 3\)"):
         model.gradient(images, "subj01", 10)
-    with pytest.raises(ParameterError, match="expected square ones, got 30 x 47"):
+    with pytest.raises(ParameterError, match="expected square images, got 30 x 47"):
         model.gradient(images[0, :30], "subj01", 10)
 
 
@@ -324,7 +324,7 @@ def test_what_the_model_does_not_have(model, images):
     ):
         model.contributions(images, "subj01", "pairwise")
     with pytest.raises(
-        ParameterError, match=r"masks over 152 features, got bool of shape \(99,\) for 'mine'"
+        ParameterError, match=r"arrays over 152 features, got bool of shape \(99,\) for 'mine'"
     ):
         model.contributions(images, "subj01", {"mine": np.ones(99, bool)})
     with pytest.raises(ParameterError, match=r"got int64 of shape \(152,\)"):
@@ -335,7 +335,7 @@ def test_what_the_model_does_not_have(model, images):
 
 def test_a_model_that_does_not_know_the_areas_of_its_voxels(images):
     model = TrainedModel([make_model(area={})])
-    with pytest.raises(ParameterError, match="area: this model does not say where its voxels are, got 'V1'"):
+    with pytest.raises(ParameterError, match="area: the areas of this model's voxels are unknown, got 'V1'"):
         model.predict(images, "subj01", area="V1")
 
 

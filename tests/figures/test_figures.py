@@ -194,7 +194,7 @@ def text(figure):
     return " ".join(item.get_text() for item in figure.texts)
 
 
-def test_joint_versus_areas_says_the_share_won():
+def test_joint_versus_areas_shows_the_share_better():
     first = voxels(("V1",), ("subj01",))
     second = first.assign(r=first["r"] - [0.01, 0.02, -0.03, 0.01])
     above, below = joint_versus_areas_figure(first, second, ("V1",)).axes

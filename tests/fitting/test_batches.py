@@ -94,7 +94,7 @@ def test_responses_with_nan():
         Trials(np.arange(3), response)
     assert str(caught.value) == (
         "trials: expected responses without NaN, got NaN in 2 of 4 voxels. "
-        "Leave out voxels without data in a session before fitting."
+        "Remove voxels that lack data in a session before fitting."
     )
 
 

@@ -115,8 +115,8 @@ def test_a_fit_says_what_it_needs(few, tmp_path, caplog):
         (
             8 * 10**9,
             "V1: expected 10.0 GB of memory on cpu (4.0 GB for images, 5.0 GB for a batch of 100, 1.0 GB for "
-            "optimisers), found 8.0 GB free. Set fitting.cache_gigabytes to 2.0 or less: slower, and changes "
-            "no result.",
+            "optimisers), found 8.0 GB free. Set fitting.cache_gigabytes to 2.0 or less: slower, with the "
+            "same results.",
         ),
         (3 * 10**9, "Set fitting.cache_gigabytes to 0 and fitting.batch_size to 40 or less."),
         (10**8, "Set fitting.cache_gigabytes to 0 and fitting.batch_size to 2 or less."),
@@ -139,7 +139,7 @@ def test_enough_memory_and_memory_that_nobody_knows(monkeypatch):
 
 def test_too_little_disk(tmp_path):
     needed = MemoryEstimate(images=0, batch=0, weights=0, scoring=0, disk=10**18)
-    with pytest.raises(StorageError, match=r"state.pt: expected room for 1000000000.0 GB, .*Delete what"):
+    with pytest.raises(StorageError, match=r"state.pt: expected room for 1000000000.0 GB, .*Delete files"):
         check_resources(needed, Procedure(), CPU, tmp_path / "not" / "yet" / "state.pt", "V1")
 
 

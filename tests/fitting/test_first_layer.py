@@ -38,7 +38,7 @@ def test_a_prefilter_that_is_trained_gets_its_gradient():
 
 
 def test_dropout_drops_whole_maps():
-    """With all but certain dropout, the first layer is its offset: the same at every place."""
+    """With dropout near 1 only the offset of the first layer remains, the same at every position."""
     layers = trunk(dropout=0.999)
     images = torch.rand(3, 192, 6, 6, dtype=torch.float64)
     fine, _ = trunk_maps(layers.train(), images)

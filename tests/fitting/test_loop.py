@@ -417,7 +417,7 @@ def test_a_loss_that_is_no_number_names_batch_subject_and_voxels(few, named, upd
     name = 1999 if named else 1
     expected = rf"got (inf|nan) for subj02, in 1 of 3 voxels \({name}\), in batch [1-4] of 4 of epoch 1"
     assert re.search(expected, str(caught.value))
-    assert "look at the responses of these voxels" in str(caught.value)
+    assert "check the responses of these voxels" in str(caught.value)
 
 
 def test_what_was_reached_before_the_loss_was_no_number_is_kept(few, monkeypatch, tmp_path):

@@ -109,7 +109,9 @@ def test_images_that_cannot_be_fitted(images, trials, change, message):
 
 
 def test_voxels_and_responses_that_do_not_match():
-    with pytest.raises(ParameterError, match="as many voxels as the responses have columns, got 2 vo"):
+    with pytest.raises(
+        ParameterError, match="as many voxels as the responses have columns, got 2 voxels and 3"
+    ):
         gnet.Trials(np.arange(4), np.zeros((4, 3), np.float32), voxels=Voxels(np.arange(2)))
 
 

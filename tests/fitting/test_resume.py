@@ -69,7 +69,7 @@ def test_stopped_after_some_steps(problem, tmp_path, monkeypatch, caplog, steps,
             fitted(problem, state, **options)
     assert state.exists() == (steps > BATCHES)
     found, history = fitted(problem, state, **options)
-    assert ("going on after epoch" in caplog.text) == (steps > BATCHES)
+    assert ("resuming after epoch" in caplog.text) == (steps > BATCHES)
     assert_same(found, expected)
     assert history.equals(expected_history)
 
@@ -121,7 +121,7 @@ def test_another_fit_starts_afresh_and_says_so(problem, tmp_path, caplog, change
         options = {"seed": 7}
     network = problem.network(dropout=0.5, seed=9 if change == "weights" else 2)
     problem.fit(network, epochs=EPOCHS, state=state, **options)
-    assert "of a fit with other parameters or data. Starting afresh." in caplog.text
+    assert "state of a fit with other parameters or data. Starting afresh." in caplog.text
 
 
 @pytest.mark.parametrize("damage", [b"", b"no state", "truncated"])
@@ -132,7 +132,7 @@ def test_a_damaged_state_is_left_aside_and_said(problem, tmp_path, caplog, damag
     state.write_bytes(content[: len(content) // 2] if damage == "truncated" else damage)
     caplog.set_level(logging.WARNING)
     found, _ = fitted(problem, state)
-    assert "no state that can be read" in caplog.text
+    assert "the state cannot be read" in caplog.text
     assert_same(found, expected)
 
 

@@ -121,7 +121,7 @@ def test_another_version(stored):
         from_arrays(stored, "V1.h5")
     assert str(caught.value) == (
         "V1.h5: expected model version 1, got 2, written by gnet 9.1. "
-        "Fit it again, or read it with that version of gnet."
+        "Refit the model, or read it with that version of gnet."
     )
 
 
@@ -201,9 +201,9 @@ def garble_text(stored):
         (add_weight, "Unexpected key.*trunk.conv9.conv.weight"),
         (widen_trunk, "size mismatch for trunk.conv4a.conv.weight"),
         (lengthen_index, "size mismatch for readouts.subj02"),
-        (shorten_area, "subj01 has 3 voxels and areas of 1"),
+        (shorten_area, "subj01 has 3 voxels but areas for 1"),
         (remove_group, "'readouts'"),
-        (replace_group, "weights are no group of arrays"),
+        (replace_group, "weights are not a group of arrays"),
         (invent_option, "depth"),
         (invent_readout, "expected layerwise or single_field, got 'linear'"),
         (garble_text, "Expecting value"),
@@ -215,7 +215,7 @@ def test_parts_that_do_not_fit(stored, damage, reason):
         ModelFileError, match=f"(?s)V1.h5: its parts do not fit together: .*{reason}"
     ) as caught:
         from_arrays(stored, "V1.h5")
-    assert str(caught.value).endswith("Fit it again.")
+    assert str(caught.value).endswith("Refit the model.")
 
 
 def negative_index(stored):
@@ -245,9 +245,9 @@ def complex_weight(stored):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (negative_index, "subj01: voxel_index is not a list of whole numbers from 0"),
-        (real_index, "subj01: voxel_index is not a list of whole numbers from 0"),
-        (small_volume, "volume_shape is no volume"),
+        (negative_index, "subj01: voxel_index is not a list of integers from 0"),
+        (real_index, "subj01: voxel_index is not a list of integers from 0"),
+        (small_volume, "volume_shape must be"),
         (no_readouts, "no subject has a readout"),
         (undefined_weight, "trunk.conv4a.conv.weight: expected finite real numbers"),
         (complex_weight, "trunk.conv4a.conv.bias: expected finite real numbers"),

@@ -16,7 +16,7 @@ def test_unknown_device(name):
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
 def test_cuda_where_there_is_none(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match=f"'{name}' was asked for, but torch finds 0 CUDA devices here"):
+    with pytest.raises(DeviceError, match=f"'{name}' was requested, but torch finds 0 CUDA devices"):
         resolve_device(name)
 
 
@@ -24,13 +24,13 @@ def test_a_cuda_device_beyond_the_last(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match="'cuda:2' was asked for, but torch finds 2 CUDA devices here"):
+    with pytest.raises(DeviceError, match="'cuda:2' was requested, but torch finds 2 CUDA devices"):
         resolve_device("cuda:2")
 
 
 def test_mps_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="'mps' was asked for, but this machine has none"):
+    with pytest.raises(DeviceError, match="'mps' was requested, but this machine has none"):
         resolve_device("mps")
 
 

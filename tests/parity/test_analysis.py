@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
 
 from gnet.analysis.noise_model import noise_model
 from gnet.analysis.receptive_fields import fit_ellipses, gaussian_mass, gaussian_pyramid, surface
@@ -98,13 +99,33 @@ def test_pooling_field_fit(reference):
     np.testing.assert_allclose(turn, 0, atol=1e-2)
 
 
-def test_gaussian_fields(reference):
+@pytest.mark.parametrize("wide", [False, True])
+def test_gaussian_fields(reference, wide):
+    """Equal up to rounding for fields narrower than a pixel, which the published code integrates, and up to
+    the error of the midpoint rule, which it applies to wider ones."""
     recorded = arrays(reference / "gaussian_fields.npz")
-    grid, size = recorded["grid"], float(recorded["size"])
-    sigmas = np.unique(grid[:, 2])
-    candidates = gaussian_pyramid(np.ptp(grid[:, 0]), sigmas)
+    grid, size, pixels = recorded["grid"], float(recorded["size"]), recorded["mass"].shape[1]
+    candidates = gaussian_pyramid(np.ptp(grid[:, 0]), np.unique(grid[:, 2]))
     assert len(candidates) == len(grid)
     np.testing.assert_allclose(np.sort(candidates, axis=0), np.sort(grid, axis=0), atol=1e-6)
-    found = gaussian_mass(recorded["selection"], recorded["mass"].shape[1], size)
-    # the published code approximates the error function by a polynomial that is good to 5e-4
-    np.testing.assert_allclose(found, recorded["mass"], atol=5e-4)
+
+    width, unit = size / pixels, np.finfo(np.float32).eps
+    chosen = (recorded["selection"][:, 2] >= width) == wide
+    fields, mass = recorded["selection"][chosen], recorded["mass"][chosen]
+    assert len(fields)
+    assert mass.dtype == np.float32
+    x, y, sigma = (column[:, None] for column in fields.T)
+    peak = 1 / (np.sqrt(2 * np.pi) * sigma)  # of the density
+    # Midpoint rule: width^3 / 24 times the largest second derivative of the density.
+    midpoint = width**3 / 24 * peak / sigma**2
+    # Half a difference of two values of a polynomial for the error function, each off by at most 1.5e-7
+    # (Abramowitz and Stegun 7.1.26). In float32, rounding moves the two edges of a pixel by less than two
+    # units each, and the difference by one more.
+    rounding = 1.5e-7 + unit * (1 + 4 * peak)
+    # A mass is the product p q of a strip in y and a strip in x. If each is off by at most e, the product is
+    # off by at most e (p + q) + e^2; recording it in float32 rounds it once more.
+    error = (midpoint if wide else rounding)[:, :, None]
+    edges = np.linspace(-size / 2, size / 2, pixels + 1)
+    q, p = (np.diff(ndtr((edges - centre) / sigma), axis=1) for centre in (x, -y))
+    bound = error * (p[:, :, None] + q[:, None, :]) + error**2 + unit * mass
+    assert (np.abs(gaussian_mass(fields, pixels, size) - mass) <= bound).all()

@@ -249,9 +249,7 @@ def test_unknown_device(raw, device):
 @pytest.mark.parametrize("pipeline", ["encoding_joint", "encoding_roi"])
 def test_no_cuda_here(raw, pipeline):
     message, run = raw.refused(pipeline, device="cuda")
-    assert message.startswith(
-        "\nDeviceError: device: 'cuda' was asked for, but torch finds 0 CUDA devices here."
-    )
+    assert message.startswith("\nDeviceError: device: 'cuda' was requested, but torch finds 0 CUDA devices.")
     assert "Use `device: auto` or `device: cpu`" in message
     assert run.nodes == []
 
@@ -272,7 +270,7 @@ def test_model_file_of_another_version(prepared):
     nodes = [node.name for node in registered["encoding_joint"].nodes if node.name.endswith(again)]
     message, run = prepared.refused("encoding_joint", nodes=nodes)
     assert message.startswith(f"\nModelFileError: {path}: expected model version 1, got 99, written by gnet ")
-    assert "Fit it again, or read it with that version of gnet." in message
+    assert "Refit the model, or read it with that version of gnet." in message
     assert "score_gnet8j" in run.nodes
     assert prepared.files() == before
 

@@ -179,7 +179,7 @@ def test_alexnet_with_another_checksum(prepared, alexnet):
     (prepared.data / "05_model_input" / "prefilter.h5").unlink()
     message, run = prepared.refused("encoding_roi", prefilter={"source": "alexnet", "path": str(path)})
     assert message.startswith(f"\nModelFileError: {path}: expected a SHA-256 that begins with 4df8aa71, got ")
-    assert "delete it and run again to fetch it anew" in message
+    assert "delete it and run again to download it again" in message
     assert run.nodes == ["make_prefilter"]
 
 

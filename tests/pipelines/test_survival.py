@@ -158,7 +158,7 @@ def test_ctrl_c_and_a_second_run(ready):
     assert "Traceback" not in output
     assert half_written(ready.data) == []
     run = ready.run("encoding_joint", fitting={"epochs": epochs}, scoring={"resamples": 2})
-    assert f"{ready.data / UNFINISHED}: going on after epoch " in run.log
+    assert f"{ready.data / UNFINISHED}: resuming after epoch " in run.log
     assert not (ready.data / UNFINISHED).exists()
     assert len(ready.load("gnet8j").history) == epochs
 

@@ -1,1 +1,1 @@
-"""What it means: tuning, receptive fields, transfer between trunks, noise. Arrays in, arrays out."""
+"""Interpretation: tuning, receptive fields, transfer between trunks, noise. Arrays in, arrays out."""

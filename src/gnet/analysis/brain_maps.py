@@ -1,4 +1,4 @@
-"""Per-voxel results written back into the brain they come from."""
+"""Brain volumes of voxelwise results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from gnet.analysis.tuning import SIGNIFICANT
 def brain_map(
     values: Float[np.ndarray, " voxel"], voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
 ) -> Float32[np.ndarray, "x y z"]:
-    """A volume with the values of some voxels, and NaN in all others.
+    """A volume with the values of some voxels, NaN elsewhere.
 
     Parameters
     ----------
-    voxel_index
-        Flat indices in C order over (x, y, z), each once.
+    values : array, (voxel,)
+        The values.
+    voxel_index : array, (voxel,)
+        Flat indices in C order over (x, y, z), without duplicates.
+    shape : tuple of int
+        Shape (x, y, z) of the volume.
 
     >>> brain_map(np.array([0.5]), np.array([3]), (1, 2, 2))
     array([[[nan, nan],
@@ -33,22 +37,21 @@ def brain_map(
 def mapped_values(
     accuracy: pd.DataFrame, receptive_fields: pd.DataFrame, tuning: pd.DataFrame
 ) -> pd.DataFrame:
-    """What is worth a map, one row for each voxel of each subject, one column for each map.
+    """The values that are mapped: one row per voxel and subject, one column per map.
 
     Parameters
     ----------
-    accuracy, receptive_fields, tuning
-        Tables of one kind of model: `accuracy_table`, `Ellipses.table`, `tuning_table`, each with subject and
-        voxel_index.
+    accuracy, receptive_fields, tuning : DataFrame
+        `accuracy_table`, `Ellipses.table` and `tuning_table` of one model, with subject and voxel_index.
 
     Returns
     -------
-    `subject`, `voxel_index`, and: `r`, `variance_explained`, `ceiling`, `fev` (percent); `x`, `y`,
-    `eccentricity`, `size` of the receptive field (degrees; NaN where the fit is not determined);
-    `lower_unique_share` (percent of the accuracy squared that is lost without the lower half of the layers)
-    and `argmax_layer` (1 to 7, the layer with the greatest unique share), both NaN where r (bootstrap mean)
-    is not above 0.055, as a share of nothing means nothing. A voxel in several areas has its values from the
-    first.
+    DataFrame
+        `subject`, `voxel_index`, and: `r`; `variance_explained`, `ceiling`, `fev` (percent); `x`, `y`,
+        `eccentricity`, `size` of the receptive field (degrees; NaN unless the fit is determined);
+        `lower_unique_share` (percent of the squared accuracy lost without the layers on the fine grid) and
+        `argmax_layer` (1 to 7, the layer with the largest unique share), both NaN unless r (bootstrap mean)
+        is above 0.055, the level of chance. A voxel in several areas has the values of the first.
     """
     keys = ["subject", "voxel_index"]
 

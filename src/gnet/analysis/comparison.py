@@ -1,4 +1,4 @@
-"""Two models of the same voxels: which predicts better, where, and by how much."""
+"""Comparison of the accuracies of two models of the same voxels."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pandas as pd
 
 
 def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """The voxels whose accuracy both tables have: subject, voxel_index, area, r_first, r_second, difference.
+    """Voxels with an accuracy in both tables: subject, voxel_index, area, r_first, r_second, difference.
 
-    The difference is first less second. `first` and `second` are accuracy tables.
+    The difference is first less second.
     """
     keys = ["subject", "voxel_index", "area"]
     both = first[[*keys, "r"]].merge(second[[*keys, "r"]], on=keys, suffixes=("_first", "_second"))
@@ -22,17 +22,19 @@ def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFram
 
     Parameters
     ----------
-    first, second
-        Accuracy tables with subject, voxel_index, area and r. Voxels that both have are compared.
+    first, second : DataFrame
+        Accuracy tables with subject, voxel_index, area and r. Voxels in both are compared.
 
     Returns
     -------
-    One row per area and subject: `voxels`, `shift` (mean difference of r) and its standard error,
-    `won` (percent of voxels where the first is better), `p` (Wilcoxon signed-rank test over voxels) and `q`
-    (p adjusted for the false discovery rate over all rows, Benjamini and Hochberg 1995). Voxels are not
-    independent of each other, so p says how consistent a difference is, not how surprising.
+    DataFrame
+        One row per area and subject: `voxels`; `shift` (mean difference of r) and `shift_error` (standard
+        error); `share_better` (percent of voxels that the first predicts better); `p` (Wilcoxon signed-rank
+        test over voxels) and `q` (p adjusted for the false discovery rate over all rows, Benjamini and
+        Hochberg 1995). Voxels are not independent, so p measures how consistent a difference is, not how
+        surprising.
     """
-    # here, because it takes half a second and every command imports this module
+    # imported here: it takes half a second, and every command imports this module
     from scipy.stats import false_discovery_control, wilcoxon
 
     both = paired_accuracies(first, second)
@@ -48,9 +50,10 @@ def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFram
                 "shift_error": difference.std(ddof=1) / np.sqrt(len(difference))
                 if len(difference) > 1
                 else np.nan,
-                "won": 100 * (difference > 0).mean(),
+                "share_better": 100 * (difference > 0).mean(),
                 "p": wilcoxon(difference).pvalue if difference.any() else 1.0,
             }
         )
-    table = pd.DataFrame(rows, columns=["area", "subject", "voxels", "shift", "shift_error", "won", "p"])
+    columns = ["area", "subject", "voxels", "shift", "shift_error", "share_better", "p"]
+    table = pd.DataFrame(rows, columns=columns)
     return table.assign(q=false_discovery_control(table["p"]) if len(table) else [])

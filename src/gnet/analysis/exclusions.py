@@ -1,4 +1,4 @@
-"""What is not in the averages, and why."""
+"""Voxels excluded from the averages, and why."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from gnet.evaluation.accuracy import FEV_CEILING
 
 
 def exclusions(accuracy: pd.DataFrame, receptive_fields: pd.DataFrame) -> pd.DataFrame:
-    """Voxels that a quantity leaves out, counted by subject and reason: `subject`, `reason`, `voxels`, `of`.
+    """Numbers of excluded voxels by subject and reason: `subject`, `reason`, `voxels`, `of`.
 
-    `accuracy` is an accuracy table with its `excluded` voxels, `receptive_fields` has `determined`. `of` is
-    how many there were before. Reasons with no voxel are listed too: that is good news.
+    `accuracy` is an accuracy table including its `excluded` voxels; `receptive_fields` has `determined`. `of`
+    is the number of voxels before the exclusion. Reasons that exclude no voxel are listed too.
 
     >>> accuracy = pd.DataFrame({"excluded": ["", "no data"], "r": 0.1, "fev": [1.0, None]})
     >>> accuracy["subject"] = "subj01"

@@ -1,4 +1,4 @@
-"""What a model leaves unexplained: the gain of its predictions and the covariance of the noise."""
+"""Noise model: the gain of the predictions and the covariance of the residuals."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class NoiseModel:
 
     gain: Float[np.ndarray, " voxel"]
     covariance: Any
-    """(voxel, voxel) of the noise, as estimated: symmetric, perhaps not quite positive semi-definite."""
+    """(voxel, voxel), of the noise as estimated: symmetric, but not always positive semi-definite."""
     factor: Any
-    """(voxel, voxel): symmetric R with R R' the nearest positive semi-definite matrix to the covariance."""
+    """(voxel, voxel), symmetric R such that R R' is the positive semi-definite matrix nearest to it."""
     voxel_index: Int[np.ndarray, " voxel"] | None = None
     """Flat index of each voxel. None: unknown."""
 
     def of(
         self, rows: Int[np.ndarray, " row"]
     ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row voxel"]]:
-        """Gain and rows of the factor of some voxels."""
+        """Gain and rows of the factor for some voxels."""
         return np.asarray(self.gain)[rows], np.asarray(self.factor[np.asarray(rows)])
 
 
@@ -35,15 +35,16 @@ def noise_model(
 ) -> NoiseModel:
     """Gain and noise covariance in closed form (published code).
 
-    With C the correlations of the responses, A of the predictions and C' between the two,
+    With the correlations C of the responses, A of the predictions and C' between the two, the gain is
     `B_v = sum_u C'_vu A_vu / sum_u A_vu^2` and the covariance is `C - diag(B) A diag(B)`.
 
-    Differs from the published code: its gradient descent (20,000 steps) approaches the factor found here by
-    one eigendecomposition. At 4,627 voxels that takes about 25 s and 0.7 GB.
+    Differs from the published code: its gradient descent (20,000 steps) approximates the factor that one
+    eigendecomposition gives here. For 4,627 voxels this takes about 25 s and 0.7 GB.
 
     Raises
     ------
-    ValueError : a voxel of either side is constant or NaN, so that it has no correlation
+    ValueError
+        if a voxel of either side is constant or NaN and so has no correlation.
     """
     sides = []
     for name, values in (("response", response), ("prediction", prediction)):
@@ -54,7 +55,7 @@ def noise_model(
         if bad.any():
             raise ValueError(
                 f"noise model: expected a {name} that varies in every voxel, got {bad.sum()} of {len(bad)} "
-                "voxels that are constant or NaN. Leave them out."
+                "voxels that are constant or NaN. Remove them."
             )
         sides.append(deviation / spread)
     responses, predictions = sides

@@ -1,4 +1,4 @@
-"""Our numbers beside those of the paper, in the layout of its source data."""
+"""Our results next to those of the paper, in the layout of its source data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ SOURCES = ("published", "ours", "difference")
 def beside_published(published: pd.DataFrame, ours: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Three rows for each row of either table: `published`, `ours`, and ours less published.
 
-    Columns: the keys; `source`, which of the three; the published columns, then those that only we have.
-    Rows in the order of the published table, then those that only we have. What either side lacks is NaN.
+    Columns: the keys, `source` (one of the three), the published columns, then columns that only our table
+    has. Rows are in the order of the published table, then those that only our table has. Missing values are
+    NaN.
 
     >>> published = pd.DataFrame({"subj": [1, 2], "V1": [20.0, 30.0]})
     >>> beside_published(published, pd.DataFrame({"subj": [2], "V1": [29.0]}), ["subj"])
@@ -44,23 +45,23 @@ def beside_published(published: pd.DataFrame, ours: pd.DataFrame, keys: Sequence
 
 
 def accuracy_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
-    """Summaries of both models (`summary_table`) as the paper lays out its accuracies."""
+    """Summaries of both models (`summary_table`) in the layout of the paper's accuracies."""
     both = _both(gnet8j, gnet8r, "variance_explained")
     ceiling = gnet8j.set_index(["subject", "area"])["ceiling"].rename("noise ceiling")
     return _numbered(both.join(ceiling))[["subj", "ROI", "noise ceiling", "GNet8j-fpf", "GNet8r-fpf"]]
 
 
 def fev_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
-    """Summaries of both models as the paper lays out its fractions of explainable variance.
+    """Summaries of both models in the layout of the paper's fractions of explainable variance.
 
-    The paper gives those of a fine-tuned model only, which we do not have, and not those of our two: columns
-    stand beside each other, not in the place of each other.
+    The paper reports these only for a fine-tuned model, which we do not have, so columns are added and not
+    compared.
     """
     return _numbered(_both(gnet8j, gnet8r, "fev"))[["subj", "ROI", "GNet8j-fpf", "GNet8r-fpf"]]
 
 
 def hierarchy_index_layout(**index: pd.DataFrame) -> pd.DataFrame:
-    """Tables of the hierarchy index, by the paper's name of their set, as it lays them out."""
+    """Tables of the hierarchy index, named by the paper's sets, in its layout."""
     tables = [
         pd.DataFrame(
             {
@@ -85,7 +86,7 @@ def _both(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame, column: str) -> pd.DataFra
 
 
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:
-    """Subject and area as the paper names them; subjects in order, areas as they come."""
+    """Subjects and areas under the paper's names, sorted by subject."""
     table = table.reset_index().rename(columns={"area": "ROI"})
     table.insert(0, "subj", table["subject"].map(subject_number))
     return table.sort_values("subj", kind="stable")

@@ -1,4 +1,4 @@
-"""Where a voxel looks and how far: ellipses fitted to pooling fields, in degrees of visual angle.
+"""Receptive fields: ellipses fitted to pooling fields, in degrees of visual angle.
 
 Positions are relative to the centre of the image, x to the right and y upwards.
 """
@@ -15,7 +15,7 @@ from scipy.special import erf
 from gnet.recording.pictures import FIELD_OF_VIEW
 
 BLOCK = 256
-"""Voxels that are fitted at a time: their Jacobians at 25 x 25 pixels take 9 MB."""
+"""Voxels fitted at a time: their Jacobians at 25 x 25 pixels take 9 MB."""
 
 NAMES = ("log_amplitude", "x", "y", "log_sigma_u", "log_sigma_v", "angle", "offset")
 
@@ -29,7 +29,7 @@ class Ellipses:
     """
 
     parameters: Float[np.ndarray, "voxel 7"]
-    """In the order of `NAMES`. Lengths in the units of the positions given to the fit."""
+    """In the order of `NAMES`, lengths in the unit of the positions passed to the fit."""
     errors: Float[np.ndarray, "voxel 7"]
     """Standard errors, from the curvature at the minimum and the residual variance."""
     residual: Float[np.ndarray, " voxel"]
@@ -38,12 +38,12 @@ class Ellipses:
 
     @property
     def centre(self) -> Float[np.ndarray, "voxel 2"]:
-        """X and y."""
+        """Centre (x, y)."""
         return self.parameters[:, 1:3]
 
     @property
     def sigmas(self) -> Float[np.ndarray, "voxel 2"]:
-        """Along u and v."""
+        """Standard deviations along u and v."""
         return np.exp(self.parameters[:, 3:5])
 
     @property
@@ -66,16 +66,16 @@ class Ellipses:
 
     @property
     def determined(self) -> Bool[np.ndarray, " voxel"]:
-        """Whether the fit converged on a Gaussian in the image and no larger than it, in degrees.
+        """Whether the fit, in degrees, converged on a Gaussian in the image and no larger than it.
 
-        A field that is flat to 0.1 %, as all are before they are trained, has no such Gaussian.
+        A field that is flat to 0.1 %, as all fields are before training, has no such Gaussian.
         """
         inside = (np.abs(self.centre) < FIELD_OF_VIEW / 2).all(1)
         rises = np.exp(self.parameters[:, 0]) > 1e-3 * np.abs(self.parameters[:, 6])
         return self.converged & inside & rises & (self.sigmas < FIELD_OF_VIEW).all(1)
 
     def table(self) -> pd.DataFrame:
-        """x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, determined."""
+        """Columns: x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, determined."""
         x, y = self.centre.T
         return pd.DataFrame(
             {
@@ -97,7 +97,7 @@ def surface(
     x: Float[np.ndarray, " column"],
     y: Float[np.ndarray, " row"],
 ) -> Float[np.ndarray, "voxel row column"]:
-    """The Gaussians of these parameters at the given positions."""
+    """Values of the Gaussians at the given positions."""
     return _surface_and_slopes(parameters, *_grid(x, y))[0].reshape(len(parameters), len(y), len(x))
 
 
@@ -108,19 +108,20 @@ def fit_ellipses(
     *,
     iterations: int = 100,
 ) -> Ellipses:
-    """Least squares fit of an elliptical Gaussian with offset to each field, all voxels of a block at once.
+    """Least squares fit of an elliptical Gaussian with offset to each field, in blocks of voxels.
 
-    Levenberg-Marquardt with a damping of its own for each voxel, from the field's moments. A voxel has
-    converged when a step lowers its squared error by less than 1e-10 of it; a flat field never does.
+    Levenberg-Marquardt with separate damping for each voxel, starting from the moments of the field. A voxel
+    has converged when a step lowers its squared error by a fraction of less than 1e-10; a flat field never
+    does.
 
     Parameters
     ----------
-    fields
+    fields : array, (voxel, row, column)
         Pooling fields; row 0 is the top of the image.
-    x, y
+    x, y : array, (column,) and (row,)
         Positions of the columns and rows, y decreasing.
-    iterations
-        At most so many steps.
+    iterations : int
+        Maximum number of steps.
     """
     parts = [
         _fit_block(fields[start : start + BLOCK].astype(np.float64), x, y, iterations)
@@ -139,7 +140,7 @@ def _grid(
 def _moments(
     fields: Float[np.ndarray, "voxel pixel"], x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
 ) -> Float[np.ndarray, "voxel 7"]:
-    """Where the fit starts: offset at the median, centre at the peak, round, as large as its mass says."""
+    """Initial parameters: offset at the median, centre at the peak, size from the mass above the offset."""
     offset = np.median(fields, axis=1)
     above = (fields - offset[:, None]).clip(min=0)
     peak = above.argmax(1)
@@ -147,6 +148,8 @@ def _moments(
     pixel = (np.ptp(x) * np.ptp(y)) / max(1, len(x) - 1)
     sigma = np.sqrt(above.sum(1) * pixel / (2 * np.pi * amplitude))
     sigma = sigma.clip(np.sqrt(pixel) / 2, np.ptp(x))
+    # 0.9 and 0.3 rad: with equal axes the angle has no gradient, and an angle along the grid can be a saddle
+    # point of a symmetric field. So the axes differ, and do not lie along the grid.
     return np.stack(
         [
             np.log(amplitude),
@@ -164,7 +167,7 @@ def _moments(
 def _bounds(
     x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
 ) -> tuple[Float[np.ndarray, " 7"], Float[np.ndarray, " 7"]]:
-    """Far beyond what any field needs: they keep a fit to a flat field from overflowing."""
+    """Bounds far beyond any real field, so that the fit of a flat field cannot overflow."""
     extent = max(np.ptp(x), np.ptp(y))
     widest, narrowest = np.log(100 * extent), np.log(extent / 1000)
     low = [-50, x.min() - 3 * extent, y.min() - 3 * extent, narrowest, narrowest, -np.inf, -np.inf]
@@ -200,7 +203,7 @@ def _fit_block(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     across, down = _grid(x, y)
     target = fields.reshape(len(fields), -1)
-    # a unit of the field, so that damping and tolerance mean the same for every voxel
+    # scaled by its maximum, so that damping and tolerance mean the same for every voxel
     unit = np.abs(target).max(1).clip(min=1e-300)
     target = target / unit[:, None]
     found = _moments(target, across, down)
@@ -241,18 +244,19 @@ def _fit_block(
 def size_eccentricity(
     eccentricity: Float[np.ndarray, " voxel"], size: Float[np.ndarray, " voxel"]
 ) -> tuple[float, float]:
-    """Least squares line through size against eccentricity: slope, and size at the centre of gaze.
+    """Slope and intercept (size at the centre of gaze) of the regression of size on eccentricity.
 
-    Voxels where either is not finite are left out; NaN for fewer than two.
+    Voxels where either is not finite are excluded; NaN for fewer than two voxels.
 
-    >>> size_eccentricity(np.array([1.0, 2.0, np.nan]), np.array([1.5, 2.0, 9.0]))
+    >>> slope, intercept = size_eccentricity(np.array([1.0, 2.0, np.nan]), np.array([1.5, 2.0, 9.0]))
+    >>> round(slope, 6), round(intercept, 6)
     (0.5, 1.0)
     """
     known = np.isfinite(eccentricity) & np.isfinite(size)
     if known.sum() < 2:
         return float("nan"), float("nan")
     slope, intercept = np.polyfit(eccentricity[known], size[known], 1)
-    return round(float(slope), 12), round(float(intercept), 12)
+    return float(slope), float(intercept)
 
 
 def gaussian_mass(
@@ -260,7 +264,10 @@ def gaussian_mass(
 ) -> Float[np.ndarray, "candidate row column"]:
     """Mass of isotropic Gaussians (x, y, sigma) in each pixel of a square map of the given size.
 
-    Exact integrals over the pixels; a Gaussian that reaches over the edge sums to less than one.
+    Exact integrals over the pixels; a Gaussian that extends beyond the edge sums to less than one.
+
+    Differs from the published code: there, the mass of Gaussians with a sigma of a pixel or more is the
+    density at the pixel's centre times its area.
     """
     edges = np.linspace(-size / 2, size / 2, pixels + 1)
     x, y, sigma = candidates.T
@@ -273,7 +280,7 @@ def gaussian_mass(
 
 
 def gaussian_pyramid(extent: float, sigmas: Float[np.ndarray, " sigma"]) -> Float[np.ndarray, "candidate 3"]:
-    """Candidate fields (x, y, sigma): for each sigma a square grid of centres about one sigma apart.
+    """Candidate fields (x, y, sigma): for each sigma, a square grid of centres about one sigma apart.
 
     `extent` is the side of the square that the centres span.
 

@@ -1,4 +1,4 @@
-"""How much a result varies between fits that differ in nothing but their seed."""
+"""Variability of results over fits that differ only in their seed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 
 IGNORED = ("seed", "device", "torch", "cache_gigabytes")
-"""What may differ between fits that count as the same but for their seed."""
+"""Settings that may differ between fits that count as repetitions with another seed."""
 
 
 def settings_digest(fits: Iterable[Mapping[str, Any]]) -> str:
-    """A short text that two results share if, and only if, they differ in the seeds of their fits alone.
+    """Digest that two results share if and only if their fits differ at most in the seed.
 
     Parameters
     ----------
-    fits : iterable of mappings
-        The configuration of each fit, plain values by name; `data` among them tells the data apart.
+    fits : iterable of mapping
+        The configuration of each fit: plain values by name, including `data`, a digest of the data.
 
     Examples
     --------
@@ -33,30 +33,31 @@ def settings_digest(fits: Iterable[Mapping[str, Any]]) -> str:
     for fit in fits:
         meaning = {name: value for name, value in fit.items() if name not in IGNORED}
         digest.update(json.dumps(meaning, sort_keys=True, default=str).encode())
-    return f"sha256:{digest.hexdigest()[:12]}"  # never a number, which a CSV file would make of bare digits
+    return f"sha256:{digest.hexdigest()[:12]}"  # the prefix keeps CSV files from reading a number
 
 
 def index_over_seeds(newest: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds of the hierarchy index, of results with the settings of the newest.
+    """Mean and spread over seeds of the hierarchy index, for results with the settings of the newest.
 
-    Of several results with the same seed, the one of the latest version counts. Of fits with different seeds
-    (written with a plus, as 2+1 where trunks are of seed 2 and the readouts on them of seed 1) none counts:
-    others may share their trunks.
+    Of several results with the same seed, only the latest version counts. Results with mixed seeds (written
+    with a plus: 2+1 for trunks of seed 2 with readouts of seed 1) are excluded, as other results may share
+    their trunks.
 
     Parameters
     ----------
-    newest
+    newest : DataFrame
         The index of this run: subject, index, protocol, seed, settings.
-    versions
-        The same of all runs, this one among them, with `version`, whose order is that of time.
+    versions : DataFrame
+        The same for all runs including this one, with `version`, which sorts by time.
 
     Returns
     -------
-    subject; index, the mean over seeds; seed_sd, the standard deviation over them, NaN for a single one;
-    seeds, how many there are; which; protocol; settings. A seed without an index does not count.
+    DataFrame
+        subject; index, the mean over seeds; seed_sd, the standard deviation over seeds, NaN for one seed;
+        seeds, their number; which, a list of them; protocol; settings. Seeds without an index are excluded.
     """
     same = versions[versions["settings"] == newest["settings"].iloc[0]]
-    same = same.assign(seed=same["seed"].convert_dtypes().astype(str))  # whole numbers again, if they are
+    same = same.assign(seed=same["seed"].convert_dtypes().astype(str))  # integers again, where possible
     latest = same.sort_values("version", kind="stable").drop_duplicates(["subject", "seed"], keep="last")
     latest = latest.dropna(subset="index")
     latest = latest[~latest["seed"].str.contains("+", regex=False)]

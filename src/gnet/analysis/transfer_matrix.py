@@ -1,4 +1,4 @@
-"""Does a trunk trained on one area serve another? The transfer matrix and the hierarchy index."""
+"""Transfer of trunks between areas: the transfer matrix and the hierarchy index."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def transfer_shift(
 ) -> tuple[float, float, int]:
     """`D[j, i]`: mean over an area's voxels of accuracy with trunk j less that of the area's own model.
 
-    Also its standard error over voxels, and how many voxels have both accuracies.
+    Returns the mean, its standard error over voxels, and the number of voxels with both accuracies.
 
-    >>> transfer_shift(np.array([0.2, 0.3, np.nan]), np.array([0.3, 0.5, 0.1]))
+    >>> shift, error, voxels = transfer_shift(np.array([0.2, 0.3, np.nan]), np.array([0.3, 0.5, 0.1]))
+    >>> round(shift, 6), round(error, 6), voxels
     (-0.15, 0.05, 2)
     """
     difference = np.asarray(transferred - own, np.float64)
@@ -26,29 +27,29 @@ def transfer_shift(
     if count == 0:
         return np.nan, np.nan, 0
     error = difference.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-    return round(float(difference.mean()), 12), round(float(error), 12), count
+    return float(difference.mean()), float(error), count
 
 
 @dataclass(frozen=True)
 class HierarchyIndex:
-    """The index with its fit error, and the two slopes it comes from."""
+    """The index, its fit error and the two slopes that it is computed from."""
 
     index: float
     error: float
     downward: float
-    """Slope of the shift over the distance where the trunk's area is the higher one (a+)."""
+    """a+: slope of the shift over distance where the trunk's area is higher."""
     upward: float
-    """The same where it is the lower one (a-)."""
+    """a-: the same where it is lower."""
 
 
 def hierarchy_index(shift: Float[np.ndarray, "model tested"]) -> HierarchyIndex:
     """`(a+ - a-) / (|a+| + |a-|)`: 1 for an entailment hierarchy, 0 for none (paper).
 
     a+ is the slope through the origin of the shift against |i - j| where the model's area j is higher than
-    the tested area i, a- where it is lower. The error is that of the two slopes, propagated as published: of
-    numerator and denominator as if they were independent. NaN for fewer than three areas.
+    the tested area i, a- where it is lower. The error is propagated from the slopes as published, as if
+    numerator and denominator were independent. NaN for fewer than three areas.
 
-    A higher trunk that serves lower areas at no loss, while a lower one fails higher areas:
+    Higher trunks that predict lower areas without loss, while lower trunks fail in higher areas:
 
     >>> hierarchy_index(-np.triu([[0, 1, 2], [0, 0, 1], [0, 0, 0]]).astype(float)).index
     1.0
@@ -76,10 +77,14 @@ def hierarchy_index_over_voxels(
 
     Parameters
     ----------
-    shifts
-        Shift of each voxel's accuracy with each model's trunk. Voxels with a NaN are left out.
-    tested
-        Which area each voxel is of, as a position in the order of the models.
+    shifts : array, (model, voxel)
+        Shift of each voxel's accuracy with each model's trunk. Voxels with a NaN are excluded.
+    tested : array, (voxel,)
+        Area of each voxel, as its position in the order of the models.
+    resamples : int
+        Number of resamples.
+    seed : int
+        Seed of the bootstrap.
     """
     keep = np.isfinite(shifts).all(0)
     shifts, tested = shifts[:, keep], tested[keep]
@@ -96,7 +101,7 @@ def hierarchy_index_over_voxels(
 
 
 POOLED = "pooled"
-"""In place of a subject: the voxels of all subjects together."""
+"""Value of `subject` for the voxels of all subjects together."""
 
 
 def shift_table(own: pd.DataFrame, transferred: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -104,14 +109,16 @@ def shift_table(own: pd.DataFrame, transferred: Mapping[str, pd.DataFrame]) -> p
 
     Parameters
     ----------
-    own
+    own : DataFrame
         Accuracy table of the area-wise models: subject, voxel_index, area, r.
-    transferred
+    transferred : mapping of DataFrame
         For each area, the accuracy table of the readouts fitted to its trunk.
 
     Returns
     -------
-    subject, voxel_index, area, and a column of shifts named by each trunk's area; NaN where an accuracy is.
+    DataFrame
+        subject, voxel_index, area, and a column of shifts for the trunk of each area. NaN where either
+        accuracy is.
     """
     keys = ["subject", "voxel_index", "area"]
     table = own[[*keys, "r"]]
@@ -123,7 +130,7 @@ def shift_table(own: pd.DataFrame, transferred: Mapping[str, pd.DataFrame]) -> p
 def transfer_matrix(shifts: pd.DataFrame, areas: Sequence[str]) -> pd.DataFrame:
     """Mean shift for each pair of trunk and tested area, for each subject and pooled.
 
-    `shifts` is `shift_table`'s. Columns: subject, trunk, tested, shift, shift_error, voxels.
+    `shifts` is a `shift_table`. Columns: subject, trunk, tested, shift, shift_error, voxels.
     """
     rows = []
     for subject, voxels in _with_pooled(shifts):
@@ -138,8 +145,8 @@ def transfer_matrix(shifts: pd.DataFrame, areas: Sequence[str]) -> pd.DataFrame:
 def index_table(shifts: pd.DataFrame, areas: Sequence[str], *, resamples: int, seed: int) -> pd.DataFrame:
     """Hierarchy index of each subject and pooled, with its fit error and its spread over voxels and subjects.
 
-    Columns: subject; index; fit_error, as published; voxel_sd, over bootstrap resamples of the voxels;
-    subject_sd, over the subjects (pooled row only); downward and upward, the slopes.
+    `shifts` is a `shift_table`. Columns: subject; index; fit_error, as published; voxel_sd, over bootstrap
+    resamples of the voxels; subject_sd, over subjects (pooled row only); downward and upward, the slopes.
     """
     matrix = transfer_matrix(shifts, areas)
     rows = []
@@ -164,7 +171,7 @@ def index_table(shifts: pd.DataFrame, areas: Sequence[str], *, resamples: int, s
 
 
 def _with_pooled(voxels: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Each subject's rows, then all."""
+    """The rows of each subject, then all rows as `POOLED`."""
     return [*voxels.groupby("subject"), (POOLED, voxels)]
 
 

@@ -1,7 +1,7 @@
-"""Which layers a voxel listens to: accuracy with, and without, each part of the features.
+"""Tuning of voxels to layers: accuracy with, and without, each part of the features.
 
-Predictions are linear in the feature weights, so all of it follows from the contributions of the parts in a
-single forward pass. Accuracies are bootstrap means; every part is scored on the same resamples, so that
+Predictions are linear in the feature weights, so everything follows from the contributions of the parts in a
+single forward pass. Accuracies are bootstrap means; all parts are scored on the same resamples, so that
 differences between parts are paired.
 """
 
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from gnet.evaluation.resampling import resampled_correlation
 
 SIGNIFICANT = 0.055
-"""Accuracy that is exceeded by chance with p < 0.01, by randomisation (paper)."""
+"""Accuracy that chance exceeds with p < 0.01, by randomisation (paper)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class TuningScores:
-    """Accuracy of the whole model, with each part alone, and without it."""
+    """Accuracy of the whole model, with each part alone (inclusive), and without it (exclusive)."""
 
     total: Scores
     inclusive: Scores
@@ -48,15 +48,22 @@ def tuning_scores(
 
     Parameters
     ----------
-    contributions
-        What each part adds to the prediction of each image; with the bias they sum to it.
-    measured, trial_image
-        Response of each test trial, and the image it showed.
-    counts
-        How often each trial is in each resample: `draw_trials` (published) or `draw_images` of
+    contributions : array, (part, image, voxel)
+        Contribution of each part to the prediction; with the bias they sum to the prediction.
+    bias : array, (voxel,)
+        Bias of the readout.
+    measured : array, (trial, voxel)
+        Responses in the test trials.
+    trial_image : array, (trial,)
+        Image of each test trial, as an index into the contributions.
+    counts : array, (resample, trial)
+        Number of times each trial is in each resample: `draw_trials` (published) or `draw_images` of
         `gnet.evaluation.resampling`.
 
-    Scores that do not exist (a constant side) are NaN, in a resample and in its mean.
+    Returns
+    -------
+    TuningScores
+        NaN where a resample has no correlation because either side is constant.
     """
     whole = contributions.sum(0) + bias
 
@@ -65,7 +72,7 @@ def tuning_scores(
         return resampled.mean(0), resampled.std(0)
 
     inclusive = [score(part + bias) for part in contributions]
-    # not the whole less a part: where nothing else varies, that would leave rounding to be scored
+    # not the whole less a part: if nothing else varies, that would score rounding errors
     others = (np.delete(contributions, part, axis=0).sum(0) for part in range(len(contributions)))
     exclusive = [score(rest + bias) for rest in others]
     return TuningScores(
@@ -76,18 +83,18 @@ def tuning_scores(
 
 
 def specific_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
-    """Percent of the total accuracy squared that a part has alone, and its error: `100 rho_in^2 / rho^2`.
+    """Percent of the squared accuracy that a part reaches alone, and its error: `100 rho_in^2 / rho^2`.
 
-    Arrays (part, voxel). The error is propagated from those of both accuracies as if they were independent,
-    as published.
+    Both (part, voxel). The error is propagated from those of both accuracies as if they were independent
+    (published code).
     """
     return _ratio(scores.inclusive, scores.total)
 
 
 def unique_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
-    """Percent of the total accuracy squared that is lost without a part, and its error.
+    """Percent of the squared accuracy that is lost without a part, and its error.
 
-    `100 (rho^2 - rho_ex^2) / rho^2`, arrays (part, voxel); errors as in `specific_share`.
+    `100 (rho^2 - rho_ex^2) / rho^2`, both (part, voxel); errors as in `specific_share`.
     """
     rest, error = _ratio(scores.exclusive, scores.total)
     return 100 - rest, error
@@ -101,10 +108,10 @@ def _ratio(part: Scores, total: Scores) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spread(share: Float[np.ndarray, "part voxel"]) -> Float[np.ndarray, " voxel"]:
-    """How evenly a voxel's shares are spread over the parts: near 0 if one has it all, near 1 if most do.
+    """Spread of a voxel's shares over the parts: near 0 if one part has all, near 1 if most do.
 
-    The shares of a voxel are sorted and scaled to 0..1; the spread is the fraction of parts above the point
-    where the interpolated curve passes one half. NaN where a share is, or where all are equal.
+    The shares of a voxel are sorted and scaled to [0, 1]; the spread is the fraction of parts above the point
+    where the interpolated curve crosses one half. NaN if a share is NaN or all are equal.
 
     >>> spread(np.array([[0.0, 5.0], [0.0, 0.0], [1.0, 5.0]])).round(2)
     array([0.25, 0.75])
@@ -122,14 +129,14 @@ def spread(share: Float[np.ndarray, "part voxel"]) -> Float[np.ndarray, " voxel"
     return np.where(np.isfinite(scaled).all(0), 1 - crossing, np.nan)
 
 
-def area_average(
+def voxel_average(
     share: Float[np.ndarray, "part voxel"], accuracy: Float[np.ndarray, " voxel"]
 ) -> tuple[Float[np.ndarray, " part"], int]:
-    """Mean of the shares over an area's voxels, weighted by accuracy squared, and how many voxels went in.
+    """Mean of the shares over voxels, weighted by squared accuracy, and the number of voxels used.
 
-    Only voxels with an accuracy above `SIGNIFICANT` count (NaN does not).
+    Voxels whose accuracy is NaN or not above `SIGNIFICANT` are excluded.
 
-    >>> area_average(np.array([[10.0, 40.0, 99.0]]), np.array([0.1, 0.2, 0.0]))
+    >>> voxel_average(np.array([[10.0, 40.0, 99.0]]), np.array([0.1, 0.2, 0.0]))
     (array([34.]), 2)
     """
     used = (accuracy > SIGNIFICANT) & np.isfinite(share).all(0)
@@ -139,11 +146,11 @@ def area_average(
 
 
 def tuning_table(scores: TuningScores, parts: Sequence[str]) -> pd.DataFrame:
-    """Everything about every part and voxel, one row each.
+    """Scores and shares as a table, one row per part and voxel.
 
     Columns: `voxel` (position), `part`; `total`, `inclusive`, `exclusive` (bootstrap means of the accuracy)
     and their `_sd`; `specific` and `unique` (shares, percent) and their `_error`; `specific_spread` and
-    `unique_spread`, the same for all parts of a voxel.
+    `unique_spread`, repeated for all parts of a voxel.
     """
     columns: dict[str, np.ndarray] = {}
     voxels = len(scores.total.mean)
@@ -161,9 +168,9 @@ def tuning_table(scores: TuningScores, parts: Sequence[str]) -> pd.DataFrame:
 
 
 def average_table(tuning: pd.DataFrame) -> pd.DataFrame:
-    """Shares of each area of each subject, weighted as in `area_average`, and of the group.
+    """Mean shares (`voxel_average`) by partition, area and subject, and of the group.
 
-    `tuning` is `tuning_table` with subject, voxel_index, area and partition. The group (subject "group") is
+    `tuning` is a `tuning_table` with subject, voxel_index, area and partition. The group (subject "group") is
     the mean over subjects; its `voxels` are the sum.
     """
     rows = []
@@ -172,8 +179,8 @@ def average_table(tuning: pd.DataFrame) -> pd.DataFrame:
         total = voxels.loc[voxels["part"] == parts[0], "total"].to_numpy()
         averages = {}
         for share in ("specific", "unique"):
-            values = voxels[share].to_numpy().reshape(len(parts), -1)  # parts are the slower index
-            averages[share], count = area_average(values, total)
+            values = voxels[share].to_numpy().reshape(len(parts), -1)  # parts vary slowest
+            averages[share], count = voxel_average(values, total)
         rows += [
             {
                 "partition": partition,

@@ -1,1 +1,1 @@
-"""How good it is: predictions, accuracies and their spread."""
+"""Evaluation: predictions, accuracies and their spread."""

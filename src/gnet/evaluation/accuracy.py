@@ -1,4 +1,4 @@
-"""How well voxels are predicted, on single trials and on image averages, and how well they could be."""
+"""Prediction accuracy on single trials and on image averages, relative to the noise ceiling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gnet.recording.noise_ceiling import noise_ceiling
 from gnet.recording.split import image_average
 
 FEV_CEILING = 5.0
-"""Percent: voxels whose noise ceiling is lower have no fraction of explainable variance (paper, Methods)."""
+"""Percent. Voxels with a lower noise ceiling have no fraction of explainable variance (paper, Methods)."""
 
 
 def voxel_correlation(
@@ -20,7 +20,7 @@ def voxel_correlation(
 ) -> Float[np.ndarray, " voxel"]:
     """Pearson correlation over trials, in double precision; NaN where either side is constant.
 
-    Differs from the published code: there, NaN became 0 without a count.
+    Differs from the published code: there, NaN silently becomes 0.
 
     >>> measured = np.array([[0., 1, 5], [1, 0, 5], [2, 2, 5]])
     >>> predicted = np.array([[1., 0, 0], [2, 2, 1], [3, 1, 0]])
@@ -31,7 +31,7 @@ def voxel_correlation(
     for values in (measured, predicted):
         values = np.asarray(values, np.float64)
         deviation = values - values.mean(0)
-        deviation[:, (values == values[0]).all(0)] = np.nan  # exactly, not up to the mean's rounding
+        deviation[:, (values == values[0]).all(0)] = np.nan  # exact: the mean may be rounded
         centred.append(deviation)
     covariance = np.einsum("tv,tv->v", *centred)
     energy = [np.einsum("tv,tv->v", deviation, deviation) for deviation in centred]
@@ -43,7 +43,7 @@ def explained_fraction(
 ) -> Float[np.ndarray, " voxel"]:
     """Fraction of explainable variance (FEV), in percent; NaN where the ceiling is below 5 % or unknown.
 
-    The FEV of an area is the mean of this over its voxels, not the ratio of two means (paper, Methods).
+    The FEV of an area is the mean over its voxels, not a ratio of means (paper, Methods).
 
     >>> explained_fraction(np.array([10.0, 1.0]), np.array([20.0, 4.0]))
     array([50., nan])
@@ -65,23 +65,26 @@ def accuracy_table(
 
     Parameters
     ----------
-    predicted
+    predicted : array, (image, voxel)
         Response to each test image.
-    measured
+    measured : array, (trial, voxel)
         Response in each test trial, in standard deviations of its session.
-    trial_image
+    trial_image : array, (trial,)
         Row of `predicted` that each trial showed; every row at least once.
-    ncsnr
-        The release's noise ceiling signal-to-noise ratio.
-    resamples, seed
-        Of the bootstrap over trials (published: 64).
+    ncsnr : array, (voxel,)
+        Noise ceiling signal-to-noise ratio from the release.
+    resamples : int
+        Bootstrap resamples of the trials (published: 64).
+    seed : int
+        Seed of the bootstrap.
 
     Returns
     -------
-    One row a voxel: `r` and its bootstrap standard deviation `r_sd` on single trials, `r_images` on trials
-    averaged by image, `variance_explained` and `variance_explained_images` (100 r^2, percent), `ceiling`
-    (n = 1) and `ceiling_images` (the repetitions used), `fev` and `fev_images` in percent, and how many
-    `trials` and `images` went in. What cannot be computed is NaN.
+    DataFrame
+        One row per voxel: `r` on single trials and its bootstrap standard deviation `r_sd`; `r_images` on
+        trials averaged by image; `variance_explained` and `variance_explained_images` (100 r^2, percent);
+        `ceiling` (n = 1) and `ceiling_images` (the repetitions used), `fev` and `fev_images`, in percent; the
+        numbers of `trials` and `images`. NaN where undefined.
     """
     shown, averaged, repetitions = image_average(measured, trial_image)
     table = pd.DataFrame({"r": voxel_correlation(measured, predicted[trial_image])})
@@ -109,18 +112,23 @@ def score_voxels(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Accuracy of one subject's voxels on its test trials, with a row also for those that are excluded.
+    """Accuracy of all voxels of one subject on its test trials, with NaN for excluded voxels.
 
     Parameters
     ----------
     predicted : array, (image, voxel)
-        Predictions for the images of the test trials, of the voxels that are not excluded.
+        Predictions for the images of the test trials, for the voxels that are not excluded.
     tests : ScoredTrials
         Responses of the same voxels.
     voxels : DataFrame
         All voxels: subject, voxel_index, area, label, ncsnr, `excluded`.
-    resamples, seed
-        Of the bootstrap (`accuracy_table`).
+    resamples, seed : int
+        As in `accuracy_table`.
+
+    Returns
+    -------
+    DataFrame
+        One row per voxel: subject, voxel_index, area, label, excluded, and the columns of `accuracy_table`.
     """
     scored = voxels[voxels["excluded"] == ""]
     accuracy = accuracy_table(
@@ -136,12 +144,12 @@ def score_voxels(
 
 
 def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Area by area and subject by subject: what a scientist reads first.
+    """Accuracy by area and subject.
 
-    `voxels` were fitted; `excluded` could not be. Medians and means are over the fitted voxels for which the
-    quantity exists; `without_r` and `without_fev` count the others. `variance_explained`, `ceiling` and `fev`
-    are means in percent, as in the paper's source data; `r_over_ceiling` is the median over voxels of
-    r / sqrt(ceiling / 100).
+    `voxels` and `excluded` count fitted and excluded voxels. Medians and means are over the fitted voxels for
+    which the quantity exists; `without_r` and `without_fev` count the others. `variance_explained`, `ceiling`
+    and `fev` are means in percent, as in the paper's source data; `r_over_ceiling` is the median over voxels
+    of r / sqrt(ceiling / 100).
     """
     fitted = accuracy["excluded"] == ""
     excluded = (~fitted).groupby([accuracy["area"], accuracy["subject"]]).sum()

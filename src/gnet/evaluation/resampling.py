@@ -1,4 +1,4 @@
-"""Spread of correlations by the bootstrap: trials drawn with replacement, scored again."""
+"""Bootstrap of voxelwise correlations: trials are resampled with replacement and scored again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def bootstrap_correlation(
     predicted: Float[np.ndarray, "trial voxel"],
     draws: Int[np.ndarray, "resample trial"],
 ) -> Float[np.ndarray, "resample voxel"]:
-    """Correlation of every voxel in every resample; NaN where a side is constant in it.
+    """Correlation of every voxel in every resample; NaN where either side is constant in it.
 
     >>> x = np.array([[0.0], [1.0], [2.0], [4.0]])
     >>> bootstrap_correlation(x, -x, np.array([[0, 1, 2, 3], [0, 0, 1, 3], [2, 2, 2, 2]])).round(3)
@@ -23,7 +23,7 @@ def bootstrap_correlation(
 
 
 def resample_counts(draws: Int[np.ndarray, "resample draw"], items: int) -> Int[np.ndarray, "resample item"]:
-    """How often each of the items was drawn in each resample.
+    """Number of times each item was drawn in each resample.
 
     >>> resample_counts(np.array([[0, 0, 2]]), 3)
     array([[2, 0, 1]])
@@ -36,7 +36,7 @@ def resample_counts(draws: Int[np.ndarray, "resample draw"], items: int) -> Int[
 def draw_trials(
     trial_image: Int[np.ndarray, " trial"], resamples: int, seed: int
 ) -> Int[np.ndarray, "resample trial"]:
-    """Counts of a bootstrap over trials, as published: repeats of an image count as independent."""
+    """Counts of a bootstrap over trials (published code): repeats of an image count as independent."""
     trials = len(trial_image)
     return resample_counts(np.random.default_rng(seed).integers(trials, size=(resamples, trials)), trials)
 
@@ -44,7 +44,7 @@ def draw_trials(
 def draw_images(
     trial_image: Int[np.ndarray, " trial"], resamples: int, seed: int
 ) -> Int[np.ndarray, "resample trial"]:
-    """Counts of a bootstrap over images: a drawn image brings all its trials.
+    """Counts of a bootstrap over images: each draw of an image includes all its trials.
 
     >>> draw_images(np.array([0, 1, 0]), 2, seed=0)
     array([[0, 2, 0],
@@ -60,9 +60,9 @@ def resampled_correlation(
     predicted: Float[np.ndarray, "trial voxel"],
     counts: Int[np.ndarray, "resample trial"],
 ) -> Float[np.ndarray, "resample voxel"]:
-    """Correlation of every voxel in resamples given as counts of each trial; NaN where a side is constant.
+    """Correlation of every voxel in resamples given as trial counts; NaN where either side is constant.
 
-    The sums behind all correlations of all resamples are five matrix products; no trial is ever copied.
+    Five matrix products give the sums for all correlations of all resamples; no trials are copied.
     """
     counts = counts.astype(np.float64)
     x, y = (np.asarray(side, np.float64) for side in (measured, predicted))
@@ -72,7 +72,7 @@ def resampled_correlation(
     covariance = counts @ (x * y) / size - mean_x * mean_y
     variance_x = counts @ (x * x) / size - mean_x**2
     variance_y = counts @ (y * y) / size - mean_y**2
-    # What is left of a constant side is rounding, about 1e-16 of the whole sample's variance.
+    # A constant side leaves only rounding, about 1e-16 of the variance of the whole sample.
     varies = (variance_x > 1e-12 * (x * x).mean(0)) & (variance_y > 1e-12 * (y * y).mean(0))
     product = np.sqrt(np.where(varies, variance_x * variance_y, np.nan))
     return covariance / product

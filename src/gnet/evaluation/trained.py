@@ -1,4 +1,4 @@
-"""A fitted model in use: what it says about anyone's images, voxel by voxel.
+"""A fitted model applied to images: predictions, contributions, pooling fields and gradients by voxel.
 
 import gnet
 model = gnet.load_model("gnet8j.h5")
@@ -33,20 +33,20 @@ from gnet.models.partitions import PARTITIONS, Partition
 from gnet.recording.pictures import FILTERS, resize
 
 GRIDS = ("prefilter", "fine", "coarse")
-"""Names of the grids on which the readout sees feature maps, from the finest."""
+"""Names of the grids of the readout, finest first."""
 
 
 class Predictions(NamedTuple):
-    """Responses and whose they are."""
+    """Predicted responses and their voxels."""
 
     responses: Float[np.ndarray, "image voxel"]
-    """In standard deviations of a voxel's responses within a session."""
+    """In standard deviations of the voxel within a session."""
     voxels: pd.DataFrame
-    """One row per column of `responses`: subject, voxel_index, (x, y, z where known,) area."""
+    """One row per column of `responses`: subject, voxel_index, x, y, z (if known), area."""
 
 
 class Contributions(NamedTuple):
-    """What parts of the features add to the responses: the parts and the bias sum to the prediction."""
+    """Contributions of the parts of a partition; with the bias they sum to the prediction."""
 
     parts: dict[str, Float[np.ndarray, "image voxel"]]
     bias: Float[np.ndarray, " voxel"]
@@ -54,7 +54,7 @@ class Contributions(NamedTuple):
 
 
 class PoolingFields(NamedTuple):
-    """Where in the image voxels look: for each grid one field per voxel that sums to one."""
+    """For each grid, the pooling field of each voxel over the image; every field sums to one."""
 
     fields: dict[str, Float[np.ndarray, "voxel y x"]]
     voxels: pd.DataFrame
@@ -65,32 +65,32 @@ def load_model(path: str | Path, *, device: str = "auto") -> TrainedModel:
 
     Parameters
     ----------
-    path
-        A model in HDF5, or the folder in which a pipeline keeps its versions: the newest is taken.
-        Checkpoints of the published code are imported first: `gnet import-checkpoint`.
-    device
+    path : str or Path
+        A model in HDF5, or the folder in which a pipeline keeps its versions: the newest is opened.
+        Checkpoints of the published code must be imported first: `gnet import-checkpoint`.
+    device : str
         `auto | cpu | cuda | cuda:n | mps`.
 
     Raises
     ------
     ModelFileError
-        for a file that is missing, damaged or no model.
+        if the file is missing, damaged or not a model.
     DeviceError
-        for a device that is not there.
+        if the device does not exist.
     """
     return TrainedModel(read_models(path), device=device)
 
 
 class TrainedModel:
-    """One fitted model, or several side by side as of GNet8r's areas, each with voxels of its own.
+    """One fitted model, or several with different voxels, such as the area-wise models of GNet8r.
 
-    Images may be uint8 or floats in [0, 1], (image, y, x, 3) or (image, 3, y, x), of any size but square.
-    They are resized with the filter of the images that the model was fitted to.
+    Images may be uint8 or floats in [0, 1], (image, y, x, 3) or (image, 3, y, x), square and of any size.
+    They are resized with the filter that prepared the images of the fit.
 
     Raises
     ------
     ModelFileError
-        if two of the models have a voxel in common.
+        if a voxel occurs in two models.
     """
 
     def __init__(self, models: Sequence[FittedModel], *, device: str = "cpu") -> None:
@@ -109,12 +109,12 @@ class TrainedModel:
 
     @property
     def subjects(self) -> list[str]:
-        """Subjects that the model has voxels of."""
+        """Subjects of the model."""
         return list(dict.fromkeys(subject for model in self.models for subject in model.voxel_index))
 
     @property
     def areas(self) -> list[str]:
-        """Areas whose voxels the model predicts."""
+        """Areas of the model."""
         return list(dict.fromkeys(area for model in self.models for area in model.areas))
 
     def __repr__(self) -> str:
@@ -122,38 +122,38 @@ class TrainedModel:
         return f"TrainedModel(areas: {', '.join(self.areas) or 'unknown'}; voxels: {voxels})"
 
     def voxels(self, subject: str, area: str | None = None) -> pd.DataFrame:
-        """The voxels of a subject, or those of one area, in the order of all results.
+        """The voxels of a subject, or of one of its areas, in the order of all results.
 
         Raises
         ------
         ParameterError
-            for a subject or an area that the model does not have.
+            if the model does not have the subject or area.
         """
         return self._chosen(subject, area)[1]
 
     def predict(self, images: Any, subject: str, area: str | None = None) -> Predictions:
-        """Responses of a subject's voxels, or those of one area, to images.
+        """Predicted responses of a subject's voxels, or those of one area, to images.
 
         Parameters
         ----------
         images : array, (image, y, x, 3) or (image, 3, y, x)
             uint8, or floats in [0, 1]; square, of any size.
         subject : str
-            Whose voxels.
+            Subject of the voxels.
         area : str, optional
-            Only the voxels of this area.
+            Restrict the voxels to this area.
 
         Returns
         -------
         responses : array of float32, (image, voxel)
-            In standard deviations of a voxel's responses within a session.
+            In standard deviations of the voxel within a session.
         voxels : DataFrame
             One row per column of `responses`.
 
         Raises
         ------
         ParameterError
-            for images of a wrong shape, type or range, a subject or an area that the model does not have.
+            if images have the wrong shape, type or range, or the model does not have the subject or area.
         """
         chosen, voxels = self._chosen(subject, area)
         responses = self._each_model(
@@ -168,19 +168,19 @@ class TrainedModel:
         partition: str | Mapping[str, Any] = "layerwise",
         area: str | None = None,
     ) -> Contributions:
-        """What each part of a partition of the features adds to the responses to images.
+        """Contribution of each part of a partition of the features to the predicted responses.
 
         Parameters
         ----------
         images, subject, area
-            As for `predict`.
-        partition : str or mapping of masks
-            `layerwise`, `bipartite`, or boolean masks over the features that the readout sees, by name.
+            As in `predict`.
+        partition : str or mapping of arrays
+            `layerwise`, `bipartite`, or for each part a boolean array over the features of the readout.
 
         Raises
         ------
         ParameterError
-            as `predict`, and for a partition that does not exist or masks of another length.
+            as in `predict`, and if the partition does not exist or does not fit the features.
         """
         chosen, voxels = self._chosen(subject, area)
         models = self._models_of(subject)
@@ -199,12 +199,12 @@ class TrainedModel:
 
     @torch.no_grad()
     def pooling_fields(self, subject: str, area: str | None = None) -> PoolingFields:
-        """Pooling fields of a subject's voxels on each grid, which all span the whole image.
+        """Pooling fields of a subject's voxels on each grid; all grids span the whole image.
 
         Raises
         ------
         ParameterError
-            for a subject or an area that the model does not have.
+            if the model does not have the subject or area.
         """
         chosen, voxels = self._chosen(subject, area)
         fields = [
@@ -213,7 +213,7 @@ class TrainedModel:
         ]
         if len({tuple(field.shape[1:] for field in grids) for grids in fields}) > 1:
             raise ParameterError(
-                "pooling fields: these models have different grids; load them one at a time."
+                "pooling fields: these models have different grids. Load them one at a time."
             )
         names = GRIDS[-len(fields[0]) :]
         joined = (np.concatenate(grids)[chosen] for grids in zip(*fields, strict=True))
@@ -222,26 +222,26 @@ class TrainedModel:
     def gradient(
         self, image: Any, subject: str, voxel: int | np.integer
     ) -> Float[np.ndarray, "3 pixels pixels"]:
-        """How the response of one voxel changes with each pixel of one image.
+        """Gradient of the predicted response of one voxel with respect to the pixels of one image.
 
         Parameters
         ----------
-        image
-            (y, x, 3) or (3, y, x), uint8 or floats in [0, 1]. It is resized first: the gradient is that of
-            the resized image.
-        subject
-            Whose voxel.
-        voxel
-            Its `voxel_index`, as in the table of voxels.
+        image : array, (y, x, 3) or (3, y, x)
+            uint8 or floats in [0, 1]. It is resized first: the gradient is that of the resized image.
+        subject : str
+            Subject of the voxel.
+        voxel : int
+            `voxel_index` of the voxel.
 
         Returns
         -------
-        Standard deviations of the response per unit of the pixel, which runs from 0 to 1.
+        array, (3, pixels, pixels)
+            In standard deviations of the response per unit of pixel value, with pixel values in [0, 1].
 
         Raises
         ------
         ParameterError
-            for an image of a wrong shape, type or range, a subject or a voxel that the model does not have.
+            if the image has the wrong shape, type or range, or the model does not have the subject or voxel.
         """
         table = self.voxels(subject)
         for model in self._models_of(subject):
@@ -255,7 +255,9 @@ class TrainedModel:
             )
         picture = np.asarray(image)
         if picture.ndim != 3:
-            raise ParameterError(f"image: expected one, (y, x, 3) or (3, y, x), got shape {picture.shape}.")
+            raise ParameterError(
+                f"image: expected one image, (y, x, 3) or (3, y, x), got shape {picture.shape}."
+            )
         network = model.network
         pixels = torch.from_numpy(_Resized(checked_images(picture[None]), model)[np.zeros(1, int)])
         pixels = pixels.to(network.device)
@@ -280,7 +282,7 @@ class TrainedModel:
         return pd.concat(tables, ignore_index=True)
 
     def _chosen(self, subject: str, area: str | None) -> tuple[Bool[np.ndarray, " voxel"], pd.DataFrame]:
-        """Which of the subject's voxels are wanted, and their table."""
+        """Selection among the subject's voxels, and the table of those selected."""
         if subject not in self.subjects:
             raise ParameterError(
                 f"subject: this model has voxels of {', '.join(self.subjects)}, got {subject!r}."
@@ -294,7 +296,7 @@ class TrainedModel:
             raise ParameterError(
                 f"area: this model has voxels of {subject} in {', '.join(known)}, got {area!r}."
                 if known
-                else f"area: this model does not say where its voxels are, got {area!r}. Leave it out."
+                else f"area: the areas of this model's voxels are unknown, got {area!r}. Omit the area."
             )
         return chosen, table[chosen].reset_index(drop=True)
 
@@ -305,7 +307,7 @@ class TrainedModel:
         chosen: Bool[np.ndarray, " voxel"],
         respond: Callable[[GNet, Maps], Tensor],
     ) -> np.ndarray:
-        """What `respond` makes of the images for the chosen voxels; no model is run that has none of them."""
+        """Apply `respond` to the images for the chosen voxels; models without any of them are not run."""
         checked = checked_images(images)
         models = self._models_of(subject)
         wanted = np.split(chosen, np.cumsum([len(model.voxels[subject]) for model in models])[:-1])
@@ -328,14 +330,14 @@ def checked_images(images: Any) -> np.ndarray:
     Raises
     ------
     ParameterError
-        unless they are square colour images of uint8, or of floats in [0, 1] without NaN.
+        unless they are square colour images, uint8 or floats in [0, 1] without NaN.
 
     >>> checked_images(np.zeros((2, 3, 40, 40), np.uint8)).shape
     (2, 40, 40, 3)
     """
     found = np.asarray(images)
     if found.ndim != 4 or 3 not in (found.shape[1], found.shape[3]):
-        one = " For one image, write images[None]." if found.ndim == 3 else ""
+        one = " For a single image, pass images[None]." if found.ndim == 3 else ""
         raise ParameterError(
             f"images: expected (image, y, x, 3) or (image, 3, y, x), got shape {found.shape}.{one}"
         )
@@ -343,11 +345,11 @@ def checked_images(images: Any) -> np.ndarray:
         found = found.transpose(0, 2, 3, 1)
     count, height, width, _ = found.shape
     if not count:
-        raise ParameterError("images: expected at least one, got none.")
+        raise ParameterError("images: expected at least one image, got none.")
     if height != width:
         raise ParameterError(
-            f"images: expected square ones, got {height} x {width} pixels. Crop or pad them: stretched, "
-            "receptive fields would not be where they were."
+            f"images: expected square images, got {height} x {width} pixels. Crop or pad them: stretching "
+            "would move receptive fields."
         )
     if found.dtype == np.uint8:
         return found
@@ -356,19 +358,19 @@ def checked_images(images: Any) -> np.ndarray:
     undefined = np.isnan(found).any(axis=(1, 2, 3))
     if undefined.any():
         raise ParameterError(
-            f"images: expected numbers, got NaN in {int(undefined.sum())} images, first in number "
+            f"images: expected values without NaN, got NaN in {int(undefined.sum())} images, first in image "
             f"{int(np.argmax(undefined))}."
         )
     if found.min() < 0 or found.max() > 1:
         raise ParameterError(
             f"images: expected floats in [0, 1], got {found.min():g} to {found.max():g}. Divide by 255, or "
-            "convert to uint8; do not subtract a mean, the model does."
+            "convert to uint8. Do not subtract a mean: the model does."
         )
     return found.astype(np.float32, copy=False)
 
 
 class _Resized:
-    """Images as a model was fitted to them: of its size, by its filter; resized when rows are read."""
+    """Images resized on reading to the size of a model, with the filter of the images of its fit."""
 
     def __init__(self, images: np.ndarray, model: FittedModel) -> None:
         self.images = images
@@ -376,7 +378,7 @@ class _Resized:
         self.resampling = str(model.configuration.get("resampling", "bilinear"))
 
     def __getitem__(self, rows: Int[np.ndarray, " row"]) -> np.ndarray:
-        """Rows (row, 3, y, x), of uint8 or of floats in [0, 1] as they came."""
+        """(row, 3, y, x), in the type of the images: uint8 or floats in [0, 1]."""
         chosen = self.images[rows]
         resized = resize if chosen.dtype == np.uint8 else _resize_floats
         return np.require(resized(chosen, self.side, self.resampling), requirements="W")
@@ -385,7 +387,7 @@ class _Resized:
 def _resize_floats(
     images: Float[np.ndarray, "image y x 3"], side: int, name: str
 ) -> Float[np.ndarray, "image 3 side side"]:
-    """As `gnet.recording.pictures.resize`, without rounding to 256 levels."""
+    """As `gnet.recording.pictures.resize`, but without rounding to 256 levels."""
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     if planes.shape[-1] == side:
         return planes
@@ -397,18 +399,18 @@ def _resize_floats(
 
 
 def _masks(partition: str | Mapping[str, Any], architecture: Architecture) -> Partition:
-    """A partition of the network's features by name, or the given one if it fits."""
+    """The named partition of the features, or the given one after a check of its length and type."""
     if isinstance(partition, str):
         if partition not in PARTITIONS:
             raise ParameterError(
-                f"partition: expected {', '.join(PARTITIONS)} or masks by name, got {partition!r}."
+                f"partition: expected {', '.join(PARTITIONS)} or boolean arrays by name, got {partition!r}."
             )
         return PARTITIONS[partition](architecture.trunk_width, prefilter=architecture.prefilter_readout)
     masks = {name: np.asarray(mask) for name, mask in partition.items()}
     for name, mask in masks.items():
         if mask.dtype != bool or mask.shape != (sum(architecture.features),):
             raise ParameterError(
-                f"partition: expected boolean masks over {sum(architecture.features)} features, got "
+                f"partition: expected boolean arrays over {sum(architecture.features)} features, got "
                 f"{mask.dtype} of shape {mask.shape} for {name!r}."
             )
     if not masks:

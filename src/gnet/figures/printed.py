@@ -52,7 +52,7 @@ SUMMARIES = {
             "voxels": "voxels",
             "shift": "shift of r",
             "shift_error": "± voxels (standard error)",
-            "won": "joint better, %",
+            "share_better": "joint better, %",
             "q": "q",
         },
     ),

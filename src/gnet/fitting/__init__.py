@@ -1,1 +1,1 @@
-"""How it learns: the objective, the batches and the loop."""
+"""Fitting: the objective, the batches and the training loop."""

@@ -1,4 +1,4 @@
-"""Which trials are seen together, and in which order."""
+"""Trials for fitting, and their division into batches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Trials:
     """One subject's trials for fitting or scoring."""
 
     image_row: Int[np.ndarray, " trial"]
-    """Row of the prepared images that each trial showed."""
+    """For each trial, the row of its image among the prepared images."""
     response: Float[np.ndarray, "trial voxel"]
     """float32, in standard deviations of the trial's session. No NaN."""
     count: Int[np.ndarray, " trial"] | None = None
-    """How many trials each of these is the mean of. None: they are single trials."""
+    """Number of trials averaged in each row. None: rows are single trials."""
     voxels: Voxels | None = None
-    """Which voxels the columns of `response` are. None: unknown; they are then called by their column."""
+    """The voxels in the columns of `response`. None: unknown, and identified by column."""
 
     def __post_init__(self) -> None:
         if len(self.image_row) != len(self.response):
@@ -44,15 +44,15 @@ class Trials:
         if unknown:
             raise ParameterError(
                 f"trials: expected responses without NaN, got NaN in {unknown} of {self.response.shape[1]} "
-                "voxels. Leave out voxels without data in a session before fitting."
+                "voxels. Remove voxels that lack data in a session before fitting."
             )
 
 
 def image_means(trials: Trials) -> Trials:
-    """Each image once, in the order in which they were first seen: the mean of its trials and their count.
+    """Mean response and number of trials of each image, in order of first presentation.
 
-    The sum of squared errors over the trials differs from that over the means, each counted as its trials, by
-    a constant: fitting either has the same expected gradient, and the means are up to three times fewer.
+    The sum of squared errors over trials differs from that over means, weighted by their number of trials, by
+    a constant: both have the same expected gradient, and there are up to three times fewer means.
 
     >>> means = image_means(Trials(np.array([7, 3, 7]), np.array([[1.0], [5.0], [2.0]], np.float32)))
     >>> means.image_row, means.response.ravel(), means.count
@@ -66,24 +66,31 @@ def image_means(trials: Trials) -> Trials:
 def epoch_batches(
     trials: Mapping[str, int], *, size: int, rule: str, random: np.random.Generator
 ) -> list[Batch]:
-    """The batches of one epoch in random order, every trial of every subject once.
+    """The batches of one epoch in random order; every trial of every subject occurs once.
 
-    A batch never mixes subjects. A single trial left over at the end joins the batch before it.
+    A batch never mixes subjects. A single remaining trial joins the batch before it.
 
     Parameters
     ----------
-    trials
-        How many trials each subject has.
-    size
-        Trials in a batch.
-    rule
-        `fixed_slices` (published): contiguous slices in time, the same every epoch, only their order changes.
-        `reshuffled`: trials are drawn anew into batches every epoch.
+    trials : mapping of int
+        Number of trials of each subject.
+    size : int
+        Trials per batch.
+    rule : str
+        `fixed_slices` (published): contiguous slices in time, the same in every epoch, in random order.
+        `reshuffled`: trials are assigned to batches at random in every epoch.
+    random : Generator
+        Source of the order.
+
+    Returns
+    -------
+    list of Batch
+        Subject and trials of each batch.
 
     Raises
     ------
     ParameterError
-        for another rule.
+        for any other rule.
 
     >>> for batch in epoch_batches({"a": 3, "b": 2}, size=2, rule="fixed_slices",
     ...                            random=np.random.default_rng(0)):

@@ -1,7 +1,7 @@
-"""What a fit will need, before it starts: memory, disk and time; and whether there is enough.
+"""Memory and disk that a fit will need, estimated and checked before it starts.
 
-Memory and disk follow from sizes: what automatic differentiation keeps of two images is looked at, and
-scaled. Time follows from a batch of each subject, done on a copy of the network.
+Both follow from sizes. The memory of a batch is scaled from what automatic differentiation keeps for two
+images.
 """
 
 from __future__ import annotations
@@ -25,51 +25,62 @@ from gnet.storage.atomic import existing_level
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 2
-"""Images from whose pass the memory of a batch is told."""
+PROBED = 2
+"""Images in the pass from which the memory of a batch is estimated."""
 
 COPIES_OF_MAPS = {"trained": 5, "drifting": 3, "frozen": 3}
-"""Arrays as large as the maps that a sweep reads: value, slope, groups; of a trained trunk also gradients."""
+"""Arrays as large as the maps in a sweep: value, slope, groups; for a trained trunk also gradients."""
 
 BYTES_SCORED = 4 + 4 * 8
-"""A response that is scored: its prediction, and four arrays in double precision."""
+"""Bytes per scored response: its prediction, and four arrays in double precision."""
 
 COPIES_OF_WEIGHTS = 4
-"""Besides the weights: gradients, Adam's two moments, the best state."""
+"""In addition to the weights: gradients, Adam's two moments, the best state."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Of one fit, in bytes; beyond what is held when it starts."""
+    """Memory and disk of one fit in bytes, in addition to what is in use when it starts."""
 
     images: int
-    """Prefiltered images or frozen maps, if they are kept."""
+    """Prefiltered images or frozen maps, if they are cached."""
     batch: int
-    """The largest batch on its way forward and back."""
+    """The largest batch, forward and backward pass."""
     weights: int
     """Gradients, optimisers and the best state."""
     scoring: int
-    """Predictions of the largest holdout, and their correlation in double precision; never on a GPU."""
+    """Predictions of the largest holdout and their correlation in double precision. 0 on a GPU."""
     disk: int
-    """The state after an epoch, twice while it is replaced."""
+    """The state after an epoch, twice while it is being replaced."""
 
     @property
     def memory(self) -> int:
-        """On the device, all of it."""
+        """Total on the device."""
         return self.images + self.weights + max(self.batch, self.scoring)
 
 
 def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored: int) -> MemoryEstimate:
-    """What fitting this network to so many different images takes, and scoring so many responses.
+    """Estimate the resources for fitting a network.
 
-    Runs two black images through a copy of the trunk; leaves the network and the random numbers as they are.
+    Runs two black images through a copy of the trunk; the network and the random state are unchanged.
+
+    Parameters
+    ----------
+    network : GNet
+        The network, on the device of the fit.
+    procedure : Procedure
+        How to fit.
+    images : int
+        Number of different images in the training and holdout trials.
+    scored : int
+        Number of responses (trials x voxels) in the largest holdout.
     """
     trunk = copy.deepcopy(network.trunk).train()
     side, device = network.architecture.pixels, network.device
-    black = torch.zeros(LOOKED_AT, 3, side, side, dtype=torch.uint8, device=device)
+    black = torch.zeros(PROBED, 3, side, side, dtype=torch.uint8, device=device)
     kept: dict[int, int] = {}
 
-    def look(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         if not isinstance(tensor, nn.Parameter):
             storage = tensor.untyped_storage()
             kept[storage.data_ptr()] = storage.nbytes()
@@ -77,11 +88,11 @@ def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored:
 
     with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
         prefiltered = network.prefiltered(black)
-        with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
             maps = trunk_maps(trunk, prefiltered)
-    of_maps = sum(grid.nbytes for grid in maps) // LOOKED_AT
-    of_input = of_maps if procedure.trunk == "frozen" else prefiltered.nbytes // LOOKED_AT
-    of_trunk = {"trained": sum(kept.values()) // LOOKED_AT, "drifting": 2 * of_maps, "frozen": 0}
+    of_maps = sum(grid.nbytes for grid in maps) // PROBED
+    of_input = of_maps if procedure.trunk == "frozen" else prefiltered.nbytes // PROBED
+    of_trunk = {"trained": sum(kept.values()) // PROBED, "drifting": 2 * of_maps, "frozen": 0}
     block = min(BLOCK_VOXELS[device.type], max(network.voxels.values()))
     of_sweep = 3 * block * sum(network.architecture.features) * 4 + COPIES_OF_MAPS[procedure.trunk] * of_maps
     weights = sum(parameter.nbytes for parameter in network.parameters())
@@ -98,14 +109,14 @@ def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored:
 def check_resources(
     needed: MemoryEstimate, procedure: Procedure, device: torch.device, state: Path | None, description: str
 ) -> None:
-    """Say what a fit needs and what there is.
+    """Log what a fit needs and what is free, and check that it suffices.
 
     Raises
     ------
     DeviceError
-        if the device's free memory does not suffice, with the parameter that helps.
+        if the device has too little free memory; the message names the parameter to change.
     StorageError
-        if there is too little room on the disk where the state after each epoch is to lie.
+        if the disk has too little room for the state after each epoch.
     """
     free = free_memory(device)
     room = None if state is None else shutil.disk_usage(existing_level(state)).free
@@ -113,14 +124,14 @@ def check_resources(
         "%s: needs %s of memory (%s free)%s.",
         description,
         readable(needed.memory),
-        "unknown how much" if free is None else readable(free),
+        "an unknown amount" if free is None else readable(free),
         "" if room is None else f" and {readable(needed.disk)} on the disk ({readable(room)} free)",
     )
     if free is not None and needed.memory > free:
         smaller = max(2, int(procedure.batch_size * (free - needed.weights) / max(needed.batch, 1)))
         if needed.memory - needed.images <= free:
             least = (free - needed.memory + needed.images) / 1e9
-            advice = f"Set fitting.cache_gigabytes to {least:.1f} or less: slower, and changes no result."
+            advice = f"Set fitting.cache_gigabytes to {least:.1f} or less: slower, with the same results."
         else:
             advice = f"Set fitting.cache_gigabytes to 0 and fitting.batch_size to {smaller} or less."
         raise DeviceError(
@@ -132,12 +143,12 @@ def check_resources(
     if room is not None and needed.disk > room:
         raise StorageError(
             f"{state}: expected room for {readable(needed.disk)}, the state of the fit, found "
-            f"{readable(room)} on the disk. Delete what is not needed."
+            f"{readable(room)} on the disk. Delete files that are not needed."
         )
 
 
 def readable(size: int) -> str:
-    """A number of bytes for people.
+    """A number of bytes in a readable unit.
 
     >>> readable(2_130_000_000), readable(31_000_000)
     ('2.1 GB', '31 MB')

@@ -1,4 +1,4 @@
-"""The trunk's first layer in a fit: the same maps with a third less work in the backward pass."""
+"""The trunk's first layer during fitting: the same maps with a third less work in the backward pass."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gnet.models.trunk import Layer, Trunk
 
 
 def trunk_maps(trunk: Trunk, prefiltered: Float[Tensor, "image _ v u"]) -> tuple[Tensor, ...]:
-    """`trunk(prefiltered)`, up to rounding; faster where the prefilter is fixed."""
+    """`trunk(prefiltered)` up to rounding, but faster if the prefilter is fixed."""
     if prefiltered.requires_grad:
         return trunk(prefiltered)
     return trunk.from_first_layer(fixed_input_layer(trunk.conv3, prefiltered[:, -MAPS[1] :]), prefiltered)
 
 
 def fixed_input_layer(layer: Layer, maps: Float[Tensor, "image c y x"]) -> Float[Tensor, "image k v u"]:
-    """`layer(maps)`, with the weight and bias of its batch normalisation taken through the convolution.
+    """`layer(maps)`, with the weight and bias of its batch normalisation folded into the convolution.
 
-    Without padding that is exact. What is convolved then depends on no parameter, so the backward pass
-    carries no gradient through the convolution: a third of its work (docs/performance.md).
+    This is exact without padding. The input of the convolution then depends on no parameter, so the backward
+    pass needs no gradient of it: a third of the work (docs/performance.md).
     """
     norm, kernel = layer.norm, layer.conv.weight
     momentum = cast(float, norm.momentum)

@@ -1,4 +1,4 @@
-"""The training procedure: a trunk shared by subjects and a readout for each, fitted end to end."""
+"""The training loop: a shared trunk and one readout per subject, fitted end to end."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 
 class FitError(GNetError, ArithmeticError):
-    """The fit cannot go on: its loss or its score is not finite."""
+    """The fit cannot continue: its loss or its score is not finite."""
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside, torch's random numbers follow from the seed; outside, its state is as if nothing happened."""
+    """Context with torch's random state set by the seed; the previous state is restored afterwards."""
     with torch.random.fork_rng(devices=range(torch.accelerator.device_count())):
         torch.manual_seed(seed)
         yield
@@ -51,28 +51,28 @@ def fit_network(
     description: str = "fit",
     state: Path | None = None,
 ) -> pd.DataFrame:
-    """Fit the network in place, on the device it is on, and leave it in its best state.
+    """Fit the network in place, on its device, and leave it in its best state.
 
     The best state is that of the epoch with the highest median holdout correlation over all voxels of all
-    subjects. Voxels without a correlation are left out of the median and counted.
+    subjects. Voxels without a correlation are excluded from the median and counted.
 
     Parameters
     ----------
     network : GNet
         The network, with a readout for each subject.
     training, holdout : mapping of Trials
-        Trials of each subject that the network has a readout for.
+        Trials of each subject of the network.
     images : array of uint8, (image, 3, y, x)
-        All prepared images; the trials name rows of it.
+        All prepared images, indexed by the trials.
     procedure : Procedure
         How to fit.
     seed : int
-        Of dropout and of the order of batches. On the CPU the same seed gives the same bits.
+        Seed of dropout and of the order of batches. On the CPU the same seed gives identical results.
     description : str
-        What progress and errors call the fit.
+        Name of the fit in progress displays and errors.
     state : Path, optional
-        File for the state after each epoch. If it holds a state of this very fit, the fit goes on from there
-        and ends with the same numbers as if it had never stopped, but for `seconds` (`gnet.fitting.resume`).
+        File for the state after each epoch. If it holds a state of the same fit, the fit resumes from it and
+        gives the same results as without the interruption, except for `seconds` (`gnet.fitting.resume`).
 
     Returns
     -------
@@ -83,9 +83,9 @@ def fit_network(
     Raises
     ------
     FitError
-        when the loss is not finite, or no voxel has a holdout correlation.
+        if the loss is not finite, or no voxel has a holdout correlation.
     DeviceError, StorageError
-        when memory or disk would not suffice; before the first batch (`gnet.fitting.estimate`).
+        if memory or disk will not suffice; raised before the first batch (`gnet.fitting.estimate`).
     """
     stepper = Stepper(network, procedure)
     device = network.device
@@ -93,7 +93,7 @@ def fit_network(
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
     random = np.random.default_rng(seed)
-    mark = "" if state is None else resume.fingerprint(network, training, holdout, procedure, seed)
+    identity = "" if state is None else resume.fingerprint(network, training, holdout, procedure, seed)
 
     with (
         seeded(seed),
@@ -103,7 +103,7 @@ def fit_network(
     ):
         fitted = resume.FitState()
         if state is not None:
-            fitted = resume.restore(state, mark, network, stepper.optimisers, random)
+            fitted = resume.restore(state, identity, network, stepper.optimisers, random)
         scored = max(trials.response.size for trials in holdout.values())
         memory = estimate.memory_estimate(network, procedure, images=len(np.unique(rows)), scored=scored)
         estimate.check_resources(memory, procedure, device, state, description)
@@ -116,7 +116,7 @@ def fit_network(
                 losses.append(loss)
                 errors.append(error)
                 progress.advance(epoch - 1 + len(losses) / len(batches))
-            # Read once an epoch, and added in float64 on the CPU: not every device has that.
+            # Transferred once per epoch, and added in float64 on the CPU: not every device has float64.
             loss = torch.stack(losses).cpu().double()
             if not torch.isfinite(loss).all():
                 kept = f" The state after epoch {epoch - 1} is in {state}." if state and epoch > 1 else ""
@@ -141,7 +141,7 @@ def fit_network(
             fitted.record(row, network)
             progress.report(row, fitted.best_score)
             if state is not None:
-                resume.save(state, mark, fitted, network, stepper.optimisers, random)
+                resume.save(state, identity, fitted, network, stepper.optimisers, random)
     if fitted.best_state is not None:
         network.load_state_dict(fitted.best_state)
     network.eval()
@@ -151,7 +151,7 @@ def fit_network(
 
 
 class FitProgress:
-    """A bar on a terminal; elsewhere a line in the log after the first epoch and then every few minutes."""
+    """A progress bar on a terminal; elsewhere a log line after the first epoch, then every few minutes."""
 
     SECONDS_BETWEEN_LINES = 180.0
 
@@ -169,11 +169,11 @@ class FitProgress:
         self.bar.stop()
 
     def advance(self, epochs: float) -> None:
-        """So many epochs, and parts of one, are done."""
+        """Show the number of completed epochs, including a fraction of one."""
         self.bar.update(self.task, completed=epochs)
 
     def report(self, row: Mapping[str, float | int], best: float) -> None:
-        """An epoch is done."""
+        """Show the results of a completed epoch."""
         self.bar.update(
             self.task, completed=row["epoch"], description=f"{self.description}, holdout r {best:.3f}"
         )
@@ -188,10 +188,10 @@ class FitProgress:
 
 
 def rates_advice(procedure: Procedure) -> str:
-    """What to do about a loss that is not finite."""
+    """Advice for a loss that is not finite."""
     return (
         f"Lower trunk_learning_rate ({procedure.trunk_learning_rate}) or readout_learning_rate "
-        f"({procedure.readout_learning_rate}), or look at the responses of these voxels."
+        f"({procedure.readout_learning_rate}), or check the responses of these voxels."
     )
 
 
@@ -201,7 +201,7 @@ def not_finite(
     batches: Sequence[Batch],
     training: Mapping[str, Trials],
 ) -> str:
-    """Where the loss of an epoch was first not finite: its batch, subject and voxels, in words."""
+    """Message part: batch, subject and voxels where the loss of an epoch was first not finite."""
     batch = int((~torch.isfinite(loss)).nonzero()[0])
     subject, _ = batches[batch]
     voxels = (~torch.isfinite(errors[batch])).nonzero().flatten().cpu().numpy()
@@ -217,7 +217,7 @@ def not_finite(
 
 @contextmanager
 def out_of_memory_advice(procedure: Procedure, device: torch.device) -> Iterator[None]:
-    """Say which parameter to set, and to what, where the device's memory does not suffice."""
+    """Context that turns running out of device memory into an error that says which parameter to set."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -233,6 +233,6 @@ def out_of_memory_advice(procedure: Procedure, device: torch.device) -> Iterator
 def holdout_correlation(
     network: GNet, subject: str, images: PrefilteredImages | FrozenMaps, trials: Trials
 ) -> np.ndarray:
-    """Correlation of every voxel over one subject's holdout trials; each image is predicted once."""
+    """Correlation of each voxel over a subject's holdout trials, (voxel,); each image is predicted once."""
     rows, image = np.unique(trials.image_row, return_inverse=True)
     return voxel_correlation(trials.response, predict(network, subject, images, rows)[image])

@@ -1,4 +1,4 @@
-"""Fit a model: arrays in, a fitted model out. The pipelines call the same functions."""
+"""Fit a model: arrays in, a fitted model out. The pipelines use the same functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESAMPLING = "bilinear"
 
 @dataclass(frozen=True)
 class FitData:
-    """By subject, the trials that train a model and those that choose its best state."""
+    """By subject, the trials that train a model and the holdout trials that select its best epoch."""
 
     training: Mapping[str, Trials]
     holdout: Mapping[str, Trials]
@@ -61,15 +61,15 @@ def fit(
     Parameters
     ----------
     images : array of uint8, (image, y, x, 3) or (image, 3, y, x)
-        All pictures, square. They are resized to the size that the architecture asks for.
+        All images, square. They are resized to the size of the architecture.
     trials : mapping of Trials
-        By subject: which image each trial showed, as a row of `images`, and the response of each voxel,
-        z-scored within its session, without NaN.
+        By subject: the row in `images` that each trial showed, and the responses of the voxels, z-scored
+        within sessions, without NaN.
     holdout : float or mapping of Trials
-        Trials that choose the best epoch. A number: this fraction of each subject's images is drawn by the
-        seed and held out with all their trials.
+        Trials that select the best epoch. A number: the fraction of each subject's images that are held out
+        with all their trials, drawn at random.
     architecture : Architecture, optional
-        Size and form of the network. By default the published one for images of this size.
+        The network. By default the published one for images of this size.
     procedure : Procedure, optional
         How to fit. By default as published, 50 epochs.
     prefilter : str or Weights
@@ -77,20 +77,20 @@ def fit(
     device : str
         `auto | cpu | cuda | cuda:n | mps`.
     seed : int, optional
-        Of the weights, the order of batches, dropout and the holdout. Drawn from the clock if omitted, and
-        stored in the model.
+        Seed of the weights, the order of batches, dropout and the holdout; stored in the model. By default
+        from the clock.
 
     Returns
     -------
     FittedModel
-        On the CPU, in its best state. `save` writes it, `gnet.load_model` opens the file for use.
+        On the CPU, in its best state. `save` writes it to a file that `gnet.load_model` opens.
 
     Raises
     ------
     ParameterError
-        for images or trials of a wrong shape, type or range.
+        if images or trials have the wrong shape, type or range.
     FitError, DeviceError
-        as `gnet.fitting.loop.fit_network`.
+        as in `gnet.fitting.loop.fit_network`.
     """
     checked = checked_images(images)
     if checked.dtype != np.uint8:
@@ -127,27 +127,30 @@ def fit_model(
     settings: Mapping[str, Any] | None = None,
     state: Path | None = None,
 ) -> FittedModel:
-    """Fit a network and say how: its configuration is the procedure, the seed and the settings.
+    """Fit a network and record how: its configuration is the procedure, the seed and the settings.
 
     Parameters
     ----------
     network : GNet
-        Changed in place; on the device on which it is fitted.
+        Fitted in place, on its device.
     data : FitData
-        Trials by subject, for each readout of the network.
+        Trials of each subject of the network.
     images : array of uint8, (image, 3, y, x)
         All prepared images, of the size of the architecture.
-    procedure, seed, state
-        See `gnet.fitting.loop.fit_network`.
+    procedure : Procedure
+        How to fit.
+    seed : int
+    state : Path, optional
+        As in `gnet.fitting.loop.fit_network`.
     areas : tuple of str
         The areas that are fitted.
     settings : mapping, optional
-        What else the model is to record about its fit: plain values.
+        Further plain values for the model to record about its fit.
 
     Raises
     ------
     FitError, DeviceError, StorageError
-        as `gnet.fitting.loop.fit_network`.
+        as in `gnet.fitting.loop.fit_network`.
     """
     identity = data_digest(network, data)
     history = fit_network(
@@ -180,7 +183,7 @@ def fit_data(measured: Measurements, *, holdout: str, means: bool = False) -> Fi
     holdout : str
         The holdout rule: `last_trials` or `images` (`gnet.recording.split`).
     means : bool
-        Whether training trials are averaged by image.
+        Whether to average training trials by image.
     """
     parts: dict[str, dict[str, Trials]] = {"train": {}, "holdout": {}}
     for subject, table in measured.fitted.groupby("subject", sort=False):
@@ -203,7 +206,7 @@ def fit_data(measured: Measurements, *, holdout: str, means: bool = False) -> Fi
 
 
 def data_digest(network: GNet, data: FitData) -> str:
-    """A short text that tells apart what fits were made from: trials, brains, prefilters and input means."""
+    """Digest of the data of a fit: image rows, the first response, prefilter and input mean."""
     digest = hashlib.sha256()
     for tensor in (network.input_mean, *network.prefilter.parameters()):
         digest.update(tensor.detach().cpu().numpy().tobytes())
@@ -216,12 +219,12 @@ def data_digest(network: GNet, data: FitData) -> str:
 
 
 def held_out(trials: Mapping[str, Trials], fraction: float, seed: int) -> FitData:
-    """Trials divided by image: a fraction of each subject's images is held out with all their trials.
+    """Split trials by image: a fraction of each subject's images is held out with all their trials.
 
     Raises
     ------
     ParameterError
-        unless the fraction leaves images on either side.
+        unless both parts have images.
     """
     training, holdout = {}, {}
     for subject, part in trials.items():
@@ -236,7 +239,7 @@ def held_out(trials: Mapping[str, Trials], fraction: float, seed: int) -> FitDat
 
 
 def transferred(trained: GNet, architecture: Architecture, voxels: Mapping[str, int]) -> GNet:
-    """A network with the prefilter, input mean and trunk of another one, and fresh readouts."""
+    """A network with the prefilter, input mean and trunk of a trained one, and new readouts."""
     network = GNet(architecture, voxels)
     fixed = {name: value for name, value in trained.state_dict().items() if not name.startswith("readouts.")}
     network.load_state_dict(fixed, strict=False)
@@ -249,7 +252,7 @@ def _chosen(trials: Trials, mask: np.ndarray) -> Trials:
 
 
 def _checked_trials(trials: Mapping[str, Trials], images: int) -> dict[str, Trials]:
-    """The trials with responses of float32, once their rows are those of images."""
+    """The trials with responses in float32; ParameterError unless their image rows exist."""
     checked = {}
     for subject, part in trials.items():
         rows = part.image_row

@@ -1,4 +1,4 @@
-"""What fitting minimises."""
+"""The objective: squared errors weighted by batch correlation (paper, eq. 5)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 STABILISER = 1e-6
-"""Added to the product of the two variances under the root of the batch correlation. Published code only."""
+"""Added to the product of the variances in the batch correlation (published code, not in the paper)."""
 
 
 def voxel_weights(
@@ -17,12 +17,12 @@ def voxel_weights(
     floor: float,
     counts: Float[Tensor, " trial"] | None = None,
 ) -> Float[Tensor, " voxel"]:
-    """How much each voxel counts: its squared correlation over the batch, clamped to [floor, 1].
+    """Weight of each voxel in the loss: its squared correlation over the batch, clamped to [floor, 1].
 
-    Voxels that are predicted already pull harder. No gradient flows through this. The published code divides
-    by `sqrt(var_p var_t + 1e-6)` with variances over the batch: predictions that hardly vary, as all do in
-    the first steps, count as uncorrelated. So do voxels that are constant in the batch. With `counts`, every
-    row counts as so many trials.
+    Voxels that are predicted well get more weight. No gradient flows through the weights. As in the published
+    code the correlation divides by `sqrt(var_p var_t + 1e-6)` with variances over the batch, so predictions
+    that hardly vary, as in the first steps, and voxels that are constant in the batch count as uncorrelated.
+    `counts` weights each row as that many trials.
     """
 
     def mean(values: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def voxel_error(
     floor: float,
     counts: Float[Tensor, " trial"] | None = None,
 ) -> tuple[Float[Tensor, " voxel"], Float[Tensor, " voxel"], Float[Tensor, "trial voxel"]]:
-    """Weight c_v and SSE of each voxel, and the slope of `c_v SSE_v` as its prediction changes."""
+    """Weight c_v and SSE of each voxel, and the gradient of `c_v SSE_v` with respect to its predictions."""
     weights = voxel_weights(prediction, target, floor=floor, counts=counts)
     difference = prediction - target
     counted = difference if counts is None else difference * counts[:, None]
@@ -57,7 +57,7 @@ def voxel_loss(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
     """`sum_v c_v SSE_v / mean(c)` (paper, eq. 5) and the SSE of each voxel over the batch.
 
-    `gnet.fitting.sweep` computes it with its gradients, in blocks of voxels; this is what it is equal to.
+    Reference for `gnet.fitting.sweep`, which computes the same loss with its gradients in blocks of voxels.
 
     >>> loss, error = voxel_loss(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [1.0]]))
     >>> loss, error

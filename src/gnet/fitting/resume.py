@@ -1,6 +1,6 @@
-"""A fit that was killed goes on where it was: its state after each epoch, on disk.
+"""The state of a fit after each epoch, on disk, from which an interrupted fit resumes.
 
-A state belongs to one fit and no other: it carries a fingerprint of everything that the result depends on.
+A state belongs to a single fit: it carries a fingerprint of everything that the result depends on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingErro
 
 @dataclass
 class FitState:
-    """How far a fit has come."""
+    """Progress of a fit: its history and best state."""
 
     history: list[dict[str, float | int]] = field(default_factory=list)
     best_score: float = -np.inf
@@ -37,11 +37,11 @@ class FitState:
 
     @property
     def epochs(self) -> int:
-        """Epochs that are done."""
+        """Number of completed epochs."""
         return len(self.history)
 
     def record(self, row: dict[str, float | int], network: GNet) -> None:
-        """Keep the row of an epoch, and the state of the network if it is the best so far."""
+        """Store the row of an epoch, and the state of the network if it is the best so far."""
         self.history.append(row)
         if row["holdout_median_r"] > self.best_score:
             self.best_score = float(row["holdout_median_r"])
@@ -56,9 +56,9 @@ def fingerprint(
     procedure: Procedure,
     seed: int,
 ) -> str:
-    """A digest of all that a fit's result depends on: weights at the start, trials, procedure, seed, torch.
+    """Digest of all that the result depends on: initial weights, trials, procedure, seed, torch's version.
 
-    The images count through the rows of the trials and the input mean only. About a second per gigabyte.
+    Images enter only through the rows of the trials and the input mean. Takes about a second per gigabyte.
     """
     digest = hashlib.blake2b(digest_size=16)
     described = {**asdict(procedure), "cache_bytes": None}  # where inputs are kept changes no result
@@ -77,15 +77,18 @@ def fingerprint(
 
 def save(
     path: Path,
-    mark: str,
+    identity: str,
     fitted: FitState,
     network: GNet,
     optimisers: Mapping[str, torch.optim.Optimizer],
     random: np.random.Generator,
 ) -> None:
-    """Write the state after an epoch. A crash during this leaves the state of the epoch before."""
+    """Write the state after an epoch of the fit with fingerprint `identity`.
+
+    A crash while writing leaves the state of the previous epoch.
+    """
     state = {
-        "fingerprint": mark,
+        "fingerprint": identity,
         "history": fitted.history,
         "best_score": fitted.best_score,
         "best_state": fitted.best_state,
@@ -101,15 +104,15 @@ def save(
 
 def restore(
     path: Path,
-    mark: str,
+    identity: str,
     network: GNet,
     optimisers: Mapping[str, torch.optim.Optimizer],
     random: np.random.Generator,
 ) -> FitState:
-    """Put everything back as it was after the last epoch on disk; a fresh state if there is none to use.
+    """Restore everything as it was after the last epoch on disk; a fresh state if none can be used.
 
-    A state of another fit (other parameters, other data), and one that cannot be read, are said and left
-    aside: the next epoch overwrites them.
+    States of a fit with another fingerprint and files that cannot be read are reported and ignored; the next
+    epoch overwrites them.
     """
     if not path.is_file():
         return FitState()
@@ -117,14 +120,14 @@ def restore(
         state = torch.load(path, map_location=network.device, weights_only=True)
         if not isinstance(state, dict):
             raise ValueError(f"expected a dictionary, found {type(state).__name__}")  # noqa: TRY004 - of the file
-        if state["fingerprint"] != mark:
-            log.warning("%s: of a fit with other parameters or data. Starting afresh.", path)
+        if state["fingerprint"] != identity:
+            log.warning("%s: state of a fit with other parameters or data. Starting afresh.", path)
             return FitState()
         fitted = FitState(state["history"], state["best_score"], state["best_state"])
         random_state = state["batches"]
         networks, optimiser_states = state["network"], state["optimisers"]
     except (*UNREADABLE, KeyError) as error:
-        log.warning("%s: no state that can be read (%s). Starting afresh.", path, error)
+        log.warning("%s: the state cannot be read (%s). Starting afresh.", path, error)
         return FitState()
     network.load_state_dict(networks)
     for name, optimiser in optimisers.items():
@@ -133,5 +136,5 @@ def restore(
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:
         torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
-    log.info("%s: going on after epoch %d.", path, fitted.epochs)
+    log.info("%s: resuming after epoch %d.", path, fitted.epochs)
     return fitted

@@ -1,4 +1,4 @@
-"""What one batch does to a network: the choices of a procedure, and the steps that follow from them."""
+"""Optimisation steps on single batches, and the procedure that defines them."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from gnet.models.gnet import GNet
 
 @dataclass(frozen=True)
 class Procedure:
-    """How to fit. Defaults are the published values (facts of the paper and its code)."""
+    """How to fit. Defaults are the published values (paper and code)."""
 
     update: str = "alternating"
     """`alternating`: a trunk step, then a second forward pass with fresh dropout and a readout step.
-    `simultaneous`: one forward and backward pass, both step."""
+    `simultaneous`: one forward and backward pass, then a step of both."""
     batches: str = "fixed_slices"
     """See `epoch_batches`."""
     trunk: str = "trained"
     """`trained`; `drifting`: fixed weights in training mode, so that dropout acts and running statistics
-    move; `frozen`: evaluation mode, nothing of the trunk changes."""
+    change; `frozen`: evaluation mode, nothing in the trunk changes."""
     epochs: int = 50
     batch_size: int = 100
     trunk_learning_rate: float = 1e-3
     readout_learning_rate: float = 1e-3
     l1: float = 0.1
-    """Factor of the sum of absolute feature weights (L1)."""
+    """Weight of the L1 penalty: factor of the sum of absolute feature weights."""
     correlation_floor: float = 0.1
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     precision: str = "float32"
     """Of convolutions and matrix products: see `gnet.models.device.precision`."""
     compiled: bool = False
-    """Whether the trunk goes through torch.compile: a minute first, then fewer, larger kernels on a GPU."""
+    """Whether to compile the trunk with torch.compile: a minute once, then fewer, larger kernels on a GPU."""
     cache_bytes: int = 2**31
-    """How much memory prefiltered images may take; they are computed again and again beyond it."""
+    """Memory for prefiltered images, bytes. If they do not fit, they are recomputed for every batch."""
 
     def __post_init__(self) -> None:
         choices = {
@@ -60,9 +60,9 @@ class Procedure:
 
 
 class Stepper:
-    """One network, its optimisers, and what a single batch does to them.
+    """A network and its optimisers, updated one batch at a time.
 
-    One Adam for the trunk and one for each subject's readout, so that a batch moves only what it concerns.
+    One Adam optimises the trunk and one each subject's readout, so a batch leaves other readouts unchanged.
     """
 
     def __init__(self, network: GNet, procedure: Procedure) -> None:
@@ -82,7 +82,7 @@ class Stepper:
 
     @property
     def optimisers(self) -> dict[str, torch.optim.Adam]:
-        """All of them by name."""
+        """All optimisers by name."""
         return {"trunk": self.trunk_optimiser, **self.readout_optimisers}
 
     def step(
@@ -92,10 +92,25 @@ class Stepper:
         target: Tensor,
         counts: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Update the network on one batch; the loss and the SSE of each voxel, before the last update.
+        """Update the network on one batch.
 
-        `trunk_input` is what the trunk reads or, where it is frozen, the maps that it would give. `counts`
-        says as how many trials each of them counts; one each if it is None.
+        Parameters
+        ----------
+        subject : str
+            The subject of all trials.
+        trunk_input : Tensor or tuple of Tensor
+            Prefiltered images of the trials, or the maps of a frozen trunk.
+        target : Tensor, (trial, voxel)
+            Responses.
+        counts : Tensor, (trial,), optional
+            Weight of each trial. By default 1.
+
+        Returns
+        -------
+        loss : Tensor, ()
+            Before the last update.
+        error : Tensor, (voxel,)
+            Sum of squared errors, before the last update.
         """
         network, procedure = self.network, self.procedure
 
@@ -128,20 +143,20 @@ class Stepper:
         optimiser.step()
         if together:
             self.trunk_optimiser.step()
-        if alternating:  # where the first pass failed, its errors tell which voxels began it
+        if alternating:  # if the loss of the first pass is not finite, its errors show in which voxels
             error = torch.where(sound, error, trunk_error)
         return loss.detach(), error.detach()
 
     def inputs(
         self, images: UInt8[np.ndarray, "image 3 y x"], rows: Int[np.ndarray, " row"]
     ) -> PrefilteredImages | FrozenMaps:
-        """What the steps read, for all rows that will be asked for."""
+        """Inputs of the steps, for all rows of images that will be requested."""
         self._set_mode()
         source = FrozenMaps if self.procedure.trunk == "frozen" else PrefilteredImages
         return source(self.network, images, rows, cache_bytes=self.procedure.cache_bytes)
 
     def _set_mode(self) -> None:
-        """Training mode, but for a frozen trunk."""
+        """Training mode, except for a frozen trunk."""
         self.network.train()
         if self.procedure.trunk == "frozen":
             self.network.trunk.eval()
@@ -149,7 +164,7 @@ class Stepper:
     def epoch(
         self, training: Mapping[str, Trials], batches: Sequence[Batch], inputs: PrefilteredImages | FrozenMaps
     ) -> Iterator[tuple[Float[Tensor, ""], Float[Tensor, " _"]]]:
-        """Step through the batches; of each, the loss and the SSE of each voxel. Data are read one ahead."""
+        """Step through the batches and yield the loss and each voxel's SSE. Data are read one batch ahead."""
         self._set_mode()
         device = self.network.device
 

@@ -1,8 +1,8 @@
 """The readout's loss and its gradients in one sweep over blocks of voxels.
 
-A voxel's part of the loss depends on its own predictions only, up to the mean of the voxels' weights, which
-is one number that divides everything. So a block of voxels can go all the way, from pooling to gradients,
-before the next begins: what the backward pass needs of a block is still at hand, and nothing of it is kept.
+A voxel's term of the loss depends only on its own predictions and on the mean of the voxel weights, a scalar
+that divides the whole sum. So the gradients of a block of voxels are computed right after its forward pass,
+and its intermediate arrays are dropped before the next block.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def readout_loss(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
     """`voxel_loss(readout(maps), target)` and its gradients, in less time and memory.
 
-    Gradients are computed at once, with the loss, of what requires them: maps, fields, weights, bias. The
-    second value, the squared error of each voxel, has none. Under autocast the matrix products are in its
-    type; all else, sums included, is in that of the readout's parameters.
+    Gradients are computed in the forward pass for those of maps, fields, weights and bias that require them.
+    The second value, the squared error of each voxel, has none. Under autocast, matrix products use its type;
+    everything else, including sums, uses the type of the readout's parameters.
     """
     seen = [Compressed.apply(grid.to(readout.weight.dtype)) for grid in maps]
     fields = [field.flatten(1) for field in readout.pooling_fields()]
@@ -56,12 +56,12 @@ def compress_with_slope(
 
 
 class Compressed(torch.autograd.Function):
-    """The non-linearity of feature maps; its derivative is computed with it, not later."""
+    """The non-linearity of feature maps; its derivative is computed in the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, maps: Float[Tensor, "image k _ _"]) -> Float[Tensor, "image k _ _"]:
         value, slope = torch.empty_like(maps), torch.empty_like(maps)
-        for image in range(len(maps)):  # one after the other they stay in a CPU's cache
+        for image in range(len(maps)):  # one at a time, so that they stay in a CPU's cache
             compress_with_slope(maps[image], value[image], slope[image])
         ctx.save_for_backward(slope)
         return value
@@ -74,7 +74,7 @@ class Compressed(torch.autograd.Function):
 
 
 class Grid:
-    """One resolution in a sweep: its maps in groups of images, its pooling fields, and their gradients."""
+    """One resolution of a sweep: maps in groups of images, pooling fields, and the gradients of both."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Grid:
     def pooled(
         self, block: slice
     ) -> Iterator[tuple[Float[Tensor, "voxel image k"], Float[Tensor, "voxel image k"]]]:
-        """f(Phi) of the block's voxels and its derivative at Phi, group by group."""
+        """f(Phi) of a block of voxels and its derivative at Phi, for one group of images at a time."""
         fields = self.fields[block].to(self.product)
         sizes = [len(fields) * group.shape[1] for group in self.groups]
         room = self.fields.new_empty(2, sum(sizes)).split(sizes, dim=1)
@@ -107,8 +107,8 @@ class Grid:
             compress_with_slope(value, value, slope)
             yield value.unflatten(1, (-1, self.features)), slope.unflatten(1, (-1, self.features))
 
-    def descend(self, block: slice, group: int, upstream: Float[Tensor, "voxel image k"]) -> None:
-        """Add what the slope of the loss at Phi of a group of images means for its maps and the fields."""
+    def backward_block(self, block: slice, group: int, upstream: Float[Tensor, "voxel image k"]) -> None:
+        """Add to the gradients of maps and fields, given that of the loss at Phi of a block and a group."""
         at_phi = upstream.flatten(1).to(self.product)
         if self.group_slopes is not None:
             self._add(self.group_slopes[group], self.fields[block].to(self.product).T, at_phi)
@@ -116,14 +116,14 @@ class Grid:
             self._add(self.field_slopes[block], at_phi, self.groups[group].T)
 
     def _add(self, total: Tensor, left: Tensor, right: Tensor) -> None:
-        """Add a matrix product to what is there, in the type of what is there."""
+        """Add a matrix product to `total`, in its type."""
         if self.product == total.dtype:
             total.addmm_(left, right)
         else:
             total += left @ right
 
     def map_slopes(self) -> Float[Tensor, "image k _ _"] | None:
-        """The gradient of the maps, once every block has descended."""
+        """The gradient of the maps, after the backward pass of every block."""
         if self.group_slopes is None:
             return None
         images = [slope.unflatten(1, (-1, self.features)).transpose(0, 1) for slope in self.group_slopes]
@@ -131,7 +131,7 @@ class Grid:
 
 
 class SweptLoss(torch.autograd.Function):
-    """See `readout_loss`. The gradients are made in the forward pass, and scaled in the backward pass."""
+    """See `readout_loss`. Gradients are computed in the forward pass and scaled in the backward pass."""
 
     @staticmethod
     def forward(
@@ -181,7 +181,7 @@ class SweptLoss(torch.autograd.Function):
                         done += value.shape[1]
                         if for_weight:
                             of_slope += value.mul_(here).sum(1)
-                        grid.descend(block, group, slope.mul_(here).mul_(of_weight[:, None]))
+                        grid.backward_block(block, group, slope.mul_(here).mul_(of_weight[:, None]))
             mean_weight = voxel_weight.mean()
             ctx.save_for_backward(
                 mean_weight,

@@ -1,1 +1,1 @@
-"""What is assumed: the prefilter, the trunk and the readouts of a GNet."""
+"""The model: prefilter, trunk and readouts of a GNet."""

@@ -1,7 +1,7 @@
-"""Fitted models, and the HDF5 files they are stored in.
+"""Fitted models and the HDF5 files that store them.
 
-No pickle anywhere: a model is a nested mapping of arrays, numbers and text that any HDF5 viewer can open. One
-model is the root of the file. Several that belong together, such as one per area, are its groups `1`, `2`...
+No pickle: a model is a nested mapping of arrays, numbers and text that any HDF5 viewer can open. A single
+model is the root of its file. Models that belong together, such as one per area, are groups `1`, `2`, ...
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from gnet.storage.versions import newest
 
 FORMAT = "gnet-model"
 COLLECTION = "gnet-models"
-"""`format` of a file of several models."""
+"""`format` of a file that holds several models."""
 VERSION = 1
-"""Goes up whenever the meaning of a stored model changes, so that older programs refuse it."""
+"""Raised whenever the meaning of a stored model changes, so that older versions of gnet refuse it."""
 RENAMED = {
     "momentum": "batch_norm_momentum",
     "trunk_rate": "trunk_learning_rate",
     "readout_rate": "readout_learning_rate",
     "sparsity": "l1",
 }
-"""Names that version 0.1 gave to settings, and their names today."""
+"""Names of settings in version 0.1, and their current names."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Voxels:
     shape: tuple[int, int, int] | None = None
     """Shape (x, y, z) of the volume that `index` counts through. None: unknown."""
     affine: Float[np.ndarray, "4 4"] | None = None
-    """Takes (x, y, z, 1) to millimetres. None: unknown."""
+    """Maps (x, y, z, 1) to millimetres. None: unknown."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -57,7 +57,7 @@ class Voxels:
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """A network that is still in its file: its architecture now, its weights when they are needed."""
+    """A network still in its file: the architecture is known, the weights are loaded when needed."""
 
     architecture: Architecture
     load: Callable[[], GNet]
@@ -65,24 +65,24 @@ class StoredNetwork:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A network with what is needed to use it and to know how it came about."""
+    """A network with everything needed to use it and to know how it was fitted."""
 
     source: GNet | StoredNetwork
-    """The network, or how to load it."""
+    """The network, or a handle that loads it."""
     voxels: Mapping[str, Voxels]
     """By subject, the voxels that its readout predicts."""
     areas: tuple[str, ...] = ()
-    """The areas that it was fitted to."""
+    """The areas that the network was fitted to."""
     configuration: Mapping[str, Any] = field(default_factory=dict)
     """Protocol, settings and seed of the fit."""
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     """One row per epoch."""
     gnet_version: str = gnet.__version__
-    """The version of this package that fitted it."""
+    """The version of gnet that fitted the model."""
 
     @cached_property
     def network(self) -> GNet:
-        """The network; read from its file when it is first asked for.
+        """The network; read from its file on first access.
 
         Raises
         ------
@@ -98,16 +98,16 @@ class FittedModel:
 
     @property
     def voxel_index(self) -> dict[str, Int[np.ndarray, " voxel"]]:
-        """By subject, the flat index of each voxel of the readout, in its order."""
+        """By subject, the flat index of each voxel, in the order of the readout."""
         return {subject: voxels.index for subject, voxels in self.voxels.items()}
 
     def save(self, path: Path | str) -> None:
-        """Write the model into an HDF5 file for `gnet.load_model`. A file that was there is replaced.
+        """Write the model to an HDF5 file for `gnet.load_model`, replacing any existing file.
 
         Raises
         ------
         StorageError
-            if the disk or the folder refuses.
+            if the file cannot be written.
         """
         save_models([self], path)
 
@@ -139,25 +139,25 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model", *, lazy: bool 
 
     Parameters
     ----------
-    stored : Mapping
-        What `to_arrays` made; array-likes that are read when converted will do.
+    stored : mapping
+        As made by `to_arrays`; array-likes that are read on conversion are accepted.
     origin : str
-        What errors call it.
+        Name of the model in error messages.
     lazy : bool
-        Whether the weights are read only when `network` is first asked for.
+        Whether to read the weights only when `network` is first accessed.
 
     Raises
     ------
     ModelFileError
-        for something that is no model, a model of another format version, tensors that do not fit the
-        architecture or are not finite, and voxel indices that are not.
+        for anything that is not a model, another format version, invalid voxel indices, and weights that
+        do not fit the architecture or are not finite.
     """
     if stored.get("format") != FORMAT:
         raise ModelFileError(f"{origin}: expected a file of format {FORMAT!r}, got {stored.get('format')!r}.")
     if stored.get("version") != VERSION:
         raise ModelFileError(
             f"{origin}: expected model version {VERSION}, got {stored.get('version')!r}, written by gnet "
-            f"{stored.get('gnet_version', 'unknown')}. Fit it again, or read it with that version of gnet."
+            f"{stored.get('gnet_version', 'unknown')}. Refit the model, or read it with that version of gnet."
         )
     try:
         voxels = {subject: _voxels(subject, readout) for subject, readout in stored["readouts"].items()}
@@ -165,7 +165,7 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model", *, lazy: bool 
             raise ModelFileError("no subject has a readout")
         weights = stored["weights"]
         if not isinstance(weights, Mapping):
-            raise ModelFileError("weights are no group of arrays")
+            raise ModelFileError("weights are not a group of arrays")
         architecture = Architecture(**_renamed(json.loads(stored["architecture"])))
         model = FittedModel(
             StoredNetwork(architecture, lambda: _network(architecture, voxels, weights, origin)),
@@ -190,12 +190,12 @@ def read_models(path: Path | str, *, lazy: bool = False) -> list[FittedModel]:
     path : Path or str
         The file, or the folder in which a pipeline keeps its versions: the newest is read.
     lazy : bool
-        Whether weights are read only when they are needed.
+        Whether to read the weights only when they are needed.
 
     Raises
     ------
     ModelFileError
-        for a file that is missing, damaged or holds no model.
+        if the file is missing, damaged or holds no model.
     """
     path = newest_version(Path(path))
     try:
@@ -210,7 +210,7 @@ def read_models(path: Path | str, *, lazy: bool = False) -> list[FittedModel]:
             "If it is a checkpoint of the published code, import it: gnet import-checkpoint"
         ) from error
     if not models:
-        raise ModelFileError(f"{path}: expected models, found a collection without any. Import them again.")
+        raise ModelFileError(f"{path}: expected models, found an empty collection. Import them again.")
     return models
 
 
@@ -223,12 +223,12 @@ def save_models(models: Sequence[FittedModel], path: Path | str) -> None:
 
 
 def newest_version(path: Path) -> Path:
-    """The file itself, or in a folder of versions (`<name>/<version>/<name>`) the newest.
+    """The path itself, or the newest file in a folder of versions (`<name>/<version>/<name>`).
 
     Raises
     ------
     ModelFileError
-        where neither is there.
+        if neither exists.
     """
     if path.is_file():
         return path
@@ -238,7 +238,7 @@ def newest_version(path: Path) -> Path:
     if found is None:
         raise ModelFileError(
             f"{path}: expected versions of a model, <version>/{path.name}, found none in the folder. "
-            "Run the pipeline that fits it, or give the file itself."
+            "Run the pipeline that fits the model, or give the path of a model file."
         )
     return found
 
@@ -257,17 +257,17 @@ def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
     """The stored voxels of a subject, checked."""
     index = np.asarray(readout["voxel_index"])
     if index.ndim != 1 or index.dtype.kind not in "iu" or (index < 0).any():
-        raise ModelFileError(f"{subject}: voxel_index is not a list of whole numbers from 0")
+        raise ModelFileError(f"{subject}: voxel_index is not a list of integers from 0")
     if len(np.unique(index)) != len(index):
         raise ModelFileError(f"{subject}: voxel_index holds a voxel twice")
     area = np.asarray(readout["area"], str) if "area" in readout else None
     if area is not None and area.shape != index.shape:
-        raise ModelFileError(f"{subject} has {len(index):,} voxels and areas of {area.size:,}")
+        raise ModelFileError(f"{subject} has {len(index):,} voxels but areas for {area.size:,}")
     shape = None
     if "volume_shape" in readout:
         found = np.asarray(readout["volume_shape"])
         if found.shape != (3,) or found.dtype.kind not in "iu" or index.max(initial=0) >= found.prod():
-            raise ModelFileError(f"{subject}: volume_shape is no volume (x, y, z) that holds its voxels")
+            raise ModelFileError(f"{subject}: volume_shape must be (x, y, z) and contain all voxels")
         shape = (int(found[0]), int(found[1]), int(found[2]))
     affine = np.asarray(readout["affine"], np.float64) if "affine" in readout else None
     if affine is not None and affine.shape != (4, 4):
@@ -278,7 +278,7 @@ def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
 def _network(architecture: Architecture, voxels: Mapping[str, Voxels], weights: Any, origin: str) -> GNet:
     """The network with its stored weights."""
     try:
-        with torch.device("meta"):  # its shapes, without drawing weights that are not kept
+        with torch.device("meta"):  # shapes only: drawing weights would be wasted
             network = GNet(architecture, {subject: len(found) for subject, found in voxels.items()})
         expected = network.state_dict()
         state = {name: np.asarray(array) for name, array in weights.items()}
@@ -296,9 +296,9 @@ def _network(architecture: Architecture, voxels: Mapping[str, Voxels], weights: 
 
 
 def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names."""
+    """Settings under their current names."""
     return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 def _misfit(origin: str, error: Exception) -> ModelFileError:
-    return ModelFileError(f"{origin}: its parts do not fit together: {error}. Fit it again.")
+    return ModelFileError(f"{origin}: its parts do not fit together: {error}. Refit the model.")

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, resolved in one place."""
+"""The device for all computation: selection, memory and precision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from gnet.errors import DeviceError, ParameterError
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
-"""Where Linux says how much memory is free, and how much a container may have."""
+"""Where Linux reports free memory, and the memory limit of a container."""
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -27,7 +27,7 @@ def resolve_device(name: str) -> torch.device:
     Raises
     ------
     DeviceError
-        for a name that is none of these, or a device this machine does not have.
+        for any other name, or a device that this machine does not have.
 
     >>> resolve_device("cpu")
     device(type='cpu')
@@ -43,16 +43,16 @@ def resolve_device(name: str) -> torch.device:
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= found:
             raise DeviceError(
-                f"device: {name!r} was asked for, but torch finds {found} CUDA devices here. "
+                f"device: {name!r} was requested, but torch finds {found} CUDA devices. "
                 "Use `device: auto` or `device: cpu`, or install the CUDA build of torch and its driver."
             )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("device: 'mps' was asked for, but this machine has none. Use `device: auto`.")
+        raise DeviceError("device: 'mps' was requested, but this machine has none. Use `device: auto`.")
     return torch.device(name)
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be had on the device; for the CPU, within its container's limit. None: unknown.
+    """Free bytes on the device; for the CPU, within the limit of its container. None: unknown.
 
     >>> free_memory(torch.device("cpu")) != 0
     True
@@ -71,16 +71,16 @@ def free_memory(device: torch.device) -> int | None:
 
 @contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
-    """Inside, convolutions and matrix products on the device are done as the parameter `precision` says.
+    """Context in which convolutions and matrix products on the device run at the given precision.
 
-    `float32`: in full. `tf32`: operands rounded to 10 bits of mantissa where the device has units for that
-    (CUDA); elsewhere the same as float32. `bfloat16`: operands rounded to 7 bits, by torch's autocast; sums,
-    the non-linearity, weights and optimisers stay in float32.
+    `float32`: full precision. `tf32`: operands rounded to 10 bits of mantissa where the device supports it
+    (CUDA), float32 elsewhere. `bfloat16`: operands rounded to 7 bits by torch's autocast; sums, the
+    non-linearity, weights and optimisers stay in float32.
 
     Raises
     ------
     ParameterError
-        for another name.
+        for any other name.
     """
     if name not in PRECISIONS:
         raise ParameterError(f"precision: expected {', '.join(PRECISIONS)}, got {name!r}.")
@@ -97,16 +97,16 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
 
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1
-"""What glibc's mallopt(3) calls M_MMAP_MAX and M_TRIM_THRESHOLD."""
+"""M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's mallopt(3)."""
 
 
 @contextmanager
 def large_arrays_kept() -> Iterator[None]:
-    """Inside, arrays that are freed stay with the process, for the next ones of their size.
+    """Context in which freed memory stays with the process, to be reused by arrays of the same size.
 
-    By default the C library gives large arrays back at once, and the system hands out zeroed pages when the
-    next batch asks for the same again: an eighth of a fit's time on a CPU. Does nothing but on Linux with
-    glibc. At the end everything that is free goes back.
+    By default glibc returns large arrays to the system at once, and the system hands out zeroed pages when
+    the next batch needs the same memory: an eighth of the time of a fit on a CPU. Has an effect only on Linux
+    with glibc. Free memory is returned at the end.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
@@ -117,6 +117,6 @@ def large_arrays_kept() -> Iterator[None]:
         library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
         yield
     finally:
-        library.mallopt(MMAP_MAX, 65536)  # the library's own defaults
+        library.mallopt(MMAP_MAX, 65536)  # glibc's defaults
         library.mallopt(TRIM_THRESHOLD, 2**17)
         library.malloc_trim(0)

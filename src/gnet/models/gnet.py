@@ -1,4 +1,4 @@
-"""The whole network: prefilter, trunk, one readout per subject."""
+"""The complete network: a prefilter, a trunk and one readout per subject."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from gnet.models.trunk import COARSE, FINE, PREFILTER, Trunk, grid_sizes, layer_
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything that decides the shapes and the forward arithmetic of a GNet."""
+    """Everything that determines the shapes and the forward computation of a GNet."""
 
     pixels: int = 227
     """Side of the square input images."""
     trunk_width: int = 64
-    """Maps of each layer of the trunk but the first that the readout sees."""
+    """Feature maps per trunk layer that the readout sees (the first layer always has 128)."""
     pass_through: int | None = None
-    """Maps more that the trunk's wide layers compute for those above only; `trunk_width` where it is None."""
+    """Additional maps per layer that only the layers above see. None: as many as `trunk_width`."""
     readout: str = "layerwise"
-    """`layerwise`: a pooling field per resolution. `single_field`: one, resampled."""
+    """`layerwise`: one pooling field per resolution. `single_field`: one field, resampled."""
     dropout: float = 0.5
     batch_norm_momentum: float = 0.25
     """Weight of the newest batch in the running statistics of batch normalisation."""
     trainable_prefilter: bool = False
     prefilter_readout: bool = False
-    """Whether the readout sees the maps of the prefilter too, on a third and finest grid."""
+    """Whether the readout also sees the prefilter's maps, on a third and finest grid."""
 
     def __post_init__(self) -> None:
         grid_sizes(self.pixels)
@@ -43,7 +43,7 @@ class Architecture:
 
     @property
     def grids(self) -> tuple[int, ...]:
-        """Side of the feature maps that the readout sees: (the prefilter's,) the fine and the coarse."""
+        """Side of the feature maps that the readout sees: (prefilter,) fine and coarse."""
         fine, coarse = grid_sizes(self.pixels)
         return (fine + 2, fine, coarse) if self.prefilter_readout else (fine, coarse)
 
@@ -63,18 +63,18 @@ class GNet(nn.Module):
 
     Parameters
     ----------
-    architecture
-        Shapes and forward arithmetic.
-    voxels
+    architecture : Architecture
+        Shapes and forward computation.
+    voxels : mapping of int
         Number of voxels of each subject.
-    prefilter
-        Weights of the first two layers; those of the constructor's random state when omitted.
-    input_mean
-        Per colour, subtracted from images in [0, 1]. Nothing is divided.
+    prefilter : Weights, optional
+        Weights of the first two layers. Random by default, from torch's generator.
+    input_mean : array, (3,), optional
+        Mean colour, subtracted from images in [0, 1]; the images are not scaled. Zero by default.
     """
 
     input_mean: Tensor
-    """Mean colour that is subtracted, (3,)."""
+    """(3,)"""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class GNet(nn.Module):
                 for subject, count in voxels.items()
             }
         )
-        # Faster convolutions, and the order in which readouts pool. Maps follow the weights' order.
+        # Convolutions are faster, and readouts pool in this order. Maps take the order of the weights.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
@@ -122,7 +122,7 @@ class GNet(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that holds the network."""
         return self.input_mean.device
 
     def readout(self, subject: str) -> Readout:
@@ -134,9 +134,9 @@ class GNet(nn.Module):
     def prefiltered(
         self, images: UInt8[Tensor, "image 3 y x"] | Float[Tensor, "image 3 y x"]
     ) -> Float[Tensor, "image _ v u"]:
-        """What the trunk is given: images of uint8, or of floats in [0, 1], centred, through the prefilter.
+        """Input of the trunk: images (uint8 or floats in [0, 1]) less the input mean, prefiltered.
 
-        Without a gradient graph unless the prefilter is trained or the images require a gradient.
+        Builds no gradient graph unless the prefilter is trained or the images require a gradient.
         """
         side = self.architecture.pixels
         if tuple(images.shape[1:]) != (3, side, side):

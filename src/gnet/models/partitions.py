@@ -1,7 +1,7 @@
-"""Ways to divide the features that a readout sees, by name.
+"""Partitions of the features that a readout sees.
 
-A partition maps the name of each part to the features in it: `partition["conv4a"]` is a mask over the
-readout's features, in the order in which it sees them.
+A partition maps the name of each part to its features: `partition["conv4a"]` is a boolean array over the
+features, in the order of the readout.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Partition = dict[str, Bool[np.ndarray, " feature"]]
 
 
 def layerwise(width: int, *, prefilter: bool = False) -> Partition:
-    """Seven parts, the trunk's layers: 128 features of the first, `width` of each other.
+    """Seven parts, the layers of the trunk: 128 features in the first, `width` in each of the others.
 
-    Two more come first, conv1 and conv2, where the readout sees the prefilter.
+    If the readout sees the prefilter, conv1 and conv2 come first.
 
     >>> {name: int(mask.sum()) for name, mask in layerwise(8).items()}
     {'conv3': 128, 'conv4a': 8, 'conv4b': 8, 'conv5a': 8, 'conv5b': 8, 'conv6a': 8, 'conv6b': 8}
@@ -29,9 +29,9 @@ def layerwise(width: int, *, prefilter: bool = False) -> Partition:
 
 
 def bipartite(width: int, *, prefilter: bool = False) -> Partition:
-    """Two parts: the layers on the fine grid (the lower half) and those on the coarse one.
+    """Two parts: the layers on the fine grid (lower) and those on the coarse grid (upper).
 
-    What the readout sees of the prefilter belongs to the lower part.
+    Features of the prefilter belong to the lower part.
 
     >>> [int(mask.sum()) for mask in bipartite(8).values()]
     [144, 32]
@@ -42,19 +42,19 @@ def bipartite(width: int, *, prefilter: bool = False) -> Partition:
 
 
 PARTITIONS = {"layerwise": layerwise, "bipartite": bipartite}
-"""Every way to divide the features that is analysed, by name, given the trunk's width."""
+"""The partitions that are analysed, by name, as functions of the trunk's width."""
 
 
 def partitions(architecture: Architecture) -> dict[str, Partition]:
-    """Every way to divide the features of a network that is analysed, by name."""
+    """The partitions that are analysed, by name, for one network."""
     width, prefilter = architecture.trunk_width, architecture.prefilter_readout
     return {name: partition(width, prefilter=prefilter) for name, partition in PARTITIONS.items()}
 
 
 def fair_share(partition: Partition) -> Float[np.ndarray, " part"]:
-    """Percent of the features in each part: the share of a part that is no better than its size.
+    """Percent of the features in each part: the share that a part would have by its size alone.
 
-    The control for partition width: the first layer has more features than any other.
+    A control for the size of the parts: the first layer has more features than any other.
 
     >>> fair_share(bipartite(64))
     array([50., 50.])

@@ -1,7 +1,7 @@
-"""The two convolutional layers in front of every trunk, and where their weights come from.
+"""The two convolutional layers in front of every trunk, and the sources of their weights.
 
-They have the shape of AlexNet's first two layers. The paper takes AlexNet's weights and never trains them.
-Where those cannot be had, a bank of Gabor filters does the same job: oriented energy at two scales.
+They have the shape of AlexNet's first two layers. The paper uses AlexNet's weights and never trains them.
+Where those are not available, a bank of Gabor filters replaces them: oriented energy at two scales.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAPS = (64, 192)
 """Feature maps of conv1 and conv2."""
 
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-4df8aa71.pth"
-"""Torchvision's AlexNet. The last word of the name is the beginning of the file's SHA-256."""
+"""Torchvision's AlexNet. The file name ends in the beginning of its SHA-256."""
 
 ALEXNET_SHA256 = "4df8aa71"
 
@@ -37,8 +37,8 @@ Weights = dict[str, Float[np.ndarray, "..."]]
 class Prefilter(nn.Module):
     """conv 11x11 stride 4, ReLU, max-pool 3 stride 2, conv 5x5, ReLU: 192 maps an eighth of the size.
 
-    Where the readout sees the prefilter too (`exposed`), the 64 pooled maps of conv1 come before those of
-    conv2, which have the same size.
+    If the readout also sees the prefilter (`exposed`), the 64 pooled maps of conv1 precede those of conv2,
+    which have the same size.
 
     >>> Prefilter()(torch.zeros(1, 3, 75, 75)).shape
     torch.Size([1, 192, 8, 8])
@@ -53,7 +53,7 @@ class Prefilter(nn.Module):
         self.conv2 = nn.Conv2d(MAPS[0], MAPS[1], 5, padding=2)
 
     def forward(self, images: Float[Tensor, "image 3 y x"]) -> Float[Tensor, "image _ v u"]:
-        """Maps of images in [0, 1] from which the input mean has been subtracted."""
+        """Feature maps of images in [0, 1] minus the input mean."""
         first = max_pool2d(relu(self.conv1(images)), 3, stride=2)
         second = relu(self.conv2(first))
         return torch.cat([first, second], dim=1) if self.exposed else second
@@ -71,19 +71,19 @@ def prefilter_weights(
 
     Parameters
     ----------
-    path
-        `alexnet` only: where torchvision's file lies, or is to be downloaded to from `url`.
-    sha256
-        `alexnet` only: the file's SHA-256, or the beginning of it.
-    seed
+    path : Path, optional
+        `alexnet` only: torchvision's file. If it does not exist, it is downloaded from `url`.
+    sha256 : str
+        `alexnet` only: SHA-256 of the file, or its beginning.
+    seed : int
         `random` only.
 
     Raises
     ------
     ParameterError
-        for another source, or `alexnet` without a path.
+        for any other source, or `alexnet` without a path.
     ModelFileError
-        for a file that cannot be fetched, with another checksum, or without AlexNet's first two layers.
+        if the file cannot be downloaded, has another checksum or lacks AlexNet's first two layers.
     """
     if source == "gabor":
         return gabor_weights()
@@ -99,14 +99,14 @@ def prefilter_weights(
 
 
 def alexnet_weights(path: Path, *, sha256: str = ALEXNET_SHA256) -> Weights:
-    """The first two layers of torchvision's AlexNet (`features.0`, `features.3`), checksum verified first.
+    """First two layers of torchvision's AlexNet (`features.0`, `features.3`), after checking the checksum.
 
     The file is read by torch's restricted unpickler, which runs no code from it.
 
     Raises
     ------
     ModelFileError
-        for another checksum, or a file without these layers.
+        if the checksum differs or the layers are missing.
     """
     verify_checksum(path, sha256)
     try:
@@ -125,12 +125,12 @@ def alexnet_weights(path: Path, *, sha256: str = ALEXNET_SHA256) -> Weights:
 
 
 def check_weights(weights: Weights, origin: str) -> Weights:
-    """The same weights, once their names and shapes are those of the two layers.
+    """Return the weights if their names and shapes are those of the two layers.
 
     Raises
     ------
     ModelFileError
-        naming what is missing or misshapen.
+        otherwise, with the expected and the found shapes.
     """
     expected = {name: tuple(tensor.shape) for name, tensor in Prefilter().state_dict().items()}
     found = {name: tuple(array.shape) for name, array in weights.items()}
@@ -146,17 +146,17 @@ def verify_checksum(path: Path, sha256: str) -> None:
     if not found.startswith(sha256.lower()):
         raise ModelFileError(
             f"{path}: expected a SHA-256 that begins with {sha256}, got {found}. "
-            "The file is damaged or another one: delete it and run again to fetch it anew."
+            "The file is damaged or a different one: delete it and run again to download it again."
         )
 
 
 def download(url: str, path: Path, *, sha256: str) -> None:
-    """Fetch a file beside its final name, verify it, and only then give it that name.
+    """Download a file under a temporary name, verify it, and only then rename it.
 
     Raises
     ------
     ModelFileError
-        when the address cannot be read or what came has another checksum; nothing is left behind.
+        if the download fails or its checksum differs; no partial file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
@@ -182,7 +182,7 @@ def download(url: str, path: Path, *, sha256: str) -> None:
 
 
 def random_weights(seed: int) -> Weights:
-    """Xavier-normal weights with the gain of a ReLU, and zero biases, as the trunk's own layers start."""
+    """Xavier-normal weights with the gain of a ReLU, and zero biases: the initialisation of the trunk."""
     generator = torch.Generator().manual_seed(seed)
     prefilter = Prefilter()
     for layer in (prefilter.conv1, prefilter.conv2):
@@ -192,11 +192,11 @@ def random_weights(seed: int) -> Weights:
 
 
 def gabor_weights() -> Weights:
-    """A fixed filter bank in the two layers' shapes: what a simple and a complex cell would compute.
+    """A fixed filter bank in the shapes of the two layers: simple cells, then complex cells.
 
     conv1: luminance Gabors of 8 orientations x 2 spatial frequencies x 4 phases, each of unit norm and zero
-    mean. Rectified, the four phases of a pair add up to about the square root of its energy.
-    conv2: that sum for each of the 16 (orientation, frequency) channels, seen through 12 windows of 5x5: two
+    mean. The sum of the four rectified phases of a channel is about the square root of its energy.
+    conv2: that sum for each of the 16 (orientation, frequency) channels, weighted by 12 windows of 5x5: two
     Gaussians, four first derivatives (texture edges), four elongated second derivatives, and two that
     subtract the other orientations (cross-orientation contrast).
     """

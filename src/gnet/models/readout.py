@@ -3,9 +3,9 @@
 `r_v = b_v + sum_k w_vk f(Phi_vk)`, `Phi_vk = sum_yx g_v(y, x) f(map_k(y, x))`, `f(x) = tanh(x) log(1 + |x|)`
 (paper, Methods). A pooling field g_v is a softmax over space, so it is positive and sums to one.
 
-At full size the array (image, feature, voxel) of the Phi would be ten gigabytes a batch. It is never made
-whole: voxels go through in blocks, and images in groups whose share of a block stays in a CPU's cache.
-Fitting has a sweep of its own over the same blocks, which ends in gradients: `gnet.fitting.sweep`.
+At full size the array (image, feature, voxel) of all Phi would take ten gigabytes per batch. It is never
+built as a whole: voxels are processed in blocks, and images in groups small enough for a CPU's cache.
+`gnet.fitting.sweep` processes the same blocks for fitting and returns gradients too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 BLOCK_VOXELS = {"cpu": 256, "cuda": 1024, "mps": 256}
-"""Voxels that are pooled by one matrix product."""
+"""Voxels pooled by one matrix product."""
 
 GROUP_ELEMENTS = {"cpu": 2**16, "cuda": 2**27, "mps": 2**24}
-"""Elements of (voxel, image, feature) that go through the non-linearity at a time: on a CPU as many as stay
-in the second-level cache with their temporaries, elsewhere as many as keep the device busy."""
+"""Elements of (voxel, image, feature) to which the non-linearity is applied at a time: on a CPU as many as
+fit in the second-level cache with their temporaries, elsewhere as many as keep the device busy."""
 
 
 def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """The readout's non-linearity `tanh(x) log(1 + |x|)`: odd, quadratic near zero, logarithmic far.
+    """The readout's non-linearity `tanh(x) log(1 + |x|)`: odd, quadratic near zero, logarithmic far from it.
 
     >>> compress(torch.tensor([0.0, 1.0, -1.0]))
     tensor([ 0.0000,  0.5279, -0.5279])
@@ -46,7 +46,7 @@ def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
 
 
 def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixel _"]]:
-    """The maps as matrices of a few images each, side by side: a pooling field times one is all it pools.
+    """The maps as matrices (pixel, image x k) of a few images each: a pooling field times one pools them all.
 
     >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 256, 25, 25))]
     [(625, 256), (625, 256), (625, 256)]
@@ -64,17 +64,17 @@ class Readout(nn.Module):
 
     Parameters
     ----------
-    voxels
-        How many voxels.
-    grids
+    voxels : int
+        Number of voxels.
+    grids : sequence of int
         Side of the feature maps at each resolution.
-    features
+    features : sequence of int
         Number of feature maps at each resolution.
-    single_field
+    single_field : bool
         One field at the first (finest) resolution, resampled for the others: the second published form.
 
-    Parameters of the module: `fields` (free parameters, (voxel, side, side) each, uniform at the start),
-    `weight` (voxel, feature) and `bias` (voxel,), both ~ N(0, 0.01).
+    Parameters of the module: `fields`, (voxel, side, side) at each resolution, before the softmax and
+    initially uniform; `weight`, (voxel, feature), and `bias`, (voxel,), both drawn from N(0, 0.01).
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Readout(nn.Module):
         return fields
 
     def fine_fields(self) -> Float[Tensor, "voxel y x"]:
-        """The fields on the fine grid of the trunk: the last but one, after that of the prefilter if any."""
+        """The fields on the trunk's fine grid, the last grid but one."""
         return self.pooling_fields()[len(self.grids) - 2]
 
     def forward(self, maps: Sequence[Float[Tensor, "image _ _ _"]]) -> Float[Tensor, "image voxel"]:
@@ -104,24 +104,24 @@ class Readout(nn.Module):
     def contributions(
         self, maps: Sequence[Float[Tensor, "image _ _ _"]]
     ) -> list[Float[Tensor, "image voxel"]]:
-        """What each resolution adds to the prediction; with the bias they sum to it."""
+        """Contribution of each resolution; their sum plus the bias is the prediction."""
         everything = [np.ones(sum(self.features), bool)]
         return [part[0] for part in self._contributions(maps, everything)]
 
     def partition_contributions(
         self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
     ) -> Float[Tensor, "part image voxel"]:
-        """What each part of the features adds to the prediction, from one pass over the maps.
+        """Contribution of each part of the features to the prediction, from one pass over the maps.
 
-        `parts` are masks over the features in the order in which the readout sees them. If every feature is
-        in just one of them, the contributions and the bias sum to the prediction.
+        `parts` are boolean arrays over the features, in the order of the readout. If every feature is in
+        exactly one part, the contributions plus the bias sum to the prediction.
         """
         return cast(Tensor, sum(self._contributions(maps, parts)))
 
     def _contributions(
         self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
     ) -> list[Float[Tensor, "part image voxel"]]:
-        """What each part adds at each resolution."""
+        """Contribution of each part at each resolution."""
         member = torch.as_tensor(np.stack(parts), dtype=self.weight.dtype, device=self.weight.device)
         members = member.split(self.features, dim=1)
         weights = self.weight.split(self.features, dim=1)
@@ -139,7 +139,7 @@ class Readout(nn.Module):
 
 
 def resample_mass(field: Float[Tensor, "voxel y x"], side: int) -> Float[Tensor, "voxel v u"]:
-    """The same mass on another grid: each pixel gives to each new one the share of its area that lies there.
+    """Resample fields to another grid, conserving mass: each pixel is divided among new ones by area.
 
     >>> resample_mass(torch.full((1, 3, 3), 1 / 9), 2)
     tensor([[[0.2500, 0.2500],
@@ -150,7 +150,7 @@ def resample_mass(field: Float[Tensor, "voxel y x"], side: int) -> Float[Tensor,
 
 
 def overlap(old: int, new: int) -> Float[Tensor, "new old"]:
-    """Share of each of `old` equal parts of a line that lies in each of `new` ones; columns sum to one."""
+    """Fraction of each of `old` equal segments of a line within each of `new` ones; columns sum to one."""
     old_edges = torch.linspace(0, 1, old + 1, dtype=torch.float64)
     new_edges = torch.linspace(0, 1, new + 1, dtype=torch.float64)
     start = torch.maximum(old_edges[None, :-1], new_edges[:-1, None])

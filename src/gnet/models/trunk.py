@@ -1,8 +1,8 @@
-"""The trunk: seven convolutional layers in two halves, all of them open to the readout.
+"""The trunk: seven convolutional layers on two grids, all of them visible to the readout.
 
-A voxel may sample any layer, so whatever depth it uses is learned, not imposed. Layers are named as in the
+A voxel may sample any layer, so the depth it uses is learned, not imposed. Layers are named as in the
 published code: conv3 (L1), 4a, 4b (L2, L3) on the fine grid; 5a, 5b, 6a, 6b (L4 to L7) on the coarse one.
-In a later variant (BERG's) the readout sees the two layers of the prefilter as well, on a grid of their own.
+In a later variant (BERG) the readout also sees the two layers of the prefilter, on a grid of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COARSE = ("conv5a", "conv5b", "conv6a", "conv6b")
 
 
 def layer_features(width: int, *, prefilter: bool = False) -> dict[str, int]:
-    """How many feature maps of each layer the readout sees, in the order in which it sees them.
+    """Number of feature maps of each layer that the readout sees, in its order.
 
     >>> layer_features(64)
     {'conv3': 128, 'conv4a': 64, 'conv4b': 64, 'conv5a': 64, 'conv5b': 64, 'conv6a': 64, 'conv6b': 64}
@@ -39,12 +39,12 @@ def layer_features(width: int, *, prefilter: bool = False) -> dict[str, int]:
 
 
 def grid_sizes(pixels: int) -> tuple[int, int]:
-    """Side of the fine and of the coarse feature maps for square images of `pixels`.
+    """Sides of the fine and the coarse feature maps for square images of `pixels`.
 
     Raises
     ------
     ParameterError
-        for images too small to leave a single fine pixel.
+        if the images are too small for a single fine pixel.
 
     >>> grid_sizes(227), grid_sizes(75)
     ((25, 13), (6, 3))
@@ -57,21 +57,21 @@ def grid_sizes(pixels: int) -> tuple[int, int]:
 
 
 def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.ndarray, " coarse"]]:
-    """Centres of the fine and the coarse maps' pixels, in sides of the image from its centre.
+    """Pixel centres of the fine and the coarse maps, as a fraction of the image's side, from its centre.
 
-    They do not reach its edges: the unpadded first layer leaves out a border.
+    They do not reach the edges of the image: the first layer, without padding, leaves out a border.
 
     >>> fine, coarse = grid_positions(227)
     >>> fine[[0, -1]].round(3), coarse[[0, -1]].round(3)
     (array([-0.432,  0.414]), array([-0.432,  0.414]))
     """
     fine, coarse = (np.arange(side, dtype=float) for side in grid_sizes(pixels))
-    # A pixel of conv1 is centred on image pixel 4 i + 3, of the pooled maps on 8 i + 7, of conv3 on 8 i + 15.
+    # Pixel i of conv1 is centred on image pixel 4 i + 3, of the pooled maps on 8 i + 7, of conv3 on 8 i + 15.
     return (8 * fine + 15.5) / pixels - 0.5, (16 * coarse + 15.5) / pixels - 0.5
 
 
 class Layer(nn.Module):
-    """BatchNorm and Dropout2d on the input, convolution 3x3, ReLU."""
+    """Batch normalisation and Dropout2d of the input, 3x3 convolution, ReLU."""
 
     def __init__(self, maps_in: int, maps_out: int, *, padding: int, dropout: float, momentum: float) -> None:
         super().__init__()
@@ -86,13 +86,12 @@ class Layer(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Prefiltered images to the feature maps that readouts see: `width` maps a layer, 128 for the first.
+    """From prefiltered images to the feature maps that readouts see: `width` per layer, 128 for the first.
 
-    Layers other than the first and the last compute more maps than the readout sees: `pass_through` of them
-    serve only the layers above (facts of the published code). There they are as many as `width`, the default,
-    and the trunk has 1,034,944 trainable parameters at width 64; a variant in use elsewhere has 192 at width
-    64. With `prefilter_readout` the trunk is given the maps of an exposed prefilter, reads conv2's and hands
-    all of them on as a first group.
+    All layers except the first and the last compute `pass_through` additional maps that only the layers above
+    see (published code: as many as `width`, the default; 1,034,944 trainable parameters at width 64). A later
+    variant has 192 at width 64. With `prefilter_readout` the input is that of an exposed prefilter: the trunk
+    reads the maps of conv2 and returns all of the input as its first group.
 
     >>> fine, coarse = Trunk(8)(torch.zeros(2, 192, 8, 8))
     >>> fine.shape, coarse.shape
@@ -126,13 +125,13 @@ class Trunk(nn.Module):
         self.conv6b = layer(maps, width)
 
     def forward(self, prefiltered: Float[Tensor, "image _ v u"]) -> tuple[Float[Tensor, "image _ _ _"], ...]:
-        """The groups of maps that the readout sees, from the finest grid to the coarsest."""
+        """Feature maps that the readout sees, one group per grid, finest first."""
         return self.from_first_layer(self.conv3(prefiltered[:, -MAPS[1] :]), prefiltered)
 
     def from_first_layer(
         self, l1: Float[Tensor, "image k y x"], prefiltered: Float[Tensor, "image _ v u"]
     ) -> tuple[Float[Tensor, "image _ _ _"], ...]:
-        """The same groups, given the maps of the first layer."""
+        """The same, given the maps of the first layer."""
         seen = slice(self.width)
         l2 = self.conv4a(l1)
         l3 = self.conv4b(l2)

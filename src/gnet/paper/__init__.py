@@ -3,7 +3,7 @@
 St-Yves, Allen, Wu, Kay, Naselaris: Brain-optimized deep neural network models of human visual areas learn
 non-hierarchical representations. Nature Communications 14:3329 (2023), doi 10.1038/s41467-023-38674-4.
 
-In the names of the models, fpf is a flexible pooling field, fwrf a Gaussian one, ft fine-tuned.
+In model names, fpf means flexible pooling fields, fwrf Gaussian ones, ft fine-tuned.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from importlib.resources import files
 import pandas as pd
 
 POOLED = 9
-"""In `published_hierarchy_index`, in place of a subject's number: the voxels of all subjects together."""
+"""Value of `subj` in `published_hierarchy_index` for the voxels of all subjects together."""
 
 
 def published_accuracy() -> pd.DataFrame:
     """Mean variance explained 100 r^2 of single trials and noise ceiling, percent, by subject and area.
 
-    Columns: `subj`, `ROI`, `noise ceiling`, and one for each model.
+    Columns: `subj`, `ROI`, `noise ceiling` and one per model.
 
     >>> published_accuracy().groupby("ROI")["GNet8j-fpf"].mean().round(2).to_dict()
     {'V1': 14.27, 'V2': 11.39, 'V3': 8.53, 'hV4': 7.29}
@@ -28,7 +28,7 @@ def published_accuracy() -> pd.DataFrame:
 
 
 def published_fev() -> pd.DataFrame:
-    """Mean fraction of explainable variance, percent, by subject and area: `subj`, `ROI`, and the models.
+    """Mean fraction of explainable variance, percent: `subj`, `ROI` and one column per model.
 
     >>> published_fev().groupby("ROI")["GNet8jft-fpf"].mean().round(1).to_dict()
     {'V1': 76.4, 'V2': 70.6, 'V3': 63.0, 'hV4': 57.7}
@@ -39,7 +39,7 @@ def published_fev() -> pd.DataFrame:
 def published_hierarchy_index() -> pd.DataFrame:
     """Hierarchy index (`mean`) and its fit error (`std`) by `subj` and `set`, the source of the responses.
 
-    The set `Experimental` is the measured brain, the others are synthetic: predictions of that model.
+    The set `Experimental` is the measured brain; the others are synthetic, the predictions of that model.
 
     >>> table = published_hierarchy_index()
     >>> table[table["subj"] == POOLED].set_index("set")["mean"].to_dict()

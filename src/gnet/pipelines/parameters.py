@@ -1,7 +1,7 @@
-"""The parameters and what they may be: one class for each top-level key of `conf/*/parameters*.yml`.
+"""The parameters and their allowed values: one class per top-level key of `conf/*/parameters*.yml`.
 
-Kedro checks them before any node runs and reports every mistake at once. Meaning, unit and source of each
-number stand beside it in the configuration.
+Kedro validates them before any node runs and reports all errors at once. The meaning, unit and source of each
+number are given in the configuration.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Strict(BaseModel):
-    """No unknown keys, no changes after reading. Names of earlier versions are refused with today's."""
+    """Refuses unknown keys and changes after reading. Errors for former names give the current ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     RENAMED: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
-    def names_of_today(cls, values: Any) -> Any:
-        """Say what a parameter is called now."""
+    def current_names(cls, values: Any) -> Any:
+        """Refuse former names."""
         for old in set(values) & set(cls.RENAMED) if isinstance(values, Mapping) else ():
             raise ValueError(f"{old} is now called {cls.RENAMED[old]}: rename it")
         return values
 
 
 class Release(Strict):
-    """What the release holds, and which part of it is used."""
+    """Contents of the release, and the part of it that is used."""
 
     sessions: dict[Subject, Count]
     subjects: tuple[Subject, ...] | None = None
@@ -42,7 +42,7 @@ class Release(Strict):
 
     @model_validator(mode="after")
     def known_subjects(self) -> Release:
-        """Every subject that is used has a number of sessions."""
+        """Check that every subject in use has a number of sessions."""
         unknown = [subject for subject in self.subjects or () if subject not in self.sessions]
         if unknown:
             raise ValueError(
@@ -53,19 +53,19 @@ class Release(Strict):
 
     @property
     def used(self) -> dict[str, int]:
-        """Sessions of the subjects that are used."""
+        """Number of sessions of each subject in use."""
         return {subject: self.sessions[subject] for subject in self.subjects or self.sessions}
 
 
 class Images(Strict):
-    """How images are prepared."""
+    """Preparation of the images."""
 
     pixels: Annotated[int, Field(ge=31)]
     resampling: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 
 class Split(Strict):
-    """Which trials test, and which are held out of the others."""
+    """Division of trials into test, holdout and training."""
 
     test: Literal["shared", "special"]
     holdout_fraction: Fraction
@@ -73,20 +73,20 @@ class Split(Strict):
 
 
 class Masks(Strict):
-    """Which masks the voxel table holds, besides the areas. All are written as volumes."""
+    """Masks in the voxel table in addition to the areas. All are written as volumes."""
 
     tabulated: tuple[Literal["early_visual", "visual", "nsdgeneral", "whole_brain"], ...]
 
 
 class Area(Strict):
-    """Labels of one ROI family that make an area."""
+    """An area: labels of one ROI family."""
 
     family: str
     labels: tuple[str, ...] = Field(min_length=1)
 
 
 class Areas(RootModel[dict[Annotated[str, Field(pattern=r"^\w+$")], Area]]):
-    """The areas that are modelled, by name."""
+    """The modelled areas by name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -97,7 +97,7 @@ class Areas(RootModel[dict[Annotated[str, Field(pattern=r"^\w+$")], Area]]):
 
 
 class Prefilter(Strict):
-    """Where the first two layers' weights come from."""
+    """Source of the weights of the first two layers."""
 
     source: Literal["alexnet", "gabor", "random"]
     path: Path
@@ -107,7 +107,7 @@ class Prefilter(Strict):
 
 
 class Model(Strict):
-    """Shapes and forward arithmetic."""
+    """Shapes and forward computation of the network."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {"momentum": "batch_norm_momentum"}
 
@@ -122,7 +122,7 @@ InputMean = Literal["seen_images", "unshared_images", "training_images"]
 
 
 class Choices(Strict):
-    """What a protocol decides; each can be set alone under `fitting`."""
+    """The choices of a protocol; each can be overridden under `fitting`."""
 
     update: Literal["alternating", "simultaneous"]
     batches: Literal["fixed_slices", "reshuffled"]
@@ -135,7 +135,7 @@ class Choices(Strict):
 
 
 class Protocols(Strict):
-    """The two bundles."""
+    """The two protocols."""
 
     published: Choices
     revised: Choices
@@ -146,11 +146,11 @@ ChoicesSetAlone = create_model(
     __base__=Strict,
     **{name: (field.annotation | None, None) for name, field in Choices.model_fields.items()},
 )
-"""Any choice of a protocol, or None for that of the protocol."""
+"""Overrides of the choices of a protocol; None keeps the protocol's choice."""
 
 
 class Fitting(ChoicesSetAlone):
-    """How models are fitted. What is null is as the protocol says."""
+    """Fitting of the models. Null keeps the protocol's choice."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {
         "trunk_rate": "trunk_learning_rate",
@@ -182,14 +182,14 @@ class Fitting(ChoicesSetAlone):
         return copy
 
     def choices(self, protocols: Protocols) -> Choices:
-        """The protocol's bundle, with what is set alone in its place."""
+        """The choices of the protocol, with overrides applied."""
         bundle = getattr(protocols, self.protocol).model_dump()
         alone = {name: value for name in bundle if (value := getattr(self, name)) is not None}
         return Choices(**{**bundle, **alone})
 
 
 class Scoring(Strict):
-    """How accuracy is measured."""
+    """Measurement of accuracy."""
 
     resamples: Count
     seed: int
@@ -197,7 +197,7 @@ class Scoring(Strict):
 
 
 class Simulation(Strict):
-    """The stand-in release; sessions come from `release`."""
+    """The simulated release; sessions come from `release`."""
 
     volume_shapes: dict[Subject, tuple[Count, Count, Count]]
     planned_sessions: Count
@@ -214,7 +214,7 @@ class Simulation(Strict):
 
 
 class Prediction(Strict):
-    """Which images are predicted."""
+    """Images that are predicted."""
 
     images: Literal["subject", "release"]
     folder: Path
@@ -222,14 +222,14 @@ class Prediction(Strict):
 
 
 class Transfer(Strict):
-    """The spread of the hierarchy index."""
+    """Bootstrap of the hierarchy index."""
 
     resamples: Count
     seed: int
 
 
 class Tuning(Strict):
-    """How tuning is scored."""
+    """Bootstrap and batches of the tuning analysis."""
 
     resample: Literal["trials", "images"]
     resamples: Count

@@ -1,4 +1,4 @@
-"""Nodes of the template that the encoding, transfer and synthetic pipelines share."""
+"""Nodes shared by the encoding, transfer and synthetic pipelines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fit_gnet(
     *,
     kind: str,
 ) -> FittedModel:
-    """One trunk and a readout for each subject, fitted to the voxels; `kind` is joint or area-wise."""
+    """Fit one trunk and a readout for each subject to the voxels; `kind` is joint or area-wise."""
     choices, seed = fitting.choices(protocols), chosen_seed(fitting)
     rule = choices.input_mean_joint if kind == "joint" else choices.input_mean_area
     with seeded(seed):
@@ -65,9 +65,9 @@ def fit_transfer(
     fitting: Fitting,
     protocols: Protocols,
 ) -> FittedModel:
-    """Fresh readouts for all voxels on the trunk of another model, whose weights stay as they are.
+    """Fit new readouts for all voxels to the trunk of another model, whose weights stay fixed.
 
-    Whether the trunk is frozen or its running statistics drift is the protocol's `frozen_trunk`.
+    The protocol's `frozen_trunk` decides whether the running statistics of the trunk change.
     """
     choices, seed = fitting.choices(protocols), chosen_seed(fitting)
     form = {"readout": model.readout, "dropout": model.dropout, "trainable_prefilter": False}
@@ -87,12 +87,12 @@ def fit_transfer(
 
 
 def chosen_seed(fitting: Fitting) -> int:
-    """The configured seed, or one from the clock, as published."""
+    """The configured seed; if it is null one from the clock (published code)."""
     return time.time_ns() % 2**32 if fitting.seed is None else fitting.seed
 
 
 def input_mean(images: np.ndarray, measured: Measurements, rule: str, holdout: str) -> np.ndarray:
-    """The mean colour that is subtracted from all images: of those that the rule of the protocol names."""
+    """Mean colour, subtracted from all images, of the images that the rule selects."""
     trials = measured.trials
     first = trials[trials["subject"] == measured.fitted["subject"].iloc[0]]
     if rule == "seen_images":
@@ -105,12 +105,12 @@ def input_mean(images: np.ndarray, measured: Measurements, rule: str, holdout: s
 
 
 def readout_sizes(measured: Measurements) -> dict[str, int]:
-    """By subject, how many voxels are fitted."""
+    """Number of fitted voxels of each subject."""
     return measured.fitted.groupby("subject", sort=False).size().to_dict()
 
 
 def procedure(fitting: Fitting, choices: Choices, trunk: str) -> Procedure:
-    """How to fit, from the parameters."""
+    """The fitting procedure given by the parameters."""
     shared = (*("batch_size", "trunk_learning_rate", "readout_learning_rate"), "l1", "precision", "compiled")
     return Procedure(
         update=choices.update,
@@ -125,7 +125,7 @@ def procedure(fitting: Fitting, choices: Choices, trunk: str) -> Procedure:
 def settings(
     fitting: Fitting, choices: Choices, kind: str, trunk_areas: tuple[str, ...], resampling: str
 ) -> dict[str, object]:
-    """What a model records of its fit beside the procedure."""
+    """Settings that a model records in addition to the procedure."""
     return {
         "kind": kind,
         "trunk_areas": list(trunk_areas),
@@ -139,7 +139,7 @@ def settings(
 def score_gnet(
     images: np.ndarray, measured: Measurements, fitted: FittedModel, scoring: Scoring, fitting: Fitting
 ) -> pd.DataFrame:
-    """Accuracy of every voxel on the test trials; a row also for each that could not be fitted."""
+    """Accuracy of every voxel on the test trials; excluded voxels have rows with NaN."""
     network = fitted.network.to(resolve_device(fitting.device))
     tables = []
     for subject, voxels in measured.by_subject():
@@ -152,12 +152,12 @@ def score_gnet(
 
 
 def gather(**accuracies: pd.DataFrame) -> pd.DataFrame:
-    """The accuracy tables of several models as one, in their order."""
+    """Concatenate the accuracy tables of several models."""
     return pd.concat(accuracies.values(), ignore_index=True)
 
 
 def gather_by_trunk(**accuracies: pd.DataFrame) -> pd.DataFrame:
-    """The accuracy tables of the transfer models as one; `trunk` is the area of the trunk."""
+    """Concatenate the accuracy tables of the transfer models; `trunk` is the area of the trunk."""
     tables = [table.assign(trunk=area) for area, table in accuracies.items()]
     return pd.concat(tables, ignore_index=True)
 
@@ -167,8 +167,8 @@ def measure_transfer(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The transfer matrix and the hierarchy index, by subject and pooled over subjects.
 
-    The index says what it comes from: `protocol`, `seed`, and `settings`, a digest that results share if they
-    differ in the seed alone (`gnet.analysis.seeds`). Values that differ between fits are joined by a plus.
+    The index records `protocol`, `seed` and `settings`, a digest shared by results that differ only in the
+    seed (`gnet.analysis.seeds`). Values that differ between fits are joined by a plus.
     """
     areas = tuple(dict.fromkeys(transferred["trunk"]))
     shifts = shift_table(own, dict(iter(transferred.groupby("trunk", sort=False))))

@@ -30,7 +30,7 @@ def make_chosen_responses(
     gnet8r_predictions: Mapping[str, SubjectPredictions],
     gnet8r_noise_model: Mapping[str, NoiseModel],
 ) -> Experiment:
-    """`make_responses` of the joint or of the area-wise models, as `synthetic.source` says."""
+    """`make_responses` from the joint or the area-wise models, as set by `synthetic.source`."""
     source = {
         "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
         "gnet8r": (gnet8r_predictions, gnet8r_noise_model),
@@ -46,12 +46,12 @@ def make_responses(
     predictions: Mapping[str, SubjectPredictions],
     noise_models: Mapping[str, NoiseModel],
 ) -> Experiment:
-    """Responses, voxels and trials in the form of the measured ones, for every image of every subject.
+    """Synthetic responses, voxels and trials, in the form of the measured ones, for all images.
 
-    They are a model's predictions, z-scored per voxel, once per image; or, with the measured noise, those
-    predictions times their gain plus noise of the measured covariance, `repetitions` times. Then `ncsnr`, the
-    ratio of signal and noise that measured voxels have too, is known exactly; without noise it is NaN.
-    Responses of a subject are made when their turn to be stored comes.
+    Without noise, one trial per image: the model's predictions, z-scored per voxel; `ncsnr` is NaN. With
+    measured noise, `repetitions` trials per image: the predictions times their gain plus noise with the
+    measured covariance; `ncsnr`, the ratio of signal to noise, is then known exactly. The responses of a
+    subject are computed when they are stored.
     """
     noisy = synthetic.noise == "measured"
     betas, tables, trials = {}, [], []
@@ -69,7 +69,7 @@ def make_responses(
         # voxels with a noise model, once each, in the order of the voxel table
         index = np.intersect1d(predicted.voxel_index, noise.voxel_index)
         image_row = images["image_row"].to_numpy()
-        seed = [synthetic.seed, number, 1]  # not that of the order, nor that of another subject
+        seed = [synthetic.seed, number, 1]  # differs from that of the order and between subjects
         betas[subject] = partial(
             _responses, predicted, noise if noisy else None, index, image_row, position, seed
         )
@@ -89,7 +89,7 @@ def _responses(
     position: np.ndarray,
     seed: list[int],
 ) -> Responses:
-    """The responses of one subject."""
+    """Synthetic responses of one subject."""
     images, columns = positions(predicted.image_row, image_row), positions(predicted.voxel_index, index)
     gain, factor = (None, None) if noise is None else noise.of(positions(noise.voxel_index, index))
     return Responses(

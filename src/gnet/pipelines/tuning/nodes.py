@@ -30,7 +30,7 @@ def measure_tuning(
     fitting: Fitting,
     **models: FittedModel,
 ) -> pd.DataFrame:
-    """Specific and unique share of every part of the features, for every voxel and partition."""
+    """Specific and unique shares of all parts of the features, for every voxel and partition."""
     draw = {"trials": draw_trials, "images": draw_images}[tuning.resample]
     tables = []
     for model in models.values():
@@ -50,7 +50,7 @@ def measure_tuning(
             )
             bias = network.readout(subject).bias.detach().cpu().numpy()
             for name, parts in partitions(model.architecture).items():
-                # every partition is coarser than the layers: its contributions are sums of theirs
+                # every partition is coarser than the layers, so its contributions are sums over layers
                 member = [[(part & layer).any() for layer in layers.values()] for part in parts.values()]
                 contributions = np.einsum("pl,liv->piv", np.array(member, by_layer.dtype), by_layer)
                 scores = tuning_scores(contributions, bias, tests.response, tests.trial_image, draws)
@@ -62,7 +62,7 @@ def measure_tuning(
 
 
 def average_tuning(**tuning: pd.DataFrame) -> pd.DataFrame:
-    """Shares of each area and subject, and of the group of subjects, for every model."""
+    """Mean shares by area and subject, and of the group of subjects, for every model."""
     return pd.concat(
         [average_table(table).assign(model=model.removesuffix("_tuning")) for model, table in tuning.items()],
         ignore_index=True,
@@ -83,7 +83,7 @@ def fit_receptive_fields(voxels: pd.DataFrame, **models: FittedModel) -> pd.Data
 
 
 def fit_size_eccentricity(**fields: pd.DataFrame) -> pd.DataFrame:
-    """Growth of field size with eccentricity in each area of each subject, for every model."""
+    """Regression of field size on eccentricity in each area and subject, for every model."""
     rows = []
     for model, table in fields.items():
         for (area, subject), voxels in table[table["determined"]].groupby(["area", "subject"]):
