@@ -8,8 +8,8 @@ from kedro.io.core import Version
 
 from gnet.hooks.provenance import Record, changes, read_record, record_path
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.io.nsd import NSDDataset
 from gnet.io.numpy import NumpyDataset
+from gnet.io.recording import RecordingDataset
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def test_only_data_that_we_write_have_records(tmp_path):
     versioned = NumpyDataset(filepath=path, version=Version(None, "now"))
     assert record_path(versioned, "2026") == path / "2026" / "record.json"
     assert record_path(versioned) is None
-    assert record_path(NSDDataset(filepath=tmp_path / "nsd")) == tmp_path / "nsd.record.json"
-    assert record_path(NSDDataset(filepath=tmp_path / "nsd", read_only=True)) is None
+    assert record_path(RecordingDataset(filepath=tmp_path / "nsd")) == tmp_path / "nsd.record.json"
+    assert record_path(RecordingDataset(filepath=tmp_path / "nsd", read_only=True)) is None
     assert record_path(MemoryDataset()) is None
     assert record_path(None) is None
 

@@ -29,16 +29,15 @@ def test_unversioned(dataset, tmp_path):
     unversioned = dataset()
     assert unversioned.place == tmp_path / "x.npy"
     assert not unversioned.is_versioned
-    assert not unversioned.read_only
     assert unversioned.version_in_use() is None
-    assert unversioned.record == tmp_path / "x.npy.record.json"
+    assert unversioned.record_of(None) == tmp_path / "x.npy.record.json"
 
 
-def test_before_the_first_version_the_record_is_of_the_one_to_be_saved(dataset, tmp_path):
+def test_a_version_has_its_record_in_its_folder(dataset, tmp_path):
     first = dataset(save=FIRST)
     assert first.is_versioned
     assert first.version_in_use() is None
-    assert first.record == tmp_path / "x.npy" / FIRST / "record.json"
+    assert first.record_of(FIRST) == tmp_path / "x.npy" / FIRST / "record.json"
 
 
 def test_newest_version_is_in_use_unless_another_was_asked_for(dataset, tmp_path):
@@ -48,10 +47,7 @@ def test_newest_version_is_in_use_unless_another_was_asked_for(dataset, tmp_path
     assert dataset(load=None).version_in_use() == SECOND
     assert dataset(load=None).place == tmp_path / "x.npy"
     assert dataset(load=FIRST).version_in_use() == FIRST
-    assert dataset(load=FIRST).record.parent.name == FIRST
-    later = dataset(save="2026-02-01T00.00.00.000Z")
-    assert later.record.parent.name == SECOND
-    assert later.record_of(later.resolve_save_version()).parent.name == "2026-02-01T00.00.00.000Z"
+    assert dataset(save="2026-02-01T00.00.00.000Z").version_in_use() == SECOND
 
 
 def test_version_in_use_is_what_a_load_takes(dataset):
@@ -108,17 +104,16 @@ def test_brackets_in_a_path_are_not_a_pattern(tmp_path):
 def test_all_versions_of_a_table_are_read_only(tmp_path):
     dataset = VersionsDataset(filepath=tmp_path / "index.csv")
     assert dataset.place == tmp_path / "index.csv"
-    assert dataset.read_only
-    assert (dataset.is_versioned, dataset.version_in_use(), dataset.record) == (False, None, None)
+    assert (dataset.is_versioned, dataset.version_in_use(), dataset.record_of(None)) == (False, None, None)
 
 
 def test_release(tmp_path, monkeypatch):
     simulated = RecordingDataset(filepath=tmp_path / "nsd")
     assert simulated.place == tmp_path / "nsd"
-    assert (simulated.is_versioned, simulated.read_only, simulated.version_in_use()) == (False, False, None)
-    assert simulated.record == tmp_path / "nsd.record.json"
+    assert (simulated.is_versioned, simulated.version_in_use()) == (False, None)
+    assert simulated.record_of(None) == tmp_path / "nsd.record.json"
     downloaded = RecordingDataset(filepath=tmp_path / "nsd", read_only=True)
-    assert (downloaded.read_only, downloaded.record) == (True, None)
+    assert downloaded.record_of(None) is None
     monkeypatch.delenv("NSD_ROOT", raising=False)
     unset = RecordingDataset(variable="NSD_ROOT")
-    assert (unset.place, unset.record) == (None, None)
+    assert (unset.place, unset.record_of(None)) == (None, None)

@@ -5,7 +5,7 @@ from kedro.io.core import DatasetError
 
 from gnet.errors import ReleaseError
 from gnet.io.recording import MARKER, RecordingDataset
-from gnet.readers.nsd.layout import Layout
+from gnet.recording.reader import Reader
 
 
 class SimulatedRelease:
@@ -30,9 +30,10 @@ def test_simulated_release_is_written_marked_and_found(dataset, tmp_path, left_o
     assert not dataset.exists()
     dataset.save(SimulatedRelease())
     assert dataset.exists()
-    layout = dataset.load()
-    assert isinstance(layout, Layout)
-    assert layout.root == tmp_path / "nsd"
+    reader = dataset.load()
+    assert isinstance(reader, Reader)
+    assert reader.layout.root == tmp_path / "nsd"
+    assert reader.simulated
     assert left_over() == ["nsd", f"nsd/{MARKER}", "nsd/nsddata", "nsd/nsddata/design.mat"]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from gnet.fitting import loop
-from gnet.io.nsd import MARKER
+from gnet.io.recording import MARKER
 
 SIZES = {
     "release": {"sessions": {"subj01": 3, "subj02": 2}},

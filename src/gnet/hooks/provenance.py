@@ -29,7 +29,7 @@ from kedro.pipeline import Node, Pipeline
 
 from gnet.errors import OutdatedError
 from gnet.hooks.configuration import flat, is_parameter, kedro_run, written_parameters
-from gnet.hooks.stored import place, read_only, version_in_use, versioned, versions
+from gnet.hooks.stored import place, record_path, version_in_use, versioned, versions
 from gnet.storage.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -241,16 +241,6 @@ def make_record(node: Node, catalog: CatalogProtocol, today: Mapping[str, Any]) 
         if name.startswith("params:"):
             parameters[name.removeprefix("params:")] = looked_up(today, name.removeprefix("params:"))
     return {"made_by": node.name, "parameters": parameters, "sources": inherited | sources}
-
-
-def record_path(dataset: Any, version: str | None = None) -> Path | None:
-    """Where the record of a dataset lies; None if the dataset is only read, or in memory."""
-    path = place(dataset)
-    if path is None or read_only(dataset):
-        return None
-    if versioned(dataset):
-        return None if version is None else path / version / "record.json"
-    return path.with_name(f"{path.name}.record.json")
 
 
 def read_record(catalog: CatalogProtocol, name: str, version: str | None) -> Record:

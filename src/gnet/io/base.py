@@ -176,11 +176,6 @@ class LocalDataset(AbstractVersionedDataset):
         """Whether each run saves a version of its own. (Kedro reads the class's `versioned` as a flag.)"""
         return self._version is not None
 
-    @property
-    def read_only(self) -> bool:
-        """Whether nothing is ever saved."""
-        return self._read_only
-
     def version_in_use(self) -> str | None:
         """The version that a load would take: the newest if none was asked for. None where there is none."""
         if self._version is None:
@@ -188,18 +183,12 @@ class LocalDataset(AbstractVersionedDataset):
         asked = self._version.load or self._cached_load_version
         return asked or next((Path(path).parent.name for path in self._get_versions()), None)
 
-    @property
-    def record(self) -> Path | None:
-        """Where the provenance record lies; None if the dataset is read-only.
-
-        Of a versioned dataset this is the record of the version in use or, where there is none yet, of the
-        one that is about to be saved. `record_of` gives that of any other version.
-        """
-        return self.record_of(self.version_in_use() or self.resolve_save_version())
-
     def record_of(self, version: str | None) -> Path | None:
-        """Where the provenance record of a version lies; of an unversioned dataset, `version` is None."""
-        if self.read_only:
+        """Where the provenance record of a version lies; None if the dataset is only read.
+
+        Of an unversioned dataset, `version` is None.
+        """
+        if self._read_only:
             return None
         return self.place / version / "record.json" if version else Path(f"{self.place}.record.json")
 

@@ -82,18 +82,8 @@ class RecordingDataset(AbstractDataset):
 
     is_versioned = False
 
-    @property
-    def read_only(self) -> bool:
-        """Whether the release was downloaded, and is never written."""
-        return self._read_only
-
     def version_in_use(self) -> None:
         """None: a release has no versions."""
-
-    @property
-    def record(self) -> Path | None:
-        """Where the provenance record lies; None if the release is read-only or not set."""
-        return self.record_of(None)
 
     def record_of(self, version: None) -> Path | None:
         """As of `gnet.io.base.LocalDataset`."""
