@@ -100,7 +100,7 @@ def test_a_holdout_that_leaves_nothing(trials, fraction):
             lambda images: images[:10],
             "subj01: expected trials that show rows 0 to 9 of the images, got 0 to 3",
         ),
-        (lambda images: images[:, :40], "expected square ones"),
+        (lambda images: images[:, :40], "expected square images"),
     ],
 )
 def test_images_that_cannot_be_fitted(images, trials, change, message):

@@ -614,7 +614,7 @@ def test_exports_are_checked_as_well():
     exported["best_params"]["fwrfs"][2]["b"][1] = float("inf")
     with pytest.raises(ModelFileError, match=r"fwrfs\[2\]\.b holds NaN or infinity"):
         from_published(exported, "x")
-    for index, message in (([5, 60], "volume_shape is no volume"), ([5, 5], "holds a voxel twice")):
+    for index, message in (([5, 60], "volume_shape must be"), ([5, 5], "holds a voxel twice")):
         exported = to_published(make_model())
         exported[METADATA]["readouts"]["subj02"]["voxel_index"] = np.array(index)
         with pytest.raises(ModelFileError, match=f"subj02: .*{message}"):

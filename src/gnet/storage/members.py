@@ -149,8 +149,10 @@ def _problem(found: h5py.Group | h5py.Dataset | h5py.Datatype) -> str:
         return "one that has a second name"
     if found.name.count("/") > DEPTH:
         return f"one more than {DEPTH} levels deep"
-    if isinstance(found, h5py.Group):
-        return ""
+    return "" if isinstance(found, h5py.Group) else _problem_of_array(found)
+
+
+def _problem_of_array(found: h5py.Dataset) -> str:
     if found.shape is None:
         return "an array without data"
     if found.is_virtual or found.external:
