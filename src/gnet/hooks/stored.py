@@ -12,6 +12,12 @@ def place(dataset: Any) -> Path | None:
     return None if path is None else Path(path)
 
 
+def exists(dataset: Any) -> bool:
+    """Whether anything lies where a dataset is stored, be it whole or not."""
+    path = place(dataset)
+    return path is not None and path.exists()
+
+
 def versioned(dataset: Any) -> bool:
     """Whether every run saves a version of its own."""
     return getattr(dataset, "_version", None) is not None
