@@ -130,7 +130,11 @@ def test_the_real_release_has_the_published_numbers():
     sessions = [40, 40, 32, 30, 40, 32, 40, 30]
     assert list(nsd["release"]["sessions"].values()) == sessions
     assert nsd["images"] == {"pixels": 227, "resampling": "bilinear"}
-    assert (nsd["model"]["trunk_width"], nsd["model"]["dropout"], nsd["model"]["batch_norm_momentum"]) == (64, 0.5, 0.25)
+    assert (nsd["model"]["trunk_width"], nsd["model"]["dropout"], nsd["model"]["batch_norm_momentum"]) == (
+        64,
+        0.5,
+        0.25,
+    )
     assert nsd["prefilter"]["source"] == "alexnet"
     expected = {
         "protocol": "published", "seed": None, "epochs": None, "batch_size": 100,

@@ -24,8 +24,7 @@ log = logging.getLogger(__name__)
 class Prerequisites:
     """Checks what a run would use, and makes what it lacks.
 
-    The session of the prerequisites is served by the same hooks, one object each. So they remember nothing of
-    a run that the two do not share.
+    The session of the prerequisites is served by the same hook objects.
     """
 
     def __init__(self, unfinished: UnfinishedFits) -> None:

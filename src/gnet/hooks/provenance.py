@@ -14,6 +14,7 @@ sources are the stored data that it read, with null as version of the unversione
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,7 @@ from kedro.pipeline import Node, Pipeline
 
 from gnet.errors import OutdatedError
 from gnet.hooks.configuration import flat, is_parameter, kedro_run, written_parameters
-from gnet.hooks.stored import place, record_path, version_in_use, versioned, versions
+from gnet.hooks.stored import exists, place, record_path, version_in_use, versioned, versions
 from gnet.storage.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -47,10 +48,9 @@ class Record:
 
 
 class Provenance:
-    """Writes the record of everything that a run stores.
+    """Writes the record of everything that a run stores, before the data, so that none are without.
 
-    The record of a version is written before its data, for without data it is no version yet. Unversioned
-    data may be replaced: until they are, and the disk has them, their record says `unfinished`.
+    Where the record replaces one, it says `unfinished` until the data are replaced, too.
     """
 
     @hook_impl
@@ -65,25 +65,35 @@ class Provenance:
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """Write the record before the data, so that a full disk leaves no data without one."""
-        self._write(dataset_name, node, unfinished=not versioned(self.catalog.get(dataset_name)))
+        """Write the record; one that fits nothing if there are older data that it does not describe."""
+        dataset = self.catalog.get(dataset_name)
+        self._write(dataset, node, unfinished=not versioned(dataset) and exists(dataset))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
-        """The data are stored: complete the record of unversioned ones."""
-        if not versioned(self.catalog.get(dataset_name)):
-            self._write(dataset_name, node, unfinished=False)
+        """The data are stored: now the record describes them."""
+        self._write(self.catalog.get(dataset_name), node, unfinished=False)
 
-    def _write(self, name: str, node: Node, unfinished: bool) -> None:
-        dataset = self.catalog.get(name)
-        path = record_path(dataset, dataset.resolve_save_version() if versioned(dataset) else None)
+    @hook_impl
+    def on_pipeline_error(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Remove the records of versions whose data were not stored."""
+        for dataset in map(catalog.get, pipeline.all_outputs()):
+            path = own_record_path(dataset)
+            if versioned(dataset) and path and not (path.parent / place(dataset).name).exists():
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # other versions are there
+                    path.parent.rmdir()
+                    path.parent.parent.rmdir()
+
+    def _write(self, dataset: Any, node: Node, unfinished: bool) -> None:
+        path = own_record_path(dataset)
         if path is None:
             return
         record = make_record(node, self.catalog, self.parameters)
-        if unfinished:
-            record["unfinished"] = True
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(record, indent=1) + "\n")
+        text = json.dumps(record | {"unfinished": True} if unfinished else record, indent=1) + "\n"
+        if not path.is_file() or path.read_bytes() != text.encode():
+            with atomic_path(path) as part:
+                part.write_text(text)
 
 
 def refuse_outdated(
@@ -241,6 +251,11 @@ def make_record(node: Node, catalog: CatalogProtocol, today: Mapping[str, Any]) 
         if name.startswith("params:"):
             parameters[name.removeprefix("params:")] = looked_up(today, name.removeprefix("params:"))
     return {"made_by": node.name, "parameters": parameters, "sources": inherited | sources}
+
+
+def own_record_path(dataset: Any) -> Path | None:
+    """Where the record of what this run saves lies."""
+    return record_path(dataset, dataset.resolve_save_version() if versioned(dataset) else None)
 
 
 def read_record(catalog: CatalogProtocol, name: str, version: str | None) -> Record:
