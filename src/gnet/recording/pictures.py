@@ -41,12 +41,7 @@ def resize(
 
     Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases. Interpolation in
     many other libraries does not widen and gives other images. Images that already have the size are not
-    changed.
-
-    Raises
-    ------
-    ParameterError
-        for an unknown filter, or less than one pixel.
+    changed. Raises ParameterError for an unknown filter, or less than one pixel.
 
     >>> resize(np.full((1, 4, 4, 3), 7, dtype=np.uint8), 2)[0, 0]
     array([[7, 7],
@@ -107,22 +102,13 @@ def read_pictures(
 
     Each is turned as its EXIF orientation says, cut to the largest centred square and resized. Pictures are
     PNG, JPEG, TIFF, BMP, WebP or GIF files (of an animation the first frame); transparency is dropped.
-    Folders, other files and whatever is not a file are skipped. The log counts what was skipped and cut.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the pictures are; folders in it are not searched.
-    pixels : int
-        Side of the prepared pictures.
-    resampling : str
-        Pillow's filter, by name.
+    Folders, which are not searched, and all other files are skipped. The log counts what was skipped and cut.
 
     Raises
     ------
     ParameterError
-        for no such folder, no picture in it, a damaged one, one that unpacks to an unreasonable size, or one
-        with more than 8 bits per colour.
+        for no such folder or no picture in it; for one that is damaged, unpacks to an unreasonable size, or
+        has more than 8 bits per colour.
     """
     if not folder.is_dir():
         raise ParameterError(f"pictures: expected a folder, found none at {folder}.")

@@ -36,16 +36,8 @@ def repeat_reliability(
 
     For z-scored responses the product is, on average, the variance that the image explains; it is 0 if trials
     and images do not belong together. Missing responses count as 0, trials of images that were shown once are
-    NaN. `image` is any number that tells images apart.
-
-    Returns
-    -------
-    of_trials : array of float, (trial,)
-        Averaged over units by `weight`, which sums to 1.
-    of_units : array of float, (unit,)
-        Averaged over trials.
-    error : array of float, (unit,)
-        Standard error of `of_units`.
+    NaN. `image` is any number that tells images apart. Returned are the average over units by `weight`, which
+    sums to 1, the average over trials, and the standard error of the latter.
 
     >>> zscored = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
     >>> of_trials, of_units, _ = repeat_reliability(zscored, np.array([5, 5, 8, 8]), np.array([0.5, 0.5]))
@@ -86,25 +78,8 @@ def check_repeat_reliability(
     standard errors are added; and an ncsnr that does not correlate over units with their repeat reliability,
     although it varies much more than that is uncertain.
 
-    Parameters
-    ----------
-    subject : str
-        Name of the subject, for the message.
-    zscored : array of float32, (trial, unit)
-        Responses, z-scored within each session, NaN where there is no measurement.
-    image : array of int, (trial,)
-        Any number that tells images apart.
-    session : array of int, (trial,)
-        The session of each trial, a key of `sources.sessions`.
-    ncsnr : array of float, (unit,)
-        Noise-ceiling signal-to-noise ratio of each unit, NaN where it is unknown.
-    sources : Sources
-        What to name in the message.
-
-    Raises
-    ------
-    ReleaseError
-        if sessions, trials and images do not belong together, or responses and ncsnr do not.
+    `zscored` is NaN where there is no measurement, `ncsnr` where it is unknown; `image` is any number that
+    tells images apart, `session` a key of `sources.sessions`, and `sources` is what the ReleaseError names.
     """
     predicted = np.nan_to_num(ncsnr**2 / (1 + ncsnr**2))  # the variance that images explain
     if not predicted.any():

@@ -39,17 +39,10 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
 
     A gzipped file is read to its end, where its checksum is: flipped bits do not pass as numbers.
 
-    Parameters
-    ----------
-    path : Path
-        A .nii or .nii.gz file.
-    shape : tuple[int, ...], optional
-        The shape (x, y, z) that the data must have, if it is known.
-
     Raises
     ------
     ReleaseError
-        if the file is missing, damaged, of another shape, or holds other than real numbers.
+        if the file is missing, damaged, not of the given `shape`, or holds other than real numbers.
     """
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")

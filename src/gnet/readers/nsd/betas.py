@@ -50,20 +50,9 @@ def read_session(
 ) -> Int16[np.ndarray, "trial voxel"]:
     """The betas of some voxels in one session, in units of 1/300 percent signal change.
 
-    HDF5 and NIfTI give identical numbers; neither is ever held in memory as a whole.
-
-    Parameters
-    ----------
-    path : Path
-        The session's file.
-    voxel_index : array of int, (voxel,)
-        C-order indices over (x, y, z), in any order.
-    shape : (int, int, int)
-        (x, y, z) of the volume.
-    trials : int
-        Number of trials that the session must have.
-    file_format : str
-        "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped.
+    `voxel_index` is C-order over the volume's `shape` (x, y, z), in any order; `trials` is the number that
+    the session must have; `file_format` is "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z,
+    trial) gzipped. Both give identical numbers; neither is ever held in memory as a whole.
 
     Raises
     ------
@@ -100,26 +89,13 @@ def prepare_betas(
     Trials stand in the order they were run because each file is found by its session number: row
     `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
     valid_session volume, or constant, like voxels outside the imaged slab) is NaN there, and False in the
-    second array; the log counts them.
-
-    Parameters
-    ----------
-    layout : Layout
-        The release.
-    subject : str
-        Name of the subject.
-    sessions : int
-        Number of sessions, from the first.
-    trials : int
-        Number of trials in each session.
-    voxel_index, shape, file_format
-        See `read_session`.
+    second array; the log counts them. `trials` is the number in each session; the other arguments are those
+    of `read_session`.
 
     Raises
     ------
     ReleaseError
-        if a session's file is missing, damaged, or of the wrong shape or type, with the command that fetches
-        it; its numbers cannot be measurements, or a trial repeats another trial's numbers.
+        if a session cannot be read, its numbers cannot be measurements, or a trial repeats another's numbers.
     ParameterError
         for another file format.
     """
@@ -155,14 +131,8 @@ def prepare_betas(
     check_trials(paths, contents)
     affected = ~valid.all(axis=0)
     if affected.any():
-        log.warning(
-            "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN).",
-            subject,
-            affected.sum(),
-            len(voxel_index),
-            (~valid).sum(),
-            valid.size,
-        )
+        text = "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN)."
+        log.warning(text, subject, affected.sum(), len(voxel_index), (~valid).sum(), valid.size)
     return betas, valid
 
 
@@ -203,7 +173,11 @@ def _read_hdf5(
         x, y, z = coordinates(voxel_index, shape)
         if stored.chunks is not None and stored.chunks[0] == trials:
             return _read_runs(stored, x, y, z)
-        return _read_trial_blocks(stored, x, y, z)
+        betas = np.empty((trials, len(x)), dtype=np.int16)  # by whole volumes: their order in such files
+        block = max(1, READ_BYTES // max(1, stored.dtype.itemsize * int(np.prod(shape, dtype=np.int64))))
+        for start in range(0, trials, block):
+            betas[start : start + block] = stored[start : start + block][:, z, y, x]
+        return betas
 
 
 def _read_runs(
@@ -231,21 +205,6 @@ def _read_runs(
     return betas
 
 
-def _read_trial_blocks(
-    stored: h5py.Dataset,
-    x: Int[np.ndarray, " voxel"],
-    y: Int[np.ndarray, " voxel"],
-    z: Int[np.ndarray, " voxel"],
-) -> Int16[np.ndarray, "trial voxel"]:
-    """Read whole volumes, some at a time: the sequential order of files that are chunked otherwise."""
-    betas = np.empty((len(stored), len(x)), dtype=np.int16)
-    volume = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64))
-    block = max(1, READ_BYTES // max(1, volume))
-    for start in range(0, len(stored), block):
-        betas[start : start + block] = stored[start : start + block][:, z, y, x]
-    return betas
-
-
 def _read_nifti(
     path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
 ) -> Int16[np.ndarray, "trial voxel"]:
@@ -253,14 +212,11 @@ def _read_nifti(
     image = nibabel.load(path)
     if not isinstance(image, SpatialImage):
         raise TypeError(f"a {type(image).__name__}")
-    dtype = image.get_data_dtype()
+    dtype, slope, shift = image.get_data_dtype(), image.dataobj.slope, image.dataobj.inter
     _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
-    slope, intercept = image.dataobj.slope, image.dataobj.inter
-    if (slope, intercept) != (1, 0):
-        raise ReleaseError(
-            f"{path}: expected betas of plain int16, found numbers to be scaled by {slope} and shifted by "
-            f"{intercept}."
-        )
+    if (slope, shift) != (1, 0):
+        found = f"numbers to be scaled by {slope} and shifted by {shift}"
+        raise ReleaseError(f"{path}: expected betas of plain int16, found {found}.")
     x, y, z = coordinates(voxel_index, shape)
     in_file = x + shape[0] * (y + shape[1] * z)  # NIfTI runs through x first
     betas = np.empty((trials, len(voxel_index)), dtype=np.int16)
@@ -273,10 +229,8 @@ def _read_nifti(
             while filled < len(into):
                 count = file.readinto(into[filled:])
                 if count == 0:
-                    raise ReleaseError(
-                        f"{path}: expected {trials} trials, found only {trial} whole ones: "
-                        "the file is truncated."
-                    )
+                    found = f"found only {trial} whole ones: the file is truncated."
+                    raise ReleaseError(f"{path}: expected {trials} trials, {found}")
                 filled += count
             betas[trial] = volume[in_file]
         if file.read(1):  # at the very end, and only there, gzip compares the checksum

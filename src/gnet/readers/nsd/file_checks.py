@@ -156,20 +156,8 @@ def check_subject(
 ) -> list[FileCheck]:
     """Every file of a subject: opened, compared with what most of them agree on, and checked.
 
-    Parameters
-    ----------
-    layout : Layout
-        The release.
-    subject : str
-        Name of the subject.
-    sessions : int
-        Number of sessions, from the first.
-    trials : int or None
-        Trials in a session, if the design is known.
-    families : Sequence[str]
-        Families of regions whose volumes and label names are needed.
-    file_format : str
-        Format of the betas, "hdf5" or "nifti".
+    `trials` is the number in a session, None if no design says; `families` are those whose volumes and label
+    names are needed.
     """
     numbers = range(1, sessions + 1)
     files = [

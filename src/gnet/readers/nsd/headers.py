@@ -32,8 +32,8 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     ReleaseError
-        saying what is wrong with the file: missing, not readable, shorter than its header says, or other than
-        plain numbers on the expected axes. The message does not repeat the path.
+        for a file that is missing, unreadable, shorter than its header says, or other than plain numbers on
+        the expected axes; the message does not repeat the path.
     """
     if not path.is_file():
         raise ReleaseError("missing")

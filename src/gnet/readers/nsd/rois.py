@@ -42,10 +42,7 @@ MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
 def read_ctab(path: Path) -> dict[int, str]:
     """Names of a family's labels from its colour table: "value name" a line, anything after that ignored.
 
-    Raises
-    ------
-    ReleaseError
-        if the file is missing, or a line is not of that form, or gives a value another name.
+    Raises ReleaseError for a missing file, a line of another form, and a value with two names.
     """
     if not path.is_file():
         raise ReleaseError(
@@ -89,8 +86,7 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
     ------
     ReleaseError
         if the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a label
-        without a name; a documented family has no voxel outside the cortex, or none with a label; an unknown
-        family has no ctab file.
+        without a name; if a documented family has no voxel outside the cortex or none with a label.
     """
     path = layout.roi(subject, family)
     if not path.is_file():
@@ -109,49 +105,35 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
             f"{layout.fetch_command(path)} and {layout.fetch_command(layout.ctab(subject, family))}"
         )
     if family in LABELS and not ((labels == -1).any() and (labels > 0).any()):
-        raise ReleaseError(
-            f"{path}: expected -1 outside the cortex and labels in some of it, found only the values "
-            f"{', '.join(map(str, np.unique(labels)[:10]))}. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        values = ", ".join(map(str, np.unique(labels)[:10]))
+        problem = f"expected -1 outside the cortex and labels in some of it, found only the values {values}"
+        raise layout.damaged(path, problem)
     return Atlas(family, labels, names, subject)
 
 
 def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Int[np.ndarray, "x y z"]:
     """FreeSurfer's segmentation `aseg`: 0 outside the brain, a structure's number in it.
 
-    Raises
-    ------
-    ReleaseError
-        if the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it is
-        inside or outside the brain.
+    Raises ReleaseError for a volume that is missing, damaged, of another shape, not of whole numbers from 0,
+    or wholly inside or outside the brain.
     """
     path = layout.aseg(subject)
     segments = _whole_labels(layout, path, shape, lowest=0)
     if segments.all() or not segments.any():
         found = "no 0" if segments.all() else "nothing but 0"
-        raise ReleaseError(
-            f"{path}: expected a brain and 0 around it, found {found}. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, f"expected a brain and 0 around it, found {found}")
     return segments
 
 
 def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Float[np.ndarray, "x y z"]:
     """The release's noise-ceiling signal-to-noise ratio, NaN outside the valid region.
 
-    Raises
-    ------
-    ReleaseError
-        if the volume is missing, damaged, of another shape, or of whole numbers.
+    Raises ReleaseError for a volume that is missing, damaged, of another shape, or of whole numbers.
     """
     path = layout.ncsnr(subject)
     ncsnr = read_volume(path, shape).data
     if ncsnr.dtype.kind != "f":
-        raise ReleaseError(
-            f"{path}: expected real numbers, found {ncsnr.dtype}: this is another volume. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, f"expected real numbers, found {ncsnr.dtype}: this is another volume")
     return ncsnr
 
 
@@ -161,16 +143,10 @@ def _whole_labels(
     stored = read_volume(path, shape).data
     whole = np.isfinite(stored) & (stored == np.rint(stored)) & (np.abs(stored) < np.iinfo(np.int32).max)
     if not whole.all():
-        raise ReleaseError(
-            f"{path}: expected whole numbers as labels, found others. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, "expected whole numbers as labels, found others")
     labels = stored.astype(np.int32) if stored.dtype.kind in "uf" else stored
     if labels.min(initial=0) < lowest:
-        raise ReleaseError(
-            f"{path}: expected labels from {lowest}, found {labels.min()}. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, f"expected labels from {lowest}, found {labels.min()}")
     return labels
 
 
@@ -189,23 +165,18 @@ def _label_names(layout: Layout, subject: str, family: str) -> dict[int, str]:
     documented = LABELS.get(family)
     if not path.is_file():
         if documented is None:
-            raise ReleaseError(
-                f"{path}: expected the names of the labels of {family!r}, found no such file. "
-                f"Fetch it: {layout.fetch_command(path)}"
-            )
+            raise layout.missing(path, f"the names of the labels of {family!r}")
         log.warning("%s: no ctab file for %s, its documented labels are taken instead.", subject, family)
         return dict(documented)
     names = {value: name for value, name in read_ctab(path).items() if value > 0}
     if documented is not None and names != documented:
-        differing = sorted(
-            value for value in names.keys() | documented.keys() if names.get(value) != documented.get(value)
+        differing = ", ".join(
+            f"{value} ({names.get(value)}, not {documented.get(value)})"
+            for value in sorted(names.keys() | documented.keys())
+            if names.get(value) != documented.get(value)
         )
-        log.warning(
-            "%s: the ctab file of %s differs from NSD's documentation in labels %s; the file is followed.",
-            subject,
-            family,
-            ", ".join(f"{value} ({names.get(value)}, not {documented.get(value)})" for value in differing),
-        )
+        text = "%s: the ctab file of %s differs from NSD's documentation in labels %s; the file is followed."
+        log.warning(text, subject, family, differing)
     return names
 
 
