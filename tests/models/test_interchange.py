@@ -614,10 +614,15 @@ def test_exports_are_checked_as_well():
     exported["best_params"]["fwrfs"][2]["b"][1] = float("inf")
     with pytest.raises(ModelFileError, match=r"fwrfs\[2\]\.b holds NaN or infinity"):
         from_published(exported, "x")
-    for index, message in (([5, 60], "volume_shape is no volume"), ([5, 5], "holds a voxel twice")):
+    for index, message in (
+        ([5, 60], "subj02: volume_shape is no volume"),
+        ([5, 5], "subj02: voxel_index holds a voxel twice"),
+        ([5, 50, 51], "size mismatch for readouts.subj02"),
+    ):
         exported = to_published(make_model())
-        exported[METADATA]["readouts"]["subj02"]["voxel_index"] = np.array(index)
-        with pytest.raises(ModelFileError, match=f"subj02: .*{message}"):
+        stored = {"voxel_index": np.array(index), "volume_shape": np.array(SHAPE)}
+        exported[METADATA]["readouts"]["subj02"] = stored
+        with pytest.raises(ModelFileError, match=f"(?s)x: its parts do not fit together: .*{message}"):
             from_published(exported, "x")
     with pytest.raises(ModelFileError, match="expected model version 1, got 99"):
         from_published(exported | {METADATA: exported[METADATA] | {"version": 99}}, "x")

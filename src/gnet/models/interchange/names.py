@@ -32,16 +32,9 @@ METADATA = "gnet"
 
 
 def from_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published class's encoder tensors under our names.
+    """The published class's encoder tensors under our names, see `PREFIXES`; `mu` (1, 3, 1, 1) becomes (3,).
 
-    `pre.conv1.0.weight` -> `prefilter.conv1.weight`, `enc.conv3.weight` -> `trunk.conv3.conv.weight`,
-    `enc.bn1.*` -> `trunk.conv3.norm.*`, `enc.conv4a.conv1.*` -> `trunk.conv4a.conv.*`,
-    `enc.conv4a.bn1.*` -> `trunk.conv4a.norm.*`, `mu` (1, 3, 1, 1) -> `input_mean` (3,).
-
-    Raises
-    ------
-    ModelFileError
-        for a name that the published class does not have.
+    Raises ModelFileError for a name that the published class does not have.
     """
     renamed = {}
     for name, tensor in state.items():
