@@ -67,12 +67,7 @@ def shape_head(
 ) -> Anatomy:
     """A head that fills a volume, with the requested number of voxels in each label of prf-visualrois.
 
-    Half of them, rounded down, lie in the left hemisphere.
-
-    Raises
-    ------
-    ParameterError
-        if the cortex is too small for the labels.
+    Half of them, rounded down, lie in the left hemisphere. Raises ParameterError for a cortex too small.
     """
     x, y, z = np.meshgrid(*(2 * (np.arange(n) - (n - 1) / 2) / n for n in shape), indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)

@@ -114,12 +114,7 @@ def area_maps(
 
     An area is equally hard to model in a parallel and in a hierarchical brain, and higher areas are harder.
     Any trunk models the easy areas well, which alone brings the hierarchy index near one. In an even brain no
-    area is harder than another.
-
-    Raises
-    ------
-    ParameterError
-        for another organisation.
+    area is harder than another. Raises ParameterError for another organisation.
     """
     if organisation not in ORGANISATIONS:
         raise ParameterError(
