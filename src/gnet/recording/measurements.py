@@ -58,11 +58,7 @@ def scored_trials(
 
 
 def choose_voxels(
-    voxels: pd.DataFrame,
-    responses: Mapping[str, Responses],
-    trials: pd.DataFrame,
-    *,
-    areas: tuple[str, ...],
+    voxels: pd.DataFrame, responses: Mapping[str, Responses], trials: pd.DataFrame, *, areas: tuple[str, ...]
 ) -> Measurements:
     """The voxels of some areas, which column of the responses each is, and why some cannot be fitted.
 

@@ -64,15 +64,9 @@ class Reader(Protocol):
         One row per trial: subject, trial, session, position, image_row in the `image_ids` of these subjects,
         image_id, repetition, shared, part_last_trials, part_images ("train", "holdout", "test").
 
-        Parameters
-        ----------
-        sessions, completed : Mapping[str, int]
-            Number of sessions of each subject that is used, and of every subject of the recording, used or
-            not: pictures that all of them saw often enough are "special".
-        test : str
-            "shared" or "special": whose trials test.
-        holdout_fraction : float
-            Fraction of the other trials, or of their pictures (drawn by `seed`), that is held out.
+        `test` says whose trials test: those of "shared" pictures, or only of "special" ones, which all
+        subjects saw often enough in their `completed` sessions, including subjects that are not used. Of the
+        other trials, or of their pictures, drawn by `seed`, a `holdout_fraction` is held out.
         """
 
     def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> Blocks:

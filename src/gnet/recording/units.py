@@ -16,15 +16,13 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class LabelVolume(Protocol):
-    """A volume of numbers that stand for labels."""
+    """A volume of numbers that stand for labels, and the name of each label by its number."""
 
     @property
-    def labels(self) -> Int[np.ndarray, "x y z"]:
-        """Number of each voxel's label."""
+    def labels(self) -> Int[np.ndarray, "x y z"]: ...
 
     @property
-    def names(self) -> Mapping[int, str]:
-        """Name of each label by its number."""
+    def names(self) -> Mapping[int, str]: ...
 
 
 def unit_table(

@@ -27,17 +27,14 @@ FREQUENCIES = (0.9, 1.25, 1.75)  # cycles per degree
 ORIENTATIONS = 6
 OPPOSITION = 0.6  # how strongly the third map of a combination counts against the other two
 # sigma in degrees: at the centre of gaze, growth per degree of eccentricity
-FIELD_SIZE = {
-    "V1": (0.5, 0.15),
-    "V2": (0.65, 0.2),
-    "V3": (0.85, 0.3),
-    "hV4": (1.1, 0.4),
-}
+FIELD_SIZE = {"V1": (0.5, 0.15), "V2": (0.65, 0.2), "V3": (0.85, 0.3), "hV4": (1.1, 0.4)}
 EVEN_STEPS = 2  # combinations in the chain of every area of an even brain
 BLOCK = 100  # images filtered together
 
+Maps = Float32[np.ndarray, "image map row column"]
 
-def gabor_energies(images: UInt8[np.ndarray, "image y x 3"]) -> Float32[np.ndarray, "image map row column"]:
+
+def gabor_energies(images: UInt8[np.ndarray, "image y x 3"]) -> Maps:
     """Local amplitude of the lightness at `ORIENTATIONS` orientations and the spatial `FREQUENCIES`.
 
     Complex log-Gabor filters (Field 1987, Journal of the Optical Society of America A 4:2379), modulus,
@@ -98,9 +95,7 @@ def area_average(size: int, samples: int) -> Float32[np.ndarray, "sample pixel"]
     return (np.clip(overlap, 0, None) * samples / size).astype(np.float32)
 
 
-def area_maps(
-    energies: Float32[np.ndarray, "image map row column"], organisation: str, seed: int
-) -> dict[str, Float32[np.ndarray, "image map row column"]]:
+def area_maps(energies: Maps, organisation: str, seed: int) -> dict[str, Maps]:
     """Feature maps of each area, as many as there are energies, on the same grid.
 
     An area's maps are the energies after a chain of random `combinations`: none in V1, n in the n-th area
@@ -130,9 +125,7 @@ def area_maps(
     return maps
 
 
-def combinations(
-    maps: Float32[np.ndarray, "image map row column"], generator: np.random.Generator
-) -> Float32[np.ndarray, "image map row column"]:
+def combinations(maps: Maps, generator: np.random.Generator) -> Maps:
     """As many new maps: each is large where two maps are, unless a third is too.
 
     `max(0, sqrt(a b) - OPPOSITION c)` of three different maps that were divided by their means and blurred
@@ -148,7 +141,7 @@ def combinations(
     return np.maximum(new, 0)
 
 
-def blur(maps: Float32[np.ndarray, "image map row column"]) -> Float32[np.ndarray, "image map row column"]:
+def blur(maps: Maps) -> Maps:
     """Weighted average with the neighbours, 1/4, 1/2, 1/4 along rows and columns; the border is repeated."""
     for axis in (2, 3):
         padding = [(0, 0)] * 4
@@ -189,7 +182,7 @@ def fields(
 
 
 def pooled_maps(
-    maps: Float32[np.ndarray, "image map row column"], field: Float64[np.ndarray, "voxel row column"]
+    maps: Maps, field: Float64[np.ndarray, "voxel row column"]
 ) -> Float32[np.ndarray, "image map voxel"]:
     """Average of every map under every receptive field."""
     image, number, row, column = maps.shape

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 
 from gnet.errors import ParameterError
 from gnet.readers.nsd.design import REPETITIONS, Design
@@ -222,10 +222,7 @@ def plan_experiment(plan: SimulationPlan) -> Design:
 
 
 def plant(
-    plan: SimulationPlan,
-    subject: str,
-    design: Design,
-    maps: Mapping[str, Float32[np.ndarray, "image map row column"]],
+    plan: SimulationPlan, subject: str, design: Design, maps: Mapping[str, brain.Maps]
 ) -> SimulatedSubject:
     """One subject's head and the voxels of its areas, given every area's feature maps of all images.
 
@@ -247,10 +244,7 @@ def plant(
 
 
 def draw_voxels(
-    plan: SimulationPlan,
-    anatomy: Anatomy,
-    maps: Mapping[str, Float32[np.ndarray, "image map row column"]],
-    generator: np.random.Generator,
+    plan: SimulationPlan, anatomy: Anatomy, maps: Mapping[str, brain.Maps], generator: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """The voxels of the areas, their receptive fields and noiseless responses to the images of the maps.
 

@@ -99,7 +99,6 @@ def prepare_betas(
     ParameterError
         for another file format.
     """
-    check_file_format(file_format)
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
     valid = np.empty((sessions, len(voxel_index)), dtype=bool)
     paths = [layout.betas(subject, session, file_format) for session in range(1, sessions + 1)]

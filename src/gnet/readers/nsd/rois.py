@@ -15,6 +15,10 @@ from gnet.recording.volumes import read_volume
 
 log = logging.getLogger(__name__)
 
+Labels = Int[np.ndarray, "x y z"]
+"""Number of each voxel's label."""
+Mask = Bool[np.ndarray, "x y z"]
+
 _EARLY = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")
 _IPS = ("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5")
 LABELS: dict[str, dict[int, str]] = {
@@ -74,7 +78,7 @@ class Atlas:
     """
 
     family: str
-    labels: Int[np.ndarray, "x y z"]
+    labels: Labels
     names: dict[int, str] = field(default_factory=dict)
     subject: str = ""
 
@@ -111,7 +115,7 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
     return Atlas(family, labels, names, subject)
 
 
-def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Int[np.ndarray, "x y z"]:
+def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Labels:
     """FreeSurfer's segmentation `aseg`: 0 outside the brain, a structure's number in it.
 
     Raises ReleaseError for a volume that is missing, damaged, of another shape, not of whole numbers from 0,
@@ -137,9 +141,7 @@ def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Flo
     return ncsnr
 
 
-def _whole_labels(
-    layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int
-) -> Int[np.ndarray, "x y z"]:
+def _whole_labels(layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int) -> Labels:
     stored = read_volume(path, shape).data
     whole = np.isfinite(stored) & (stored == np.rint(stored)) & (np.abs(stored) < np.iinfo(np.int32).max)
     if not whole.all():
@@ -180,14 +182,12 @@ def _label_names(layout: Layout, subject: str, family: str) -> dict[int, str]:
     return names
 
 
-def early_visual(prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def early_visual(prf: Labels) -> Mask:
     """V1 to hV4: every label of prf-visualrois."""
     return prf > 0
 
 
-def joined_visual(
-    kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]
-) -> Int[np.ndarray, "x y z"]:
+def joined_visual(kastner: Labels, prf: Labels) -> Labels:
     """Kastner2015's labels, overwritten by those of prf-visualrois where it has one.
 
     The first seven labels of both name the same areas; those mapped in the subject are more accurate than
@@ -196,21 +196,17 @@ def joined_visual(
     return np.where(prf > 0, prf, kastner)
 
 
-def visual(kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def visual(kastner: Labels, prf: Labels) -> Mask:
     """All visual areas: every label of either atlas."""
     return joined_visual(kastner, prf) > 0
 
 
-def nsdgeneral(labels: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def nsdgeneral(labels: Labels) -> Mask:
     """NSD's own mask of responsive posterior cortex: label 1 only, not every voxel that is not -1."""
     return labels == 1
 
 
-def tight_whole_brain(
-    aseg: Int[np.ndarray, "x y z"],
-    nsdgeneral: Int[np.ndarray, "x y z"],
-    kastner: Int[np.ndarray, "x y z"],
-) -> Bool[np.ndarray, "x y z"]:
+def tight_whole_brain(aseg: Labels, nsdgeneral: Labels, kastner: Labels) -> Mask:
     """The brain without its surroundings: segmented, in nsdgeneral, or cortex in Kastner2015 (label 0 too).
 
     All three are label volumes as they are read. The published mask is this one after `inflate`.
@@ -218,7 +214,7 @@ def tight_whole_brain(
     return (aseg != 0) | (nsdgeneral == 1) | (kastner >= 0)
 
 
-def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def inflate(mask: Mask) -> Mask:
     """The mask with its gaps filled and its surface moved out by a voxel; single voxels do not grow.
 
     After smoothing with weights (0.5, 1, 0.5) along each axis in turn, voxels of at least 1 belong to it.
@@ -235,7 +231,7 @@ def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     return weight >= 1
 
 
-def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
+def area_mask(atlas: Atlas, labels: Sequence[str]) -> Mask:
     """The voxels that carry any of these labels of one family.
 
     Raises
