@@ -86,7 +86,23 @@ def check_repeat_reliability(
         return
     weight = predicted / predicted.sum()
     of_trials, of_units, error = repeat_reliability(zscored, image, weight)
-    suspects = _check_sessions(subject, of_trials, session, float(weight @ predicted), sources)
+    expected = float(weight @ predicted)
+    suspects, certain = {}, False
+    for number in np.unique(session).tolist():
+        known = of_trials[(session == number) & np.isfinite(of_trials)]
+        if known.size < 2:
+            continue
+        mean, uncertainty = known.mean(), known.std() / np.sqrt(known.size)
+        certain |= bool(mean < expected / 4 and mean + 4 * uncertainty < expected / 2)
+        if mean < expected / 2:  # a good session looks bad too where it is compared with a bad one
+            suspects[sources.sessions[number]] = mean
+    if certain:
+        found = ", ".join(f"{mean:.2f} in {name}" for name, mean in suspects.items())
+        raise ReleaseError(
+            f"{subject}: expected a repeat reliability of {expected:.2f} of the variance, as {sources.ncsnr} "
+            f"predicts, found {found}. Sessions were swapped, or they and {sources.trials} "
+            f"do not belong together. {sources.advice([sources.trials, *suspects])}"
+        )
     known = np.isfinite(ncsnr) & (error > 0)
     if known.sum() > ENOUGH_UNITS and predicted[known].var() > 4 * np.mean(error[known] ** 2):
         correlation = np.corrcoef(predicted[known], of_units[known])[0, 1]
@@ -97,30 +113,3 @@ def check_repeat_reliability(
                 f"{', '.join(suspects) or 'the responses'} do not belong to the same brain or space. "
                 f"{sources.advice([sources.ncsnr])}"
             )
-
-
-def _check_sessions(
-    subject: str,
-    of_trials: Float[np.ndarray, " trial"],
-    session: Int[np.ndarray, " trial"],
-    expected: float,
-    sources: Sources,
-) -> list[str]:
-    """Refuse sessions whose trials certainly do not repeat; files of those that possibly do not."""
-    suspects, certain = {}, False
-    for number in np.unique(session).tolist():
-        known = of_trials[(session == number) & np.isfinite(of_trials)]
-        if known.size < 2:
-            continue
-        mean, error = known.mean(), known.std() / np.sqrt(known.size)
-        certain |= bool(mean < expected / 4 and mean + 4 * error < expected / 2)
-        if mean < expected / 2:  # a good session looks bad too where it is compared with a bad one
-            suspects[sources.sessions[number]] = mean
-    if certain:
-        found = ", ".join(f"{mean:.2f} in {name}" for name, mean in suspects.items())
-        raise ReleaseError(
-            f"{subject}: expected a repeat reliability of {expected:.2f} of the variance, as {sources.ncsnr} "
-            f"predicts, found {found}. Sessions were swapped, or they and {sources.trials} "
-            f"do not belong together. {sources.advice([sources.trials, *suspects])}"
-        )
-    return list(suspects)

@@ -18,6 +18,9 @@ from gnet.recording.responses import zscore_session
 from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
 from gnet.threads import in_order
 
+VoxelIndex = Int[np.ndarray, " voxel"]
+Betas = Int16[np.ndarray, "trial voxel"]
+
 log = logging.getLogger(__name__)
 
 DATASET = "betas"
@@ -32,7 +35,7 @@ SESSIONS_AT_A_TIME = {"hdf5": 1, "nifti": None}
 a time: a second one gains nothing (measured: docs/LOG.md)."""
 
 
-def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
+def percent(betas: Betas) -> Float32[np.ndarray, "trial voxel"]:
     """Percent signal change from the release's int16.
 
     >>> percent(np.array([[300, -150]], dtype=np.int16))
@@ -42,12 +45,8 @@ def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "tri
 
 
 def read_session(
-    path: Path,
-    voxel_index: Int[np.ndarray, " voxel"],
-    shape: tuple[int, int, int],
-    trials: int,
-    file_format: str,
-) -> Int16[np.ndarray, "trial voxel"]:
+    path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int, file_format: str
+) -> Betas:
     """The betas of some voxels in one session, in units of 1/300 percent signal change.
 
     `voxel_index` is C-order over the volume's `shape` (x, y, z), in any order; `trials` is the number that
@@ -80,7 +79,7 @@ def prepare_betas(
     subject: str,
     sessions: int,
     trials: int,
-    voxel_index: Int[np.ndarray, " voxel"],
+    voxel_index: VoxelIndex,
     shape: tuple[int, int, int],
     file_format: str,
 ) -> tuple[Float32[np.ndarray, "trial voxel"], Bool[np.ndarray, "session voxel"]]:
@@ -136,7 +135,7 @@ def prepare_betas(
 
 
 def _called_valid(
-    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
+    path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int]
 ) -> Bool[np.ndarray, " voxel"]:
     """What a valid_session volume says of some voxels."""
     stored = read_volume(path, shape).data
@@ -159,9 +158,7 @@ def _check_content(
         )
 
 
-def _read_hdf5(
-    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
-) -> Int16[np.ndarray, "trial voxel"]:
+def _read_hdf5(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     with h5py.File(path, "r") as file:
         if not isinstance(file.get(DATASET), h5py.Dataset):
             raise ReleaseError(
@@ -179,12 +176,7 @@ def _read_hdf5(
         return betas
 
 
-def _read_runs(
-    stored: h5py.Dataset,
-    x: Int[np.ndarray, " voxel"],
-    y: Int[np.ndarray, " voxel"],
-    z: Int[np.ndarray, " voxel"],
-) -> Int16[np.ndarray, "trial voxel"]:
+def _read_runs(stored: h5py.Dataset, x: VoxelIndex, y: VoxelIndex, z: VoxelIndex) -> Betas:
     """Read runs of neighbours along x: all trials of a voxel are one chunk, those of a run lie side by side.
 
     One rectangle per run is many times faster than h5py's selection by lists, which grows with the square of
@@ -204,9 +196,7 @@ def _read_runs(
     return betas
 
 
-def _read_nifti(
-    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
-) -> Int16[np.ndarray, "trial voxel"]:
+def _read_nifti(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
     image = nibabel.load(path)
     if not isinstance(image, SpatialImage):

@@ -84,20 +84,15 @@ def _check_design(
         design = read_design(layout)
     except ReleaseError as error:
         return None, replace(file, problem=problem_in(error, layout.design))
-    problem = _planned_too_little(layout, design, sessions, file_format)
-    return (None if problem else design), replace(file, problem=problem)
-
-
-def _planned_too_little(layout: Layout, design: Design, sessions: Mapping[str, int], file_format: str) -> str:
-    """What is wrong with a design that lacks a session whose betas are there."""
     for subject, count in sessions.items():
         try:
             design.check_sessions(subject, count)
         except ParameterError as error:
             if not layout.betas(subject, count, file_format).is_file():
                 raise
-            return f"session {count} of {subject} is there, but not in the design: {error}"
-    return ""
+            problem = f"session {count} of {subject} is there, but not in the design: {error}"
+            return None, replace(file, problem=problem)
+    return design, file
 
 
 def _check_stimulus_table(
