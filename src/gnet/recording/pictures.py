@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped, UInt8
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gnet.errors import ParameterError
 from gnet.progress import track
@@ -134,7 +134,9 @@ def _read_upright(path: Path) -> Image.Image | None:
     """A picture in RGB, turned as it is to be looked at; None for a file that is not a picture."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
-            if not _has_eight_bits(picture):
+            # Pillow cuts some deeper files down to 8 bits as it reads them
+            stored = str(picture.tile) if picture.format in ("PNG", "TIFF") else ""
+            if picture.mode not in EIGHT_BIT_MODES or ";16" in stored:
                 raise ParameterError(
                     f"{path}: expected a picture of 8 bits per colour, found more (mode {picture.mode}). "
                     "Convert it first: only you know which of its values are to become 0 and 255."
@@ -156,9 +158,3 @@ def _read_upright(path: Path) -> Image.Image | None:
         raise ParameterError(
             f"{path}: expected a whole picture, found one that cannot be read ({error}). Copy it again."
         ) from error
-
-
-def _has_eight_bits(picture: ImageFile.ImageFile) -> bool:
-    """Whether no colour has more than 8 bits, also in files that Pillow cuts down to 8 as it reads them."""
-    stored = str(picture.tile) if picture.format in ("PNG", "TIFF") else ""
-    return picture.mode in EIGHT_BIT_MODES and ";16" not in stored

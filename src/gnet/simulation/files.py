@@ -68,23 +68,19 @@ def write_stimulus_table(layout: Layout, design: Design) -> None:
     Trials of planned sessions count, whether they were run or not. The columns on where the photographs come
     from exist but carry no information.
     """
-    count = int(design.images.max()) + 1
-    table = pd.DataFrame(
-        {"cocoId": 0, "cocoSplit": "simulated", "cropBox": "(0, 0, 0, 0)", "loss": 0.0}, np.arange(count)
-    )
-    table["nsdId"] = np.arange(count)
-    table["flagged"] = False
-    table["BOLD5000"] = False
-    table["shared1000"] = np.isin(np.arange(count), design.images[0, design.shared])
+    rows = np.arange(design.images.max() + 1)
+    table = {
+        **{"cocoId": 0, "cocoSplit": "simulated", "cropBox": "(0, 0, 0, 0)", "loss": 0.0, "nsdId": rows},
+        **{"flagged": False, "BOLD5000": False, "shared1000": np.isin(rows, design.images[0, design.shared])},
+    }
     when = np.argsort(design.ordering, kind="stable").reshape(-1, REPETITIONS) + 1  # of each position
     for number, images in enumerate(design.images, start=1):
-        table[f"subject{number}"] = np.isin(np.arange(count), images).astype(int)
+        table[f"subject{number}"] = np.isin(rows, images).astype(int)
     for number, images in enumerate(design.images, start=1):
         for repetition in range(REPETITIONS):
-            trial = np.zeros(count, int)
+            trial = table[f"subject{number}_rep{repetition}"] = np.zeros(len(rows), int)
             trial[images] = when[:, repetition]
-            table[f"subject{number}_rep{repetition}"] = trial
-    table.to_csv(layout.stimulus_table)
+    pd.DataFrame(table, rows).to_csv(layout.stimulus_table)
 
 
 def write_anatomy(layout: Layout, subject: str, anatomy: Anatomy) -> None:

@@ -106,7 +106,14 @@ def prepare_betas(
     def prepare_session(row: int) -> None:
         path = paths[row]
         mask_path = layout.valid_session(subject, row + 1)
-        called_valid = _called_valid(mask_path, voxel_index, shape) if mask_path.is_file() else None
+        called_valid = None
+        if mask_path.is_file():
+            stored = read_volume(mask_path, shape).data
+            if not np.isin(stored, (0, 1)).all():
+                raise layout.damaged(
+                    mask_path, "expected 1 where the session has data and 0 elsewhere, found other numbers"
+                )
+            called_valid = stored.ravel()[voxel_index] == 1
         try:
             responses = read_session(path, voxel_index, shape, trials, file_format)
             contents[row] = check_session(path, responses, mask_path, called_valid)
@@ -132,19 +139,6 @@ def prepare_betas(
         text = "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN)."
         log.warning(text, subject, affected.sum(), len(voxel_index), (~valid).sum(), valid.size)
     return betas, valid
-
-
-def _called_valid(
-    path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int]
-) -> Bool[np.ndarray, " voxel"]:
-    """What a valid_session volume says of some voxels."""
-    stored = read_volume(path, shape).data
-    if not np.isin(stored, (0, 1)).all():
-        raise ReleaseError(
-            f"{path}: expected 1 where the session has data and 0 elsewhere, found other numbers. "
-            "Fetch the file again."
-        )
-    return stored.ravel()[voxel_index] == 1
 
 
 def _check_content(

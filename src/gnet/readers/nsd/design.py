@@ -1,6 +1,6 @@
 """Which trial showed which image: NSD's experimental design, counted from 0 (NSD counts from 1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +108,8 @@ def read_design(layout: Layout, stimuli: int | None = None) -> Design:
             f"expected each of the {positions:,} positions {REPETITIONS} times in masterordering, found "
             f"{uneven.size:,} otherwise, the first of them {uneven[0] + 1}: {planned[uneven[0]]} times",
         )
-    _check_lists(layout, images, shared)
+    for problem in _contradictions(images, shared):
+        raise layout.damaged(path, f"expected {problem}")
     return Design(ordering, images, np.arange(positions) < len(shared), len(ordering) // sessions)
 
 
@@ -127,35 +128,32 @@ def _planned_sessions(layout: Layout, content: Mapping) -> int:
     return counts.shape[1]
 
 
-def _check_lists(
-    layout: Layout, images: Int[np.ndarray, "subject position"], shared: Int[np.ndarray, " shared"]
-) -> None:
-    """Refuse lists whose shared images differ between subjects, or that have any other image in common."""
+def _contradictions(
+    images: Int[np.ndarray, "subject position"], shared: Int[np.ndarray, " shared"]
+) -> Iterator[str]:
+    """What is wrong with lists whose shared images differ, or that have any other image in common."""
     count, positions = len(shared), images.shape[1]
-    problem = ""
     if count > positions:
-        problem = (
-            f"at most {positions:,} shared images, the length of a subject's list, found {count:,} (sharedix)"
-        )
-    elif (differing := np.flatnonzero((images[:, :count] != images[:1, :count]).any(axis=0))).size:
-        problem = (
+        length = f"{positions:,} shared images, the length of a subject's list"
+        yield f"at most {length}, found {count:,} (sharedix)"
+    differing = np.flatnonzero((images[:, :count] != images[:1, :count]).any(axis=0))
+    if differing.size:
+        yield (
             f"the first {count:,} columns of subjectim, the shared images, to be the same for every subject, "
             f"found {differing.size:,} that differ, the first of them column {differing[0] + 1}"
         )
-    elif (other := np.flatnonzero(shared != images[0, :count])).size:
-        problem = (
+    other = np.flatnonzero(shared != images[0, :count])
+    if other.size:
+        yield (
             f"sharedix to be the first {count:,} columns of subjectim, found {other.size:,} that differ, the "
             f"first of them column {other[0] + 1}"
         )
-    else:
-        listed, times = np.unique(np.concatenate([shared, images[:, count:].ravel()]), return_counts=True)
-        if (times > 1).any():
-            problem = (
-                f"every image of subjectim to be shared by all subjects or in one list once, found "
-                f"{(times > 1).sum():,} otherwise, the first of them 73k-ID {listed[times > 1][0] + 1}"
-            )
-    if problem:
-        raise layout.damaged(layout.design, f"expected {problem}")
+    listed, times = np.unique(np.concatenate([shared, images[:, count:].ravel()]), return_counts=True)
+    if (times > 1).any():
+        yield (
+            f"every image of subjectim to be shared by all subjects or in one list once, found "
+            f"{(times > 1).sum():,} otherwise, the first of them 73k-ID {listed[times > 1][0] + 1}"
+        )
 
 
 def _whole_numbers(
@@ -186,11 +184,9 @@ def check_stimulus_table(layout: Layout, design: Design, subjects: Sequence[str]
     Raises ReleaseError if it is missing, unreadable, or contradicts the design.
     """
     path = layout.stimulus_table
-    columns = [
-        [f"subject{subject_number(subject)}_rep{repetition}" for repetition in range(REPETITIONS)]
-        for subject in subjects
-    ]
-    wanted = ["nsdId", *(name for names in columns for name in names)]
+    wanted = ["nsdId"]
+    for subject in subjects:
+        wanted += [f"subject{subject_number(subject)}_rep{repetition}" for repetition in range(REPETITIONS)]
     try:
         table = pd.read_csv(path, usecols=wanted)[wanted].to_numpy()
         if table.dtype.kind not in "iu":
