@@ -36,8 +36,8 @@ def repeat_reliability(
 
     For z-scored responses the product is, on average, the variance that the image explains; it is 0 if trials
     and images do not belong together. Missing responses count as 0, trials of images that were shown once are
-    NaN. `image` is any number that tells images apart. Returned are the average over units by `weight`, which
-    sums to 1, the average over trials, and the standard error of the latter.
+    NaN. `image` is any number that tells images apart. Returned are each trial's average over units by
+    `weight`, which sums to 1; each unit's average over trials; and the standard error of the latter.
 
     >>> zscored = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
     >>> of_trials, of_units, _ = repeat_reliability(zscored, np.array([5, 5, 8, 8]), np.array([0.5, 0.5]))

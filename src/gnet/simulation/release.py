@@ -32,12 +32,6 @@ from gnet.simulation.files import (
 from gnet.simulation.images import dead_leaves
 from gnet.simulation.trials import VoxelModel
 
-PLANTED = (
-    *("voxel_index", "area", "label", "x", "y", "sigma", "weights", "offset"),
-    *("ceiling", "image_id", "responses", "noise_covariance"),
-)
-"""What is known of a subject's planted voxels, in the order in which it is stored."""
-
 
 @dataclass(frozen=True)
 class SimulationPlan:
@@ -236,11 +230,17 @@ def plant(
     anatomy = shape_head((x, y, z), voxels, head)
     images = design.stimulus_rows(subject)
     seen = {area: of_area[images] for area, of_area in maps.items()}
-    planted = draw_voxels(plan, anatomy, seen, plan.random("fields", number)) | {"image_id": images + 1}
-    shape = (plan.sessions[subject], len(planted["area"]))
-    noise, missing = draw_noise(plan, shape, plan.random("noise", number))
-    planted |= noise
-    return SimulatedSubject(anatomy, {name: planted[name] for name in PLANTED}, missing)
+    planted = draw_voxels(plan, anatomy, seen, plan.random("fields", number))
+    noise, count = plan.random("noise", number), len(planted["area"])
+    lowest, highest = plan.ceiling
+    ceiling = noise.uniform(lowest, highest, count)
+    missing = np.zeros((plan.sessions[subject], count), bool)
+    without = noise.permutation(count)[: plan.missing_voxels]
+    missing[noise.integers(0, len(missing), plan.missing_voxels), without] = True
+    covariance = brain.noise_covariance(ceiling, plan.noise_correlation, noise)
+    responses = planted.pop("responses")  # stored in this order, so that the same plan gives the same bytes
+    planted |= {"ceiling": ceiling, "image_id": images + 1, "responses": responses}
+    return SimulatedSubject(anatomy, planted | {"noise_covariance": covariance}, missing)
 
 
 def draw_voxels(
@@ -278,16 +278,3 @@ def draw_voxels(
         **{"voxel_index": voxel_index, "area": area, "label": label, "x": x, "y": y},
         **{"sigma": sigma, "weights": weights, "offset": offset, "responses": responses},
     }
-
-
-def draw_noise(
-    plan: SimulationPlan, shape: tuple[int, int], generator: np.random.Generator
-) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, "session voxel"]]:
-    """`ceiling` and `noise_covariance` of voxels, and in which sessions one has no data: (session, voxel)."""
-    lowest, highest = plan.ceiling
-    ceiling = generator.uniform(lowest, highest, shape[1])
-    missing = np.zeros(shape, bool)
-    without = generator.permutation(shape[1])[: plan.missing_voxels]
-    missing[generator.integers(0, len(missing), plan.missing_voxels), without] = True
-    covariance = brain.noise_covariance(ceiling, plan.noise_correlation, generator)
-    return {"ceiling": ceiling, "noise_covariance": covariance}, missing

@@ -36,11 +36,7 @@ def to_published(model: FittedModel) -> dict[str, Any]:
     """
     state = {name: tensor.detach().cpu().clone() for name, tensor in model.network.state_dict().items()}
     keys = {subject: subject_key(subject) for subject in model.voxels}
-    readouts = {key: f"readouts.{subject}." for subject, key in keys.items()}
-    fwrfs = {
-        key: to_published_readout({n.removeprefix(own): t for n, t in state.items() if n.startswith(own)})
-        for key, own in readouts.items()
-    }
+    fwrfs = {key: to_published_readout(state, subject) for subject, key in keys.items()}
     return {
         **_training(model),
         "best_params": {"enc": to_published_encoder(state), "fwrfs": fwrfs},
