@@ -100,11 +100,8 @@ def read_pictures(
     PNG, JPEG, TIFF, BMP, WebP or GIF files (of an animation the first frame); transparency is dropped.
     Folders, which are not searched, and all other files are skipped. The log counts what was skipped and cut.
 
-    Raises
-    ------
-    ParameterError
-        for no such folder or no picture in it; for one that is damaged, unpacks to an unreasonable size, or
-        has more than 8 bits per colour.
+    Raises ParameterError for no such folder or no picture in it, and for one that is damaged, unpacks to an
+    unreasonable size, or has more than 8 bits per colour.
     """
     if not folder.is_dir():
         raise ParameterError(f"pictures: expected a folder, found none at {folder}.")

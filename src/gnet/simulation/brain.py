@@ -195,29 +195,21 @@ def drawn_weights(
 ) -> Float64[np.ndarray, "voxel map"]:
     """What voxels of an area read, in units of the spread of each pooled map.
 
-    V1: tuned to an orientation and a frequency, and a little suppressed by all. Above V1: three random maps
-    excite, a fourth inhibits, the others are not read.
+    V1: tuned to an orientation and a frequency, and a little suppressed by all; maps in the order of
+    `gabor_energies`. Above V1: three random maps excite, a fourth inhibits, the others are not read.
     """
     if area == "V1":
-        return tuned_weights(voxels, generator)
+        orientation = generator.uniform(0, np.pi, (voxels, 1))
+        frequency = generator.uniform(0, len(FREQUENCIES) - 1, (voxels, 1))
+        angle = 2 * (np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS - orientation)
+        octave = np.arange(len(FREQUENCIES)) - frequency
+        of_frequency, of_orientation = np.exp(-0.5 * (octave / 0.6) ** 2), np.exp(2 * (np.cos(angle) - 1))
+        tuning = np.einsum("vf,vo->vfo", of_frequency, of_orientation).reshape(voxels, -1)
+        return tuning / tuning.sum(1, keepdims=True) - 0.5 / tuning.shape[1]
     chosen = generator.permuted(np.broadcast_to(np.arange(maps), (voxels, maps)), axis=1)[:, :4]
     weights = np.zeros((voxels, maps))
     np.put_along_axis(weights, chosen, generator.uniform(0.5, 1, (voxels, 4)) * [1, 1, 1, -0.5], axis=1)
     return weights
-
-
-def tuned_weights(voxels: int, generator: np.random.Generator) -> Float64[np.ndarray, "voxel map"]:
-    """Weights of V1 voxels: a preferred orientation and frequency and their neighbours, less all maps alike.
-
-    Order of the maps as in `gabor_energies`.
-    """
-    orientation = generator.uniform(0, np.pi, (voxels, 1))
-    frequency = generator.uniform(0, len(FREQUENCIES) - 1, (voxels, 1))
-    angle = 2 * (np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS - orientation)
-    octave = np.arange(len(FREQUENCIES)) - frequency
-    tuning = np.einsum("vf,vo->vfo", np.exp(-0.5 * (octave / 0.6) ** 2), np.exp(2 * (np.cos(angle) - 1)))
-    tuning = tuning.reshape(voxels, -1)
-    return tuning / tuning.sum(1, keepdims=True) - 0.5 / tuning.shape[1]
 
 
 def responses(

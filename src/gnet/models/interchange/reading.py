@@ -29,14 +29,9 @@ def import_checkpoints(paths: Iterable[Path | str], *, pixels: int | None = None
     concatenated in the order of the files. Other networks stay separate: one per area in GNet8r, one per part
     of a split area of BERG's, whose parts were fitted separately.
 
-    Parameters
-    ----------
-    paths : iterable of Path or str
-        The files, in the order in which their voxels are to come.
-    pixels : int, optional
-        Side of the images that they were fitted to, which no checkpoint says. Eight sizes give the same
-        feature maps; when omitted it is, of those eight, the one that corresponds to 227 for the published
-        maps of 25 x 25.
+    `pixels` is the side of the images that they were fitted to, which no checkpoint says. Eight sizes give
+    the same feature maps; when omitted it is, of those eight, the one that corresponds to 227 for the
+    published maps of 25 x 25.
 
     Raises
     ------

@@ -26,13 +26,9 @@ def check_session(
 ) -> list[bytes]:
     """Refuse a session whose numbers cannot be measurements; returns a digest of each trial.
 
-    `called_valid` is what the valid_session volume says of these voxels, None if it is absent. The paths are
-    for the message.
-
-    Raises
-    ------
-    ReleaseError
-        if no voxel varies, a trial was never written, or valid_session contradicts the numbers.
+    `called_valid` is what the valid_session volume says of these voxels, None if it is absent; the paths are
+    for the message. Raises ReleaseError if no voxel varies, all voxels of a trial have the same number, as in
+    one that was never written, or valid_session contradicts the numbers.
     """
     voxels = responses.shape[1]
     if voxels < ENOUGH_VOXELS:

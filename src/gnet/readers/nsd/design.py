@@ -59,12 +59,8 @@ class Design:
 def read_design(layout: Layout, stimuli: int | None = None) -> Design:
     """Read `nsd_expdesign.mat` and check that it is consistent.
 
-    `stimuli` is the number of images in the stimuli file, if it is known: no index may exceed it.
-
-    Raises
-    ------
-    ReleaseError
-        if the file is missing, unreadable, lacks a field or contradicts itself.
+    `stimuli` is the number of images in the stimuli file, if it is known: no index may exceed it. Raises
+    ReleaseError for a file that is missing, unreadable, lacks a field or contradicts itself.
     """
     path = layout.design
     if not path.is_file():

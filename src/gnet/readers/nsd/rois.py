@@ -86,11 +86,9 @@ class Atlas:
 def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
     """Read a family's labels, and their names from its ctab file or else, with a warning, from `LABELS`.
 
-    Raises
-    ------
-    ReleaseError
-        if the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a label
-        without a name; if a documented family has no voxel outside the cortex or none with a label.
+    Raises ReleaseError for a volume that is missing, damaged, of another shape, not of whole numbers from -1,
+    or holds a label without a name; for a family with neither documented names nor a ctab file, and for a
+    documented one with no voxel outside the cortex or none with a label.
     """
     path = layout.roi(subject, family)
     if not path.is_file():
