@@ -5,6 +5,7 @@ import os
 import traceback
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -292,6 +293,16 @@ def test_the_same_voxel_in_another_network(tmp_path, berg):
     paths = [save(tmp_path / f"{number}.pt", part) for number, part in enumerate(parts)]
     with pytest.raises(ModelFileError, match=r"2\.pt: expected other voxels .*, found 1 of the same, .* 40"):
         import_checkpoints(paths)
+
+
+def test_exports_without_areas_are_concatenated(tmp_path):
+    paths = [tmp_path / "1.pt", tmp_path / "2.pt"]
+    for shift, path in enumerate(paths):
+        voxels = {subject: Voxels(index + shift, shape=SHAPE) for subject, index in INDEX.items()}
+        export_checkpoint(replace(make_model(), voxels=voxels), path)
+    [model] = import_checkpoints(paths)
+    assert model.voxel_index["subj02"].tolist() == [5, 50, 6, 51]
+    assert model.voxels["subj02"].area is None
 
 
 # damage

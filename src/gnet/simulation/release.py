@@ -13,22 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from gnet.errors import ParameterError
 from gnet.readers.nsd.design import REPETITIONS, Design
 from gnet.readers.nsd.layout import Layout, subject_number
 from gnet.readers.nsd.rois import LABELS
 from gnet.recording.volumes import flat_index
-from gnet.simulation import brain
+from gnet.simulation import brain, files
 from gnet.simulation.anatomy import AREA_OF_LABEL, Anatomy, shape_head
-from gnet.simulation.files import (
-    write_anatomy,
-    write_design,
-    write_hdf5,
-    write_sessions,
-    write_stimulus_table,
-)
 from gnet.simulation.images import dead_leaves
 from gnet.simulation.trials import VoxelModel
 
@@ -160,18 +153,18 @@ class SimulatedRelease:
     def write(self, root: Path) -> None:
         """Write the whole release below `root`, in NSD's layout."""
         layout = Layout(Path(root))
-        write_hdf5(layout.stimuli, "imgBrick", self.images)  # row i is the image with 73k-ID i + 1
-        write_design(layout, self.design)
-        write_stimulus_table(layout, self.design)
+        files.write_hdf5(layout.stimuli, "imgBrick", self.images)  # row i is the image with 73k-ID i + 1
+        files.write_design(layout, self.design)
+        files.write_stimulus_table(layout, self.design)
         for subject, simulated in self.subjects.items():
             number = subject_number(subject)
-            write_anatomy(layout, subject, simulated.anatomy)
+            files.write_anatomy(layout, subject, simulated.anatomy)
             voxels = VoxelModel.draw(simulated.anatomy, simulated.planted, self.plan.random("voxels", number))
             generators = [
                 self.plan.random("trials", number, session)
                 for session in range(1, self.plan.sessions[subject] + 1)
             ]
-            write_sessions(
+            files.write_sessions(
                 layout, subject, simulated.anatomy, simulated.missing, voxels, self.design, generators
             )
 
@@ -229,8 +222,7 @@ def plant(
     x, y, z = plan.volume_shapes[subject]
     anatomy = shape_head((x, y, z), voxels, head)
     images = design.stimulus_rows(subject)
-    seen = {area: of_area[images] for area, of_area in maps.items()}
-    planted = draw_voxels(plan, anatomy, seen, plan.random("fields", number))
+    planted = draw_voxels(plan, anatomy, maps, images, plan.random("fields", number))
     noise, count = plan.random("noise", number), len(planted["area"])
     lowest, highest = plan.ceiling
     ceiling = noise.uniform(lowest, highest, count)
@@ -244,9 +236,13 @@ def plant(
 
 
 def draw_voxels(
-    plan: SimulationPlan, anatomy: Anatomy, maps: Mapping[str, brain.Maps], generator: np.random.Generator
+    plan: SimulationPlan,
+    anatomy: Anatomy,
+    maps: Mapping[str, brain.Maps],
+    images: Int64[np.ndarray, " position"],
+    generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """The voxels of the areas, their receptive fields and noiseless responses to the images of the maps.
+    """The voxels of the areas, their receptive fields and noiseless responses to some images of the maps.
 
     Receptive fields lie where the anatomy says: the left hemisphere sees the right half of the image, the
     ventral parts of V1, V2 and V3 its upper half, the dorsal parts its lower half; hV4 sees both. Keys, units
@@ -266,13 +262,13 @@ def draw_voxels(
     x, y = right * eccentricity * np.cos(elevation), upper * eccentricity * np.sin(elevation)
     sigma, offset = np.empty((2, count))
     weights = np.empty((count, maps["V1"].shape[1]))
-    responses = np.empty((len(maps["V1"]), count), np.float32)
+    responses = np.empty((len(images), count), np.float32)
     for name in brain.AREAS:
         here = area == name
         sigma[here] = brain.field_size(name, eccentricity[here])
         fields = brain.fields(x[here], y[here], sigma[here])
         drawn = brain.drawn_weights(name, len(fields), weights.shape[1], generator)
-        pooled = brain.pooled_maps(maps[name], fields)
+        pooled = brain.pooled_maps(maps[name][images], fields)
         responses[:, here], weights[here], offset[here] = brain.responses(pooled, drawn)
     return {
         **{"voxel_index": voxel_index, "area": area, "label": label, "x": x, "y": y},
