@@ -5,6 +5,7 @@ import os
 import traceback
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -292,6 +293,16 @@ def test_the_same_voxel_in_another_network(tmp_path, berg):
     paths = [save(tmp_path / f"{number}.pt", part) for number, part in enumerate(parts)]
     with pytest.raises(ModelFileError, match=r"2\.pt: expected other voxels .*, found 1 of the same, .* 40"):
         import_checkpoints(paths)
+
+
+def test_exports_without_areas_are_concatenated(tmp_path):
+    paths = [tmp_path / "1.pt", tmp_path / "2.pt"]
+    for shift, path in enumerate(paths):
+        voxels = {subject: Voxels(index + shift, shape=SHAPE) for subject, index in INDEX.items()}
+        export_checkpoint(replace(make_model(), voxels=voxels), path)
+    [model] = import_checkpoints(paths)
+    assert model.voxel_index["subj02"].tolist() == [5, 50, 6, 51]
+    assert model.voxels["subj02"].area is None
 
 
 # damage
@@ -614,10 +625,15 @@ def test_exports_are_checked_as_well():
     exported["best_params"]["fwrfs"][2]["b"][1] = float("inf")
     with pytest.raises(ModelFileError, match=r"fwrfs\[2\]\.b holds NaN or infinity"):
         from_published(exported, "x")
-    for index, message in (([5, 60], "volume_shape must be"), ([5, 5], "holds a voxel twice")):
+    for index, message in (
+        ([5, 60], "subj02: volume_shape must be"),
+        ([5, 5], "subj02: voxel_index holds a voxel twice"),
+        ([5, 50, 51], "size mismatch for readouts.subj02"),
+    ):
         exported = to_published(make_model())
-        exported[METADATA]["readouts"]["subj02"]["voxel_index"] = np.array(index)
-        with pytest.raises(ModelFileError, match=f"subj02: .*{message}"):
+        stored = {"voxel_index": np.array(index), "volume_shape": np.array(SHAPE)}
+        exported[METADATA]["readouts"]["subj02"] = stored
+        with pytest.raises(ModelFileError, match=f"(?s)x: its parts do not fit together: .*{message}"):
             from_published(exported, "x")
     with pytest.raises(ModelFileError, match="expected model version 1, got 99"):
         from_published(exported | {METADATA: exported[METADATA] | {"version": 99}}, "x")

@@ -19,12 +19,6 @@ def exists(dataset: Any) -> bool:
     return path is not None and path.exists()
 
 
-def exists(dataset: Any) -> bool:
-    """Whether anything lies where a dataset is stored, be it whole or not."""
-    path = place(dataset)
-    return path is not None and path.exists()
-
-
 def versioned(dataset: Any) -> bool:
     """Whether every run saves a version of its own."""
     return getattr(dataset, "is_versioned", False)

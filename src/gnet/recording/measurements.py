@@ -58,32 +58,14 @@ def scored_trials(
 
 
 def choose_voxels(
-    voxels: pd.DataFrame,
-    responses: Mapping[str, Responses],
-    trials: pd.DataFrame,
-    *,
-    areas: tuple[str, ...],
+    voxels: pd.DataFrame, responses: Mapping[str, Responses], trials: pd.DataFrame, *, areas: tuple[str, ...]
 ) -> Measurements:
     """The voxels of some areas, which column of the responses each is, and why some cannot be fitted.
 
     A voxel without data in some session is excluded. A voxel in several of the areas belongs to the one that
-    the voxel table gives it, or else to the first.
-
-    Parameters
-    ----------
-    voxels : DataFrame
-        The voxel table: subject, voxel_index, area, and `in_<area>` for each area.
-    responses : mapping of Responses
-        By subject, of the voxels in the table and in its order.
-    trials : DataFrame
-        The trials of all subjects.
-    areas : tuple of str
-        The areas to choose.
-
-    Raises
-    ------
-    ReleaseError
-        if responses and table are not of the same voxels, or a subject has no voxel left.
+    the voxel table gives it, or else to the first. The table has subject, voxel_index, area, and `in_<area>`
+    for each area; responses are by subject, of the voxels in the table and in its order. Raises ReleaseError
+    if they are not, or if a subject has no voxel left.
     """
     tables = []
     for subject, table in voxels.groupby("subject", sort=False):

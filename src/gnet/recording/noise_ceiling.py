@@ -41,12 +41,7 @@ def noise_ceiling(
 
     `repetitions` is the number n of trials averaged into each response, or one such number per image. Images
     averaged over 3, 2 and 1 trials, A, B and C of each, make 1/n = (A/3 + B/2 + C) / (A + B + C): the mean
-    noise variance that remains.
-
-    Raises
-    ------
-    ParameterError
-        for no image, or an image with fewer than one trial.
+    noise variance that remains. Raises ParameterError for no image, or one with fewer than one trial.
 
     >>> noise_ceiling(np.array([1.0, 0.5, np.nan]))
     array([50., 20., nan])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float64, Int, Shaped, UInt8
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gnet.errors import ParameterError
 from gnet.progress import track
@@ -17,12 +17,8 @@ from gnet.threads import in_order
 log = logging.getLogger(__name__)
 
 FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
+    name: Image.Resampling[name.upper()]
+    for name in ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 }
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 """Files that count as pictures. Others that Pillow knows start programs (EPS) or are rare."""
@@ -41,12 +37,7 @@ def resize(
 
     Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases. Interpolation in
     many other libraries does not widen and gives other images. Images that already have the size are not
-    changed.
-
-    Raises
-    ------
-    ParameterError
-        for an unknown filter, or less than one pixel.
+    changed. Raises ParameterError for an unknown filter, or less than one pixel.
 
     >>> resize(np.full((1, 4, 4, 3), 7, dtype=np.uint8), 2)[0, 0]
     array([[7, 7],
@@ -107,22 +98,10 @@ def read_pictures(
 
     Each is turned as its EXIF orientation says, cut to the largest centred square and resized. Pictures are
     PNG, JPEG, TIFF, BMP, WebP or GIF files (of an animation the first frame); transparency is dropped.
-    Folders, other files and whatever is not a file are skipped. The log counts what was skipped and cut.
+    Folders, which are not searched, and all other files are skipped. The log counts what was skipped and cut.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the pictures are; folders in it are not searched.
-    pixels : int
-        Side of the prepared pictures.
-    resampling : str
-        Pillow's filter, by name.
-
-    Raises
-    ------
-    ParameterError
-        for no such folder, no picture in it, a damaged one, one that unpacks to an unreasonable size, or one
-        with more than 8 bits per colour.
+    Raises ParameterError for no such folder or no picture in it, and for one that is damaged, unpacks to an
+    unreasonable size, or has more than 8 bits per colour.
     """
     if not folder.is_dir():
         raise ParameterError(f"pictures: expected a folder, found none at {folder}.")
@@ -152,7 +131,9 @@ def _read_upright(path: Path) -> Image.Image | None:
     """A picture in RGB, turned as it is to be looked at; None for a file that is not a picture."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
-            if not _has_eight_bits(picture):
+            # Pillow cuts some deeper files down to 8 bits as it reads them
+            stored = str(picture.tile) if picture.format in ("PNG", "TIFF") else ""
+            if picture.mode not in EIGHT_BIT_MODES or ";16" in stored:
                 raise ParameterError(
                     f"{path}: expected a picture of 8 bits per colour, found more (mode {picture.mode}). "
                     "Convert it first: only you know which of its values are to become 0 and 255."
@@ -174,9 +155,3 @@ def _read_upright(path: Path) -> Image.Image | None:
         raise ParameterError(
             f"{path}: expected a whole picture, found one that cannot be read ({error}). Copy it again."
         ) from error
-
-
-def _has_eight_bits(picture: ImageFile.ImageFile) -> bool:
-    """Whether no colour has more than 8 bits, also in files that Pillow cuts down to 8 as it reads them."""
-    stored = str(picture.tile) if picture.format in ("PNG", "TIFF") else ""
-    return picture.mode in EIGHT_BIT_MODES and ";16" not in stored

@@ -40,32 +40,17 @@ class Reader(Protocol):
     def inventory(self, sessions: Mapping[str, int], areas: Areas) -> pd.DataFrame:
         """Every file that these sessions and areas need, what is wrong with it, and how to get it.
 
-        Parameters
-        ----------
-        sessions : Mapping[str, int]
-            Number of sessions of each subject.
-        areas : Areas
-            The areas that will be asked for.
-
-        Returns
-        -------
-        inventory : DataFrame
-            One row per file with at least path, expected, found, problem ("" if there is none), command.
+        One row per file with at least path, expected, found, problem ("" if there is none), command.
         """
 
     def check_inventory(self, inventory: pd.DataFrame) -> None:
         """Raise ReleaseError if a file of the inventory has a problem, with what to do about each."""
 
     def images(self, subjects: Sequence[str]) -> tuple[Int[np.ndarray, " image"], pd.DataFrame]:
-        """The pictures shown to these subjects, and which of them belong to whom.
+        """The pictures shown to these subjects (`image_ids`, ascending, each once), and which belong to whom.
 
-        Returns
-        -------
-        image_ids : array of int, (image,)
-            Identity of each picture, ascending, each once.
-        subject_images : DataFrame
-            One row per subject and picture: subject, position in the subject's list, image_id, image_row in
-            `image_ids`, shared (whether every subject's list contains it).
+        The table has a row per subject and picture: subject, position in the subject's list, image_id,
+        image_row in `image_ids`, shared (whether every subject's list contains it).
         """
 
     def trials(
@@ -79,26 +64,12 @@ class Reader(Protocol):
     ) -> pd.DataFrame:
         """The trials of these sessions, subject by subject in the order they were run.
 
-        Parameters
-        ----------
-        sessions : Mapping[str, int]
-            Number of sessions of each subject that is used.
-        completed : Mapping[str, int]
-            Number of sessions of every subject of the recording, used or not: pictures that all of them saw
-            often enough are "special".
-        test : str
-            "shared" or "special": whose trials test.
-        holdout_fraction : float
-            Fraction of the other trials, or of their pictures, that is held out.
-        seed : int
-            Draws the pictures that are held out.
+        One row per trial: subject, trial, session, position, image_row in the `image_ids` of these subjects,
+        image_id, repetition, shared, part_last_trials, part_images ("train", "holdout", "test").
 
-        Returns
-        -------
-        trials : DataFrame
-            One row per trial: subject, trial, session, position, image_row in the `image_ids` of these
-            subjects, image_id, repetition, shared, part_last_trials, part_images ("train", "holdout",
-            "test").
+        `test` says whose trials test: those of "shared" pictures, or only of "special" ones, which all
+        subjects saw often enough in their `completed` sessions, including subjects that are not used. Of the
+        other trials, or of their pictures, drawn by `seed`, a `holdout_fraction` is held out.
         """
 
     def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> Blocks:
@@ -109,23 +80,8 @@ class Reader(Protocol):
     ) -> tuple[dict[str, Volume], pd.DataFrame]:
         """Where one subject's units are.
 
-        Parameters
-        ----------
-        subject : str
-            Name of the subject.
-        areas : Areas
-            The areas to find.
-        masks : Sequence[str]
-            Names of the masks whose voxels the table contains as well.
-
-        Returns
-        -------
-        volumes : dict of Volume
-            Boolean volume (x, y, z) of every mask that there is and of every area, by name; empty for a
-            recording without volumes.
-        table : DataFrame
-            One row per unit: subject, voxel_index, x, y, z, area, label, ncsnr, in_<name> of every tabulated
-            mask and area, as `gnet.recording.units.unit_table` makes it.
+        Boolean volumes (x, y, z) of every mask that there is and of every area, by name (none for a recording
+        without volumes), and `gnet.recording.units.unit_table` of the areas and of the named masks.
         """
 
     def responses(self, subject: str, sessions: int, units: pd.DataFrame) -> Responses:

@@ -36,16 +36,8 @@ def repeat_reliability(
 
     For z-scored responses the product is, on average, the variance that the image explains; it is 0 if trials
     and images do not belong together. Missing responses count as 0, trials of images that were shown once are
-    NaN. `image` is any number that tells images apart.
-
-    Returns
-    -------
-    of_trials : array of float, (trial,)
-        Averaged over units by `weight`, which sums to 1.
-    of_units : array of float, (unit,)
-        Averaged over trials.
-    error : array of float, (unit,)
-        Standard error of `of_units`.
+    NaN. `image` is any number that tells images apart. Returned are each trial's average over units by
+    `weight`, which sums to 1; each unit's average over trials; and the standard error of the latter.
 
     >>> zscored = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
     >>> of_trials, of_units, _ = repeat_reliability(zscored, np.array([5, 5, 8, 8]), np.array([0.5, 0.5]))
@@ -86,32 +78,31 @@ def check_repeat_reliability(
     standard errors are added; and an ncsnr that does not correlate over units with their repeat reliability,
     although it varies much more than that is uncertain.
 
-    Parameters
-    ----------
-    subject : str
-        Name of the subject, for the message.
-    zscored : array of float32, (trial, unit)
-        Responses, z-scored within each session, NaN where there is no measurement.
-    image : array of int, (trial,)
-        Any number that tells images apart.
-    session : array of int, (trial,)
-        The session of each trial, a key of `sources.sessions`.
-    ncsnr : array of float, (unit,)
-        Noise-ceiling signal-to-noise ratio of each unit, NaN where it is unknown.
-    sources : Sources
-        What to name in the message.
-
-    Raises
-    ------
-    ReleaseError
-        if sessions, trials and images do not belong together, or responses and ncsnr do not.
+    `zscored` is NaN where there is no measurement, `ncsnr` where it is unknown; `image` is any number that
+    tells images apart, `session` a key of `sources.sessions`, and `sources` is what the ReleaseError names.
     """
     predicted = np.nan_to_num(ncsnr**2 / (1 + ncsnr**2))  # the variance that images explain
     if not predicted.any():
         return
     weight = predicted / predicted.sum()
     of_trials, of_units, error = repeat_reliability(zscored, image, weight)
-    suspects = _check_sessions(subject, of_trials, session, float(weight @ predicted), sources)
+    expected = float(weight @ predicted)
+    suspects, certain = {}, False
+    for number in np.unique(session).tolist():
+        known = of_trials[(session == number) & np.isfinite(of_trials)]
+        if known.size < 2:
+            continue
+        mean, uncertainty = known.mean(), known.std() / np.sqrt(known.size)
+        certain |= bool(mean < expected / 4 and mean + 4 * uncertainty < expected / 2)
+        if mean < expected / 2:  # a good session looks bad too where it is compared with a bad one
+            suspects[sources.sessions[number]] = mean
+    if certain:
+        found = ", ".join(f"{mean:.2f} in {name}" for name, mean in suspects.items())
+        raise ReleaseError(
+            f"{subject}: expected a repeat reliability of {expected:.2f} of the variance, as {sources.ncsnr} "
+            f"predicts, found {found}. Sessions were swapped, or they and {sources.trials} "
+            f"do not belong together. {sources.advice([sources.trials, *suspects])}"
+        )
     known = np.isfinite(ncsnr) & (error > 0)
     if known.sum() > ENOUGH_UNITS and predicted[known].var() > 4 * np.mean(error[known] ** 2):
         correlation = np.corrcoef(predicted[known], of_units[known])[0, 1]
@@ -122,30 +113,3 @@ def check_repeat_reliability(
                 f"{', '.join(suspects) or 'the responses'} do not belong to the same brain or space. "
                 f"{sources.advice([sources.ncsnr])}"
             )
-
-
-def _check_sessions(
-    subject: str,
-    of_trials: Float[np.ndarray, " trial"],
-    session: Int[np.ndarray, " trial"],
-    expected: float,
-    sources: Sources,
-) -> list[str]:
-    """Refuse sessions whose trials certainly do not repeat; files of those that possibly do not."""
-    suspects, certain = {}, False
-    for number in np.unique(session).tolist():
-        known = of_trials[(session == number) & np.isfinite(of_trials)]
-        if known.size < 2:
-            continue
-        mean, error = known.mean(), known.std() / np.sqrt(known.size)
-        certain |= bool(mean < expected / 4 and mean + 4 * error < expected / 2)
-        if mean < expected / 2:  # a good session looks bad too where it is compared with a bad one
-            suspects[sources.sessions[number]] = mean
-    if certain:
-        found = ", ".join(f"{mean:.2f} in {name}" for name, mean in suspects.items())
-        raise ReleaseError(
-            f"{subject}: expected a repeat reliability of {expected:.2f} of the variance, as {sources.ncsnr} "
-            f"predicts, found {found}. Sessions were swapped, or they and {sources.trials} "
-            f"do not belong together. {sources.advice([sources.trials, *suspects])}"
-        )
-    return list(suspects)

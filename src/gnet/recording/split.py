@@ -18,12 +18,8 @@ def test_mask(
     """Whether each trial tests: those of the "shared" images, or only of the "special" ones among them.
 
     `trials` is one subject's table (position, shared, ...), `special` the positions of the special images
-    (None under the other rule). Under the special rule the other shared images train.
-
-    Raises
-    ------
-    ParameterError
-        for another rule, or the special one without its positions.
+    (None under the other rule). Under the special rule the other shared images train. Raises ParameterError
+    for another rule, or the special one without its positions.
     """
     if rule == "shared":
         return trials["shared"].to_numpy(dtype=bool)

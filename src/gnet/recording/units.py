@@ -16,15 +16,13 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class LabelVolume(Protocol):
-    """A volume of numbers that stand for labels."""
+    """A volume of numbers that stand for labels, and the name of each label by its number."""
 
     @property
-    def labels(self) -> Int[np.ndarray, "x y z"]:
-        """Number of each voxel's label."""
+    def labels(self) -> Int[np.ndarray, "x y z"]: ...
 
     @property
-    def names(self) -> Mapping[int, str]:
-        """Name of each label by its number."""
+    def names(self) -> Mapping[int, str]: ...
 
 
 def unit_table(
@@ -39,28 +37,15 @@ def unit_table(
 
     Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that contains
     the voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where it is
-    unknown; in_<name> for every mask and area, because areas may share voxels.
-
-    Parameters
-    ----------
-    subject : str
-        Name of the subject.
-    masks, areas : Mapping[str, array of bool, (x, y, z)]
-        Volumes by name.
-    atlases : Mapping[str, LabelVolume]
-        The labels that each area is defined in, by the area's name.
-    ncsnr : array of float, (x, y, z)
-        Noise-ceiling signal-to-noise ratio.
-    ncsnr_name : str
-        What to call it, or its file, in an error.
+    unknown; in_<name> for every mask and area, because areas may share voxels. `atlases` has the labels that
+    each area is defined in, by the area's name; `ncsnr_name` is what to call that volume in an error.
 
     Raises
     ------
     ParameterError
         for a mask and an area of the same name.
     ReleaseError
-        if there is no voxel at all; every ncsnr among these voxels is NaN, or one is negative or infinite, or
-        all are the same.
+        if there is no voxel at all, or their ncsnr are all NaN, all the same, or one is negative or infinite.
     """
     both = sorted(set(masks) & set(areas))
     if both:

@@ -37,19 +37,8 @@ def spell_shape(shape: tuple[int, ...]) -> str:
 def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
     """Read one NIfTI file, in the data type that it has on disk unless the file scales its numbers.
 
-    A gzipped file is read to its end, where its checksum is: flipped bits do not pass as numbers.
-
-    Parameters
-    ----------
-    path : Path
-        A .nii or .nii.gz file.
-    shape : tuple[int, ...], optional
-        The shape (x, y, z) that the data must have, if it is known.
-
-    Raises
-    ------
-    ReleaseError
-        if the file is missing, damaged, of another shape, or holds other than real numbers.
+    A gzipped file is read to its end, where its checksum is: flipped bits do not pass as numbers. Raises
+    ReleaseError for a file that is missing, damaged, not of the given `shape`, or of other than real numbers.
     """
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")

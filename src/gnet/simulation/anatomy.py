@@ -29,16 +29,20 @@ DORSAL = (
     *("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5", "SPL1", "FEF"),
 )
 
+Mask = Bool[np.ndarray, "x y z"]
+Numbers = Int16[np.ndarray, "x y z"]
+Coordinate = Float64[np.ndarray, "x y z"]
+
 
 @dataclass(frozen=True)
 class Anatomy:
     """Volumes of one head. Region volumes hold -1 outside cortex, 0 in cortex without a label, 1..N."""
 
-    brainmask: Bool[np.ndarray, "x y z"]
-    left: Bool[np.ndarray, "x y z"]
-    aseg: Int16[np.ndarray, "x y z"]
-    t1: Int16[np.ndarray, "x y z"]
-    regions: Mapping[str, Int16[np.ndarray, "x y z"]]
+    brainmask: Mask
+    left: Mask
+    aseg: Numbers
+    t1: Numbers
+    regions: Mapping[str, Numbers]
 
     @property
     def affine(self) -> Float64[np.ndarray, "4 4"]:
@@ -47,7 +51,7 @@ class Anatomy:
         affine[:3, 3] = -VOXEL_SIZE * (np.array(self.brainmask.shape) - 1) / 2
         return affine
 
-    def hemisphere(self, family: str, name: str) -> Int16[np.ndarray, "x y z"]:
+    def hemisphere(self, family: str, name: str) -> Numbers:
         """Labels of one hemisphere, `lh` or `rh`; the other counts as not cortex."""
         kept = self.left if name == "lh" else ~self.left
         return np.where(kept, self.regions[family], -1).astype(np.int16)
@@ -67,12 +71,7 @@ def shape_head(
 ) -> Anatomy:
     """A head that fills a volume, with the requested number of voxels in each label of prf-visualrois.
 
-    Half of them, rounded down, lie in the left hemisphere.
-
-    Raises
-    ------
-    ParameterError
-        if the cortex is too small for the labels.
+    Half of them, rounded down, lie in the left hemisphere. Raises ParameterError for a cortex too small.
     """
     x, y, z = np.meshgrid(*(2 * (np.arange(n) - (n - 1) / 2) / n for n in shape), indexing="ij")
     radius = np.sqrt(x**2 + y**2 + z**2)
@@ -106,12 +105,8 @@ def shape_head(
 
 
 def draw_regions(
-    prf: Int16[np.ndarray, "x y z"],
-    pole: Float64[np.ndarray, "x y z"],
-    x: Float64[np.ndarray, "x y z"],
-    z: Float64[np.ndarray, "x y z"],
-    generator: np.random.Generator,
-) -> dict[str, Int16[np.ndarray, "x y z"]]:
+    prf: Numbers, pole: Coordinate, x: Coordinate, z: Coordinate, generator: np.random.Generator
+) -> dict[str, Numbers]:
     """Every family of regions, given the labels of prf-visualrois and the position of each voxel.
 
     nsdgeneral is the visual third of cortex, a little larger than all areas together; the other families
@@ -123,12 +118,7 @@ def draw_regions(
     free = visual & (prf == 0)
     ventral, dorsal = free & (z < 0), free & (z >= 0)
 
-    def chain(
-        volume: Int16[np.ndarray, "x y z"],
-        family: str,
-        names: tuple[str, ...],
-        within: Bool[np.ndarray, "x y z"],
-    ) -> None:
+    def chain(volume: Numbers, family: str, names: tuple[str, ...], within: Mask) -> None:
         """Divide the voxels `within` among the names, the first nearest to the pole."""
         ordered = np.flatnonzero(within)[np.argsort(pole[within])]
         for name, members in zip(names, np.array_split(ordered, len(names)), strict=True):

@@ -27,17 +27,14 @@ FREQUENCIES = (0.9, 1.25, 1.75)  # cycles per degree
 ORIENTATIONS = 6
 OPPOSITION = 0.6  # how strongly the third map of a combination counts against the other two
 # sigma in degrees: at the centre of gaze, growth per degree of eccentricity
-FIELD_SIZE = {
-    "V1": (0.5, 0.15),
-    "V2": (0.65, 0.2),
-    "V3": (0.85, 0.3),
-    "hV4": (1.1, 0.4),
-}
+FIELD_SIZE = {"V1": (0.5, 0.15), "V2": (0.65, 0.2), "V3": (0.85, 0.3), "hV4": (1.1, 0.4)}
 EVEN_STEPS = 2  # combinations in the chain of every area of an even brain
 BLOCK = 100  # images filtered together
 
+Maps = Float32[np.ndarray, "image map row column"]
 
-def gabor_energies(images: UInt8[np.ndarray, "image y x 3"]) -> Float32[np.ndarray, "image map row column"]:
+
+def gabor_energies(images: UInt8[np.ndarray, "image y x 3"]) -> Maps:
     """Local amplitude of the lightness at `ORIENTATIONS` orientations and the spatial `FREQUENCIES`.
 
     Complex log-Gabor filters (Field 1987, Journal of the Optical Society of America A 4:2379), modulus,
@@ -98,9 +95,7 @@ def area_average(size: int, samples: int) -> Float32[np.ndarray, "sample pixel"]
     return (np.clip(overlap, 0, None) * samples / size).astype(np.float32)
 
 
-def area_maps(
-    energies: Float32[np.ndarray, "image map row column"], organisation: str, seed: int
-) -> dict[str, Float32[np.ndarray, "image map row column"]]:
+def area_maps(energies: Maps, organisation: str, seed: int) -> dict[str, Maps]:
     """Feature maps of each area, as many as there are energies, on the same grid.
 
     An area's maps are the energies after a chain of random `combinations`: none in V1, n in the n-th area
@@ -114,12 +109,7 @@ def area_maps(
 
     An area is equally hard to model in a parallel and in a hierarchical brain, and higher areas are harder.
     Any trunk models the easy areas well, which alone brings the hierarchy index near one. In an even brain no
-    area is harder than another.
-
-    Raises
-    ------
-    ParameterError
-        for another organisation.
+    area is harder than another. Raises ParameterError for another organisation.
     """
     if organisation not in ORGANISATIONS:
         raise ParameterError(
@@ -135,9 +125,7 @@ def area_maps(
     return maps
 
 
-def combinations(
-    maps: Float32[np.ndarray, "image map row column"], generator: np.random.Generator
-) -> Float32[np.ndarray, "image map row column"]:
+def combinations(maps: Maps, generator: np.random.Generator) -> Maps:
     """As many new maps: each is large where two maps are, unless a third is too.
 
     `max(0, sqrt(a b) - OPPOSITION c)` of three different maps that were divided by their means and blurred
@@ -153,7 +141,7 @@ def combinations(
     return np.maximum(new, 0)
 
 
-def blur(maps: Float32[np.ndarray, "image map row column"]) -> Float32[np.ndarray, "image map row column"]:
+def blur(maps: Maps) -> Maps:
     """Weighted average with the neighbours, 1/4, 1/2, 1/4 along rows and columns; the border is repeated."""
     for axis in (2, 3):
         padding = [(0, 0)] * 4
@@ -194,7 +182,7 @@ def fields(
 
 
 def pooled_maps(
-    maps: Float32[np.ndarray, "image map row column"], field: Float64[np.ndarray, "voxel row column"]
+    maps: Maps, field: Float64[np.ndarray, "voxel row column"]
 ) -> Float32[np.ndarray, "image map voxel"]:
     """Average of every map under every receptive field."""
     image, number, row, column = maps.shape
@@ -207,29 +195,21 @@ def drawn_weights(
 ) -> Float64[np.ndarray, "voxel map"]:
     """What voxels of an area read, in units of the spread of each pooled map.
 
-    V1: tuned to an orientation and a frequency, and a little suppressed by all. Above V1: three random maps
-    excite, a fourth inhibits, the others are not read.
+    V1: tuned to an orientation and a frequency, and a little suppressed by all; maps in the order of
+    `gabor_energies`. Above V1: three random maps excite, a fourth inhibits, the others are not read.
     """
     if area == "V1":
-        return tuned_weights(voxels, generator)
+        orientation = generator.uniform(0, np.pi, (voxels, 1))
+        frequency = generator.uniform(0, len(FREQUENCIES) - 1, (voxels, 1))
+        angle = 2 * (np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS - orientation)
+        octave = np.arange(len(FREQUENCIES)) - frequency
+        of_frequency, of_orientation = np.exp(-0.5 * (octave / 0.6) ** 2), np.exp(2 * (np.cos(angle) - 1))
+        tuning = np.einsum("vf,vo->vfo", of_frequency, of_orientation).reshape(voxels, -1)
+        return tuning / tuning.sum(1, keepdims=True) - 0.5 / tuning.shape[1]
     chosen = generator.permuted(np.broadcast_to(np.arange(maps), (voxels, maps)), axis=1)[:, :4]
     weights = np.zeros((voxels, maps))
     np.put_along_axis(weights, chosen, generator.uniform(0.5, 1, (voxels, 4)) * [1, 1, 1, -0.5], axis=1)
     return weights
-
-
-def tuned_weights(voxels: int, generator: np.random.Generator) -> Float64[np.ndarray, "voxel map"]:
-    """Weights of V1 voxels: a preferred orientation and frequency and their neighbours, less all maps alike.
-
-    Order of the maps as in `gabor_energies`.
-    """
-    orientation = generator.uniform(0, np.pi, (voxels, 1))
-    frequency = generator.uniform(0, len(FREQUENCIES) - 1, (voxels, 1))
-    angle = 2 * (np.arange(ORIENTATIONS) * np.pi / ORIENTATIONS - orientation)
-    octave = np.arange(len(FREQUENCIES)) - frequency
-    tuning = np.einsum("vf,vo->vfo", np.exp(-0.5 * (octave / 0.6) ** 2), np.exp(2 * (np.cos(angle) - 1)))
-    tuning = tuning.reshape(voxels, -1)
-    return tuning / tuning.sum(1, keepdims=True) - 0.5 / tuning.shape[1]
 
 
 def responses(

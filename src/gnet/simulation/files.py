@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 import scipy.io
-from jaxtyping import Bool, Float, Int16, Int64, UInt8
+from jaxtyping import Bool
 
 from gnet.progress import track
 from gnet.readers.nsd.betas import DATASET, percent
@@ -28,11 +29,11 @@ MATLAB_HEADER = "MATLAB 5.0 MAT-file, simulated"  # scipy's would contain the ti
 RUNS = 12  # of a session
 
 
-def write_stimuli(layout: Layout, images: UInt8[np.ndarray, "image y x 3"]) -> None:
-    """All images as `imgBrick`; row i is the image with 73k-ID i + 1."""
-    layout.stimuli.parent.mkdir(parents=True, exist_ok=True)
-    with SteadyFile(layout.stimuli) as steady, h5py.File(steady, "w") as file:
-        file.create_dataset("imgBrick", data=images)
+def write_hdf5(path: Path, name: str, data: np.ndarray, **storage: Any) -> None:
+    """One dataset in a file of its own; the same data always give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with SteadyFile(path) as steady, h5py.File(steady, "w") as file:
+        file.create_dataset(name, data=data, **storage)
 
 
 def write_design(layout: Layout, design: Design) -> None:
@@ -67,23 +68,19 @@ def write_stimulus_table(layout: Layout, design: Design) -> None:
     Trials of planned sessions count, whether they were run or not. The columns on where the photographs come
     from exist but carry no information.
     """
-    count = int(design.images.max()) + 1
-    table = pd.DataFrame(
-        {"cocoId": 0, "cocoSplit": "simulated", "cropBox": "(0, 0, 0, 0)", "loss": 0.0}, np.arange(count)
-    )
-    table["nsdId"] = np.arange(count)
-    table["flagged"] = False
-    table["BOLD5000"] = False
-    table["shared1000"] = np.isin(np.arange(count), design.images[0, design.shared])
+    rows = np.arange(design.images.max() + 1)
+    table = {
+        **{"cocoId": 0, "cocoSplit": "simulated", "cropBox": "(0, 0, 0, 0)", "loss": 0.0, "nsdId": rows},
+        **{"flagged": False, "BOLD5000": False, "shared1000": np.isin(rows, design.images[0, design.shared])},
+    }
     when = np.argsort(design.ordering, kind="stable").reshape(-1, REPETITIONS) + 1  # of each position
     for number, images in enumerate(design.images, start=1):
-        table[f"subject{number}"] = np.isin(np.arange(count), images).astype(int)
+        table[f"subject{number}"] = np.isin(rows, images).astype(int)
     for number, images in enumerate(design.images, start=1):
         for repetition in range(REPETITIONS):
-            trial = np.zeros(count, int)
+            trial = table[f"subject{number}_rep{repetition}"] = np.zeros(len(rows), int)
             trial[images] = when[:, repetition]
-            table[f"subject{number}_rep{repetition}"] = trial
-    table.to_csv(layout.stimulus_table)
+    pd.DataFrame(table, rows).to_csv(layout.stimulus_table)
 
 
 def write_anatomy(layout: Layout, subject: str, anatomy: Anatomy) -> None:
@@ -114,24 +111,8 @@ def write_sessions(
     """Betas of every session in both formats, where they are valid, and the noise ceiling they have.
 
     There is data in the brain, except where a planted voxel lacks it in a session. `ncsnr` is computed from
-    the betas as they are stored, as NSD does, and is NaN outside the brain.
-
-    Parameters
-    ----------
-    layout : Layout
-        Where to write.
-    subject : str
-        Name of the subject.
-    anatomy : Anatomy
-        The subject's head.
-    missing : array of bool, (session, planted)
-        In which sessions the planted voxels have no data.
-    voxels : VoxelModel
-        How the voxels of the brain respond.
-    design : Design
-        Which trial shows which image.
-    generators : Sequence[Generator]
-        Random numbers of each session.
+    the betas as they are stored, as NSD does, and is NaN outside the brain. `generators` has the random
+    numbers of each session.
     """
     shape, inside = anatomy.brainmask.shape, voxels.voxel_index
     trials = trial_table(design, subject, len(generators))
@@ -146,28 +127,12 @@ def write_sessions(
         volume[:, inside] = betas
         volume = volume.reshape(len(betas), *shape)
         write_volume(layout.betas(subject, session, "nifti"), np.moveaxis(volume, 0, -1), anatomy.affine)
-        write_hdf5_session(layout.betas(subject, session, "hdf5"), volume)
-        write_volume(
-            layout.valid_session(subject, session), in_volume(valid, inside, shape, False), anatomy.affine
-        )
-    snr = ncsnr(zscored, trials["position"].to_numpy(), REPETITIONS).astype(np.float32)
-    write_volume(layout.ncsnr(subject), in_volume(snr, inside, shape, np.nan), anatomy.affine)
-
-
-def in_volume(
-    values: Bool[np.ndarray, " voxel"] | Float[np.ndarray, " voxel"],
-    voxel_index: Int64[np.ndarray, " voxel"],
-    shape: tuple[int, ...],
-    elsewhere: bool | float,
-) -> Bool[np.ndarray, "x y z"] | Float[np.ndarray, "x y z"]:
-    """A volume that holds the values of some voxels, and `elsewhere` in all others."""
-    volume = np.full(shape, elsewhere, values.dtype)
-    volume.flat[voxel_index] = values
-    return volume
-
-
-def write_hdf5_session(path: Path, betas: Int16[np.ndarray, "trial x y z"]) -> None:
-    """One session as dataset `betas` (trial, z, y, x), all trials of a voxel in a chunk of their own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with SteadyFile(path) as steady, h5py.File(steady, "w") as file:
-        file.create_dataset(DATASET, data=betas.transpose(0, 3, 2, 1), chunks=(len(betas), 1, 1, 1))
+        reversed_axes = volume.transpose(0, 3, 2, 1)  # all trials of a voxel in a chunk of their own
+        path = layout.betas(subject, session, "hdf5")
+        write_hdf5(path, DATASET, reversed_axes, chunks=(len(betas), 1, 1, 1))
+        with_data = np.zeros(shape, bool)
+        with_data.flat[inside] = valid
+        write_volume(layout.valid_session(subject, session), with_data, anatomy.affine)
+    snr = np.full(shape, np.nan, np.float32)
+    snr.flat[inside] = ncsnr(zscored, trials["position"].to_numpy(), REPETITIONS)
+    write_volume(layout.ncsnr(subject), snr, anatomy.affine)

@@ -26,12 +26,7 @@ def dead_leaves(count: int, pixels: int, seed: int) -> UInt8[np.ndarray, "image 
     Leaves are ellipses whose sizes r follow p(r) ~ r^-3, each of one colour with a faint texture that is
     itself 1/f noise. Colours differ mostly in lightness and a little from blue to yellow and from red to
     green, as they do outdoors. The same seed gives the same images, and a longer series begins with the
-    shorter one.
-
-    Raises
-    ------
-    ParameterError
-        for too few or too small images to paint anything.
+    shorter one. Raises ParameterError for too few or too small images to paint anything.
 
     >>> images = dead_leaves(2, pixels=32, seed=0)
     >>> images.shape, images.dtype

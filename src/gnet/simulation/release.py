@@ -13,89 +13,52 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, Shaped, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from gnet.errors import ParameterError
 from gnet.readers.nsd.design import REPETITIONS, Design
 from gnet.readers.nsd.layout import Layout, subject_number
 from gnet.readers.nsd.rois import LABELS
 from gnet.recording.volumes import flat_index
-from gnet.simulation import brain
+from gnet.simulation import brain, files
 from gnet.simulation.anatomy import AREA_OF_LABEL, Anatomy, shape_head
-from gnet.simulation.files import (
-    write_anatomy,
-    write_design,
-    write_sessions,
-    write_stimuli,
-    write_stimulus_table,
-)
 from gnet.simulation.images import dead_leaves
 from gnet.simulation.trials import VoxelModel
-
-PLANTED = (
-    *("voxel_index", "area", "label", "x", "y", "sigma", "weights", "offset"),
-    *("ceiling", "image_id", "responses", "noise_covariance"),
-)
-"""What is known of a subject's planted voxels, in the order in which it is stored."""
 
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """What to simulate: sizes, and how the brain is to be.
+    """What to simulate: sizes, and how the brain is to be. Those of the demo are in `conf/base`.
 
-    The sizes of the demo are in `conf/base/parameters_simulation.yml`.
-
-    Parameters
-    ----------
-    sessions : Mapping[str, int]
-        Completed sessions of each subject, at most `planned_sessions`.
-    volume_shapes : Mapping[str, Sequence[int]]
-        Voxels along x, y and z in each subject.
-    planned_sessions : int
-        Sessions planned for every subject.
-    trials_per_session : int
-        Trials in each session.
-    shared_images : int
-        Images that every subject sees. Each image is planned three times.
-    own_images : int
-        Images that only one subject sees, for each subject.
-    stimulus_pixels : int
-        Side of the square images.
-    voxels_per_label : (int, int)
-        Fewest and most voxels of V1v, V1d, V2v, V2d, V3v, V3d, hV4; the number is drawn for each.
-    organisation : str
-        Where the areas' feature maps come from, see `gnet.simulation.brain.area_maps`.
-    ceiling : (float, float)
-        Lowest and highest noise ceiling of a single trial in the areas, percent; drawn for each voxel.
-    noise_correlation : float
-        Fraction of the noise that voxels of the areas have in common with each other.
-    missing_voxels : int
-        Voxels of the areas that have no data in one session, in each subject.
-    seed : int
-        Decides everything that is drawn.
-    largest_eccentricity : float
-        Degrees; receptive fields of the areas are centred at most this far from the centre of the image.
-
-    Raises
-    ------
-    ParameterError
-        for sizes that contradict each other.
+    Raises ParameterError for sizes that contradict each other.
     """
 
     sessions: Mapping[str, int]
+    """Completed sessions of each subject."""
     volume_shapes: Mapping[str, Sequence[int]]
+    """Voxels along x, y and z in each subject."""
     planned_sessions: int
+    """Of every subject."""
     trials_per_session: int
     shared_images: int
+    """Images that every subject sees. Each image is planned three times."""
     own_images: int
+    """Images that only one subject sees, for each subject."""
     stimulus_pixels: int
+    """Side of the square images."""
     voxels_per_label: Sequence[int]
+    """Fewest and most voxels of V1v, V1d, V2v, V2d, V3v, V3d, hV4; the number is drawn for each."""
     organisation: str
+    """Where the areas' feature maps come from, see `gnet.simulation.brain.area_maps`."""
     ceiling: Sequence[float]
+    """Lowest and highest noise ceiling of a single trial in the areas, percent; drawn for each voxel."""
     noise_correlation: float
+    """Fraction of the noise that voxels of the areas have in common with each other."""
     missing_voxels: int
+    """Voxels of the areas that have no data in one session, in each subject."""
     seed: int
     largest_eccentricity: float = 2.8
+    """Degrees from the centre of the image, of the centres of the areas' receptive fields."""
 
     def __post_init__(self) -> None:
         def refuse(problem: str) -> None:
@@ -190,18 +153,18 @@ class SimulatedRelease:
     def write(self, root: Path) -> None:
         """Write the whole release below `root`, in NSD's layout."""
         layout = Layout(Path(root))
-        write_stimuli(layout, self.images)
-        write_design(layout, self.design)
-        write_stimulus_table(layout, self.design)
+        files.write_hdf5(layout.stimuli, "imgBrick", self.images)  # row i is the image with 73k-ID i + 1
+        files.write_design(layout, self.design)
+        files.write_stimulus_table(layout, self.design)
         for subject, simulated in self.subjects.items():
             number = subject_number(subject)
-            write_anatomy(layout, subject, simulated.anatomy)
+            files.write_anatomy(layout, subject, simulated.anatomy)
             voxels = VoxelModel.draw(simulated.anatomy, simulated.planted, self.plan.random("voxels", number))
             generators = [
                 self.plan.random("trials", number, session)
                 for session in range(1, self.plan.sessions[subject] + 1)
             ]
-            write_sessions(
+            files.write_sessions(
                 layout, subject, simulated.anatomy, simulated.missing, voxels, self.design, generators
             )
 
@@ -209,10 +172,7 @@ class SimulatedRelease:
 def simulate(plan: SimulationPlan) -> SimulatedRelease:
     """Everything about a release except the noise of its trials.
 
-    Raises
-    ------
-    ParameterError
-        for a volume too small for its voxels.
+    Raises ParameterError for a volume too small for its voxels.
 
     >>> plan = SimulationPlan(
     ...     sessions={"subj01": 2}, volume_shapes={"subj01": (10, 12, 9)}, voxels_per_label=(4, 6),
@@ -249,62 +209,44 @@ def plan_experiment(plan: SimulationPlan) -> Design:
 
 
 def plant(
-    plan: SimulationPlan,
-    subject: str,
-    design: Design,
-    maps: Mapping[str, Float32[np.ndarray, "image map row column"]],
+    plan: SimulationPlan, subject: str, design: Design, maps: Mapping[str, brain.Maps]
 ) -> SimulatedSubject:
     """One subject's head and the voxels of its areas, given every area's feature maps of all images.
 
     Head, fields and noise have random numbers of their own: changing one leaves the others as they are.
     """
     number = subject_number(subject)
-    anatomy = draw_head(plan, subject, plan.random("head", number))
-    fields = plan.random("fields", number)
-    geometry = draw_geometry(plan, anatomy, fields)
-    images = design.stimulus_rows(subject)
-    responses = draw_responses(geometry, maps, images, fields)
-    noise, missing = draw_noise(
-        plan, plan.sessions[subject], len(geometry.area), plan.random("noise", number)
-    )
-    planted = {
-        "voxel_index": geometry.voxel_index,
-        "area": geometry.area,
-        "label": geometry.label,
-        "x": geometry.x,
-        "y": geometry.y,
-        **responses,
-        **noise,
-        "image_id": images + 1,
-    }
-    return SimulatedSubject(anatomy, {name: planted[name] for name in PLANTED}, missing)
-
-
-def draw_head(plan: SimulationPlan, subject: str, generator: np.random.Generator) -> Anatomy:
-    """A head of the subject's volume, with a number of voxels drawn for each label."""
+    head = plan.random("head", number)
     fewest, most = plan.voxels_per_label
-    voxels = {label: int(generator.integers(fewest, most, endpoint=True)) for label in AREA_OF_LABEL}
+    voxels = {label: int(head.integers(fewest, most, endpoint=True)) for label in AREA_OF_LABEL}
     x, y, z = plan.volume_shapes[subject]
-    return shape_head((x, y, z), voxels, generator)
+    anatomy = shape_head((x, y, z), voxels, head)
+    images = design.stimulus_rows(subject)
+    planted = draw_voxels(plan, anatomy, maps, images, plan.random("fields", number))
+    noise, count = plan.random("noise", number), len(planted["area"])
+    lowest, highest = plan.ceiling
+    ceiling = noise.uniform(lowest, highest, count)
+    missing = np.zeros((plan.sessions[subject], count), bool)
+    without = noise.permutation(count)[: plan.missing_voxels]
+    missing[noise.integers(0, len(missing), plan.missing_voxels), without] = True
+    covariance = brain.noise_covariance(ceiling, plan.noise_correlation, noise)
+    responses = planted.pop("responses")  # stored in this order, so that the same plan gives the same bytes
+    planted |= {"ceiling": ceiling, "image_id": images + 1, "responses": responses}
+    return SimulatedSubject(anatomy, planted | {"noise_covariance": covariance}, missing)
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """The voxels of the areas, and where in the image (degrees from its centre) each of them looks."""
+def draw_voxels(
+    plan: SimulationPlan,
+    anatomy: Anatomy,
+    maps: Mapping[str, brain.Maps],
+    images: Int64[np.ndarray, " position"],
+    generator: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """The voxels of the areas, their receptive fields and noiseless responses to some images of the maps.
 
-    voxel_index: Int64[np.ndarray, " voxel"]
-    label: Shaped[np.ndarray, " voxel"]
-    area: Shaped[np.ndarray, " voxel"]
-    eccentricity: Float64[np.ndarray, " voxel"]
-    x: Float64[np.ndarray, " voxel"]
-    y: Float64[np.ndarray, " voxel"]
-
-
-def draw_geometry(plan: SimulationPlan, anatomy: Anatomy, generator: np.random.Generator) -> Geometry:
-    """Centres of receptive fields, where the anatomy says.
-
-    The left hemisphere sees the right half of the image, the ventral parts of V1, V2 and V3 its upper half,
-    the dorsal parts its lower half; hV4 sees both.
+    Receptive fields lie where the anatomy says: the left hemisphere sees the right half of the image, the
+    ventral parts of V1, V2 and V3 its upper half, the dorsal parts its lower half; hV4 sees both. Keys, units
+    and shapes are those of `SimulatedRelease.planted`.
     """
     labels = anatomy.regions["prf-visualrois"]
     voxel_index = flat_index(labels > 0)
@@ -318,41 +260,17 @@ def draw_geometry(plan: SimulationPlan, anatomy: Anatomy, generator: np.random.G
     )
     right = np.where(anatomy.left.flat[voxel_index], 1, -1)
     x, y = right * eccentricity * np.cos(elevation), upper * eccentricity * np.sin(elevation)
-    return Geometry(voxel_index, label, area, eccentricity, x, y)
-
-
-def draw_responses(
-    geometry: Geometry,
-    maps: Mapping[str, Float32[np.ndarray, "image map row column"]],
-    images: Int64[np.ndarray, " position"],
-    generator: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """Noiseless responses to the images in these rows of the maps: `sigma`, `weights`, `offset`, `responses`.
-
-    Units and shapes as in `SimulatedRelease.planted`.
-    """
-    count = len(geometry.area)
     sigma, offset = np.empty((2, count))
     weights = np.empty((count, maps["V1"].shape[1]))
     responses = np.empty((len(images), count), np.float32)
     for name in brain.AREAS:
-        of_area = geometry.area == name
-        sigma[of_area] = brain.field_size(name, geometry.eccentricity[of_area])
-        fields = brain.fields(geometry.x[of_area], geometry.y[of_area], sigma[of_area])
-        pooled = brain.pooled_maps(maps[name][images], fields)
+        here = area == name
+        sigma[here] = brain.field_size(name, eccentricity[here])
+        fields = brain.fields(x[here], y[here], sigma[here])
         drawn = brain.drawn_weights(name, len(fields), weights.shape[1], generator)
-        responses[:, of_area], weights[of_area], offset[of_area] = brain.responses(pooled, drawn)
-    return {"sigma": sigma, "weights": weights, "offset": offset, "responses": responses}
-
-
-def draw_noise(
-    plan: SimulationPlan, sessions: int, count: int, generator: np.random.Generator
-) -> tuple[dict[str, np.ndarray], Bool[np.ndarray, "session voxel"]]:
-    """`ceiling` and `noise_covariance` of `count` voxels, and in which sessions a voxel has no data."""
-    lowest, highest = plan.ceiling
-    ceiling = generator.uniform(lowest, highest, count)
-    missing = np.zeros((sessions, count), bool)
-    without = generator.permutation(count)[: plan.missing_voxels]
-    missing[generator.integers(0, len(missing), plan.missing_voxels), without] = True
-    covariance = brain.noise_covariance(ceiling, plan.noise_correlation, generator)
-    return {"ceiling": ceiling, "noise_covariance": covariance}, missing
+        pooled = brain.pooled_maps(maps[name][images], fields)
+        responses[:, here], weights[here], offset[here] = brain.responses(pooled, drawn)
+    return {
+        **{"voxel_index": voxel_index, "area": area, "label": label, "x": x, "y": y},
+        **{"sigma": sigma, "weights": weights, "offset": offset, "responses": responses},
+    }

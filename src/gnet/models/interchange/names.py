@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gnet.errors import ModelFileError
@@ -32,16 +31,9 @@ METADATA = "gnet"
 
 
 def from_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published class's encoder tensors under our names.
+    """The published class's encoder tensors under our names, see `PREFIXES`; `mu` (1, 3, 1, 1) becomes (3,).
 
-    `pre.conv1.0.weight` -> `prefilter.conv1.weight`, `enc.conv3.weight` -> `trunk.conv3.conv.weight`,
-    `enc.bn1.*` -> `trunk.conv3.norm.*`, `enc.conv4a.conv1.*` -> `trunk.conv4a.conv.*`,
-    `enc.conv4a.bn1.*` -> `trunk.conv4a.norm.*`, `mu` (1, 3, 1, 1) -> `input_mean` (3,).
-
-    Raises
-    ------
-    ModelFileError
-        for a name that the published class does not have.
+    Raises ModelFileError for a name that the published class does not have.
     """
     renamed = {}
     for name, tensor in state.items():
@@ -57,11 +49,8 @@ def from_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def to_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of `from_published_encoder`; readout tensors are left out."""
-    renamed = {"mu": state["input_mean"].reshape(1, 3, 1, 1)}
-    for published, ours in PREFIXES.items():
-        part = {name: tensor for name, tensor in state.items() if name.startswith(ours)}
-        renamed |= {published + name.removeprefix(ours): tensor for name, tensor in part.items()}
-    return renamed
+    encoder = {published_name(n): t for n, t in state.items() if not n.startswith("readouts.")}
+    return encoder | {"mu": encoder["mu"].reshape(1, 3, 1, 1)}
 
 
 def from_published_readout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -70,10 +59,10 @@ def from_published_readout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {names.get(name, re.sub(r"^rf(\d)$", r"fields.\1", name)): array for name, array in state.items()}
 
 
-def to_published_readout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `from_published_readout`."""
-    names = {"weight": "w", "bias": "b"}
-    return {names.get(name, name.replace("fields.", "rf")): array for name, array in state.items()}
+def to_published_readout(state: Mapping[str, Tensor], subject: str) -> dict[str, Tensor]:
+    """The inverse of `from_published_readout`, of one subject's readout in a network's state."""
+    own = {name: tensor for name, tensor in state.items() if name.startswith(f"readouts.{subject}.")}
+    return {published_name(name).rpartition(".")[2]: tensor for name, tensor in own.items()}
 
 
 def subject_name(key: Any) -> str:
@@ -99,7 +88,8 @@ def published_name(name: str) -> str:
     """
     if name.startswith("readouts."):
         _, subject, tensor = name.split(".", 2)
-        return f"fwrfs[{subject_key(subject)!r}].{next(iter(to_published_readout({tensor: torch.zeros(0)})))}"
+        tensor = {"weight": "w", "bias": "b"}.get(tensor, tensor.replace("fields.", "rf"))
+        return f"fwrfs[{subject_key(subject)!r}].{tensor}"
     for published, ours in PREFIXES.items():
         if name.startswith(ours):
             return published + name.removeprefix(ours)

@@ -27,27 +27,30 @@ def read_pickle(path: Path) -> Any:
     """What `torch.save` wrote: tensors on the CPU, NumPy arrays, containers and plain values.
 
     The arguments that BERG stores (an `argparse.Namespace`) come as such, which is inert. The checksums of a
-    zip archive, which `torch.save` writes since 2020, are compared first; older pickles have none.
-
-    Raises
-    ------
-    ModelFileError
-        if the path is not a file, the file is damaged, or it asks for anything else; in every case nothing in
-        it was run.
+    zip archive, which `torch.save` writes since 2020, are compared first; older pickles have none. Raises
+    ModelFileError for a file that is missing, damaged or asks for anything else; nothing in it was run.
     """
     if path.is_dir():
         raise ModelFileError(f"{path}: {EXPECTED}, found a folder. Give the file in it.")
     if not path.is_file():
         raise ModelFileError(f"{path}: {EXPECTED}, found no such file.")
     try:
-        damaged = _damaged_member(path)
+        damaged = None
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
         if damaged is None:
             with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings(action="ignore"):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelFileError(f"{path}: {_refusal(str(error))}") from None  # torch's text advises to run it
     except Exception as error:  # damaged archives raise a dozen unrelated types
-        raise ModelFileError(f"{path}: {EXPECTED}, but it {_unreadable(error)}. Fetch it again.") from None
+        reason = str(error).strip().split("\n")[0]
+        if not reason or "weights_only" in reason:  # advice that must not be followed
+            reason = type(error).__name__
+        raise ModelFileError(
+            f"{path}: {EXPECTED}, but it cannot be read ({reason}). Fetch it again."
+        ) from None
     raise ModelFileError(
         f"{path}: {EXPECTED}, but it cannot be read: {damaged} in it does not have the checksum that the "
         "file states, so the file is damaged. Fetch it again."
@@ -68,14 +71,6 @@ def _allowed() -> list[Any]:
     ]
 
 
-def _damaged_member(path: Path) -> str | None:
-    """First member of a zip archive whose checksum is wrong; None for other files."""
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as archive:
-        return archive.testzip()
-
-
 def _refusal(text: str) -> str:
     """Our words for what the restricted unpickler did not accept."""
     asked = re.search(r"GLOBAL (\S+)", text)
@@ -89,10 +84,3 @@ def _refusal(text: str) -> str:
         "for more than tensors, arrays and plain values. Nothing of it was run. Fetch it again, or ask "
         "whoever made it for a file of tensors and arrays."
     )
-
-
-def _unreadable(error: Exception) -> str:
-    reason = str(error).strip().split("\n")[0]
-    if not reason or "weights_only" in reason:  # advice that must not be followed
-        reason = type(error).__name__
-    return f"cannot be read ({reason})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ import torch
 from torch import Tensor
 
 from gnet.errors import ModelFileError, ParameterError
-from gnet.models.checkpoints import FittedModel, Voxels, from_arrays
+from gnet.models.checkpoints import FittedModel, from_arrays
 from gnet.models.gnet import Architecture, GNet
-from gnet.models.interchange.dialects import Checkpoint, check_voxels, read_checkpoint
-from gnet.models.interchange.names import AREA_OF_LABEL, published_name
+from gnet.models.interchange.dialects import read_history, read_tensors, read_told, read_voxels
+from gnet.models.interchange.names import AREA_OF_LABEL, METADATA, published_name
 from gnet.models.interchange.pickles import read_pickle
 from gnet.models.trunk import grid_sizes, layer_features
 
@@ -30,14 +29,9 @@ def import_checkpoints(paths: Iterable[Path | str], *, pixels: int | None = None
     concatenated in the order of the files. Other networks stay separate: one per area in GNet8r, one per part
     of a split area of BERG's, whose parts were fitted separately.
 
-    Parameters
-    ----------
-    paths : iterable of Path or str
-        The files, in the order in which their voxels are to come.
-    pixels : int, optional
-        Side of the images that they were fitted to, which no checkpoint says. Eight sizes give the same
-        feature maps; when omitted it is, of those eight, the one that corresponds to 227 for the published
-        maps of 25 x 25.
+    `pixels` is the side of the images that they were fitted to, which no checkpoint says. Eight sizes give
+    the same feature maps; when omitted it is, of those eight, the one that corresponds to 227 for the
+    published maps of 25 x 25.
 
     Raises
     ------
@@ -60,41 +54,32 @@ def import_checkpoints(paths: Iterable[Path | str], *, pixels: int | None = None
 
 
 def from_published(content: Any, origin: str, *, pixels: int | None = None) -> FittedModel:
-    """A model from what `read_pickle` read; arguments and errors as `import_checkpoints`."""
-    return fitted_model(read_checkpoint(content, origin), origin, pixels=pixels)
-
-
-def fitted_model(checkpoint: Checkpoint, origin: str, *, pixels: int | None = None) -> FittedModel:
-    """The model that a checkpoint of any dialect describes; arguments and errors as `import_checkpoints`."""
-    architecture = recognise(checkpoint.encoder, checkpoint.readouts, origin, pixels)
-    state = dict(checkpoint.encoder)
-    for subject, readout in checkpoint.readouts.items():
-        state |= {f"readouts.{subject}.{name}": tensor for name, tensor in readout.items()}
-    check_tensors(state, architecture, origin)
-    if checkpoint.stored is not None:
+    """A model from what `read_pickle` read, which errors call `origin`; otherwise as `import_checkpoints`."""
+    state, subjects = read_tensors(content, origin)
+    architecture = _recognised(state, subjects, origin, pixels)
+    rows = {subject: len(state[f"readouts.{subject}.bias"]) for subject in subjects}
+    _check_tensors(state, architecture, rows, origin)
+    if METADATA in content:
+        stored = content[METADATA]
+        if not isinstance(stored, Mapping):
+            raise ModelFileError(f"{origin}: expected a model's description under {METADATA}, found none.")
         weights = {name: tensor.detach().numpy() for name, tensor in state.items()}
-        model = from_arrays({**checkpoint.stored, "weights": weights}, origin)
-        check_voxels(model.voxels, model.network.voxels, origin)
-        return model
-    voxels = checkpoint.voxels
-    check_voxels(voxels, {s: len(readout["bias"]) for s, readout in checkpoint.readouts.items()}, origin)
-    network = GNet(architecture, {subject: len(found.index) for subject, found in voxels.items()})
+        return from_arrays({**stored, "weights": weights}, origin)
+    network = GNet(architecture, rows)
     network.load_state_dict(state)
+    voxels = read_voxels(content, rows, origin)
     named = {str(area) for found in voxels.values() for area in np.asarray(found.area) if area}
     return FittedModel(
         network.eval(),
-        {subject: replace(found, index=found.index.astype(np.int64)) for subject, found in voxels.items()},
+        voxels,
         tuple(sorted(named, key=lambda area: (area in AREA_OF_LABEL and AREA_OF_LABEL.index(area), area))),
-        checkpoint.told,
-        checkpoint.history,
+        read_told(content, origin),
+        read_history(content, origin),
     )
 
 
-def recognise(
-    encoder: Mapping[str, Tensor],
-    readouts: Mapping[str, Mapping[str, Tensor]],
-    origin: str,
-    pixels: int | None = None,
+def _recognised(
+    state: Mapping[str, Tensor], subjects: Sequence[str], origin: str, pixels: int | None
 ) -> Architecture:
     """The architecture that tensors under our names belong to, from their shapes.
 
@@ -102,88 +87,59 @@ def recognise(
     that only the layers above see: as many again in the published network, 192 besides 64 in the variant of
     256 channels. A readout with 256 more features sees the prefilter. A single field instead of one per grid
     is the second published form of the readout.
-
-    Raises
-    ------
-    ModelFileError
-        if a tensor that tells the architecture is missing or has an impossible shape.
-    ParameterError
-        if images of `pixels` do not give maps of the size of the pooling fields.
     """
-    _check_dimensions(encoder, readouts, origin)
-    width = len(encoder["trunk.conv6b.conv.weight"])
-    pass_through = len(encoder["trunk.conv4a.conv.weight"]) - width
-    subject, readout = next(iter(readouts.items()))
-    seen = {sees: sum(layer_features(width, prefilter=sees).values()) for sees in (False, True)}
-    found = readout["weight"].shape[-1]
-    if width < 1 or pass_through < 0 or found not in seen.values():
-        raise ModelFileError(
-            f"{origin}: expected {published_name(f'readouts.{subject}.weight')} to have {seen[False]} "
-            f"features for a trunk of width {width}, or {seen[True]} with the prefilter's, got {found}."
-        )
-    sees_prefilter = found == seen[True]
-    fine = readout["fields.0"].shape[-1] - (2 if sees_prefilter else 0)
-    return Architecture(
-        _image_size(fine, pixels, origin),
-        trunk_width=width,
-        pass_through=None if pass_through == width else pass_through,
-        readout="layerwise" if "fields.1" in readout else "single_field",
-        prefilter_readout=sees_prefilter,
-    )
-
-
-def _check_dimensions(
-    encoder: Mapping[str, Tensor], readouts: Mapping[str, Mapping[str, Tensor]], origin: str
-) -> None:
-    """Check that the tensors that tell the architecture are there and have their number of dimensions."""
-    expected = {"trunk.conv6b.conv.weight": 4, "trunk.conv4a.conv.weight": 4}
-    tensors = dict(encoder)
-    for subject, readout in readouts.items():
-        for name, count in (("fields.0", 3), ("weight", 2), ("bias", 1)):
-            expected[f"readouts.{subject}.{name}"] = count
-        tensors |= {f"readouts.{subject}.{name}": tensor for name, tensor in readout.items()}
-    missing = [published_name(name) for name in expected if name not in tensors]
+    last, wide = "trunk.conv6b.conv.weight", "trunk.conv4a.conv.weight"
+    dimensions = {last: 4, wide: 4}
+    for subject in subjects:
+        of_readout = {"fields.0": 3, "weight": 2, "bias": 1}
+        dimensions |= {f"readouts.{subject}.{name}": count for name, count in of_readout.items()}
+    missing = [published_name(name) for name in dimensions if name not in state]
     if missing:
         raise ModelFileError(f"{origin}: expected a whole checkpoint, but {', '.join(missing)} is missing.")
-    for name, count in expected.items():
-        if tensors[name].ndim != count:
+    for name, count in dimensions.items():
+        if state[name].ndim != count:
             raise ModelFileError(
                 f"{origin}: expected {published_name(name)} to have {count} dimensions, got shape "
-                f"{tuple(tensors[name].shape)}."
+                f"{tuple(state[name].shape)}."
             )
-
-
-def _image_size(fine: int, pixels: int | None, origin: str) -> int:
-    """Side of the images whose finer maps have `fine` pixels a side: the one asked for, or the usual one."""
+    width = len(state[last])
+    pass_through = len(state[wide]) - width
+    readout = f"readouts.{subjects[0]}"
+    seen = {sees: sum(layer_features(width, prefilter=sees).values()) for sees in (False, True)}
+    found = state[f"{readout}.weight"].shape[-1]
+    if width < 1 or pass_through < 0 or found not in seen.values():
+        raise ModelFileError(
+            f"{origin}: expected {published_name(f'{readout}.weight')} to have {seen[False]} features for a "
+            f"trunk of width {width}, or {seen[True]} with the prefilter's, got {found}."
+        )
+    sees_prefilter = found == seen[True]
+    fine = state[f"{readout}.fields.0"].shape[-1] - (2 if sees_prefilter else 0)
     if fine < 1:
         raise ModelFileError(
             f"{origin}: expected pooling fields for maps of 1 x 1 or more, got {fine} pixels."
         )
-    if pixels is None:
-        pixels = 8 * (fine + 3) + 3
-    if grid_sizes(pixels)[0] != fine:
+    pixels = 8 * (fine + 3) + 3 if pixels is None else pixels
+    given = grid_sizes(pixels)[0]
+    if given != fine:
         raise ParameterError(
-            f"pixels: images of {pixels} give maps of {grid_sizes(pixels)[0]} x {grid_sizes(pixels)[0]}, but "
-            f"{origin} has pooling fields for {fine} x {fine}: give {8 * fine + 23} to {8 * fine + 30}."
+            f"pixels: images of {pixels} give maps of {given} x {given}, but {origin} has pooling fields for "
+            f"{fine} x {fine}: give {8 * fine + 23} to {8 * fine + 30}."
         )
-    return pixels
+    return Architecture(
+        pixels,
+        trunk_width=width,
+        pass_through=None if pass_through == width else pass_through,
+        readout="layerwise" if f"{readout}.fields.1" in state else "single_field",
+        prefilter_readout=sees_prefilter,
+    )
 
 
-def check_tensors(state: Mapping[str, Tensor], architecture: Architecture, origin: str) -> None:
-    """Check that exactly the network's tensors are there, with their shapes and with finite real numbers.
-
-    Raises
-    ------
-    ModelFileError
-        naming the tensors concerned as the published code does.
-    """
-    voxels = {
-        name.split(".")[1]: len(tensor)
-        for name, tensor in state.items()
-        if re.fullmatch(r"readouts\.\w+\.bias", name)
-    }
+def _check_tensors(
+    state: Mapping[str, Tensor], architecture: Architecture, rows: Mapping[str, int], origin: str
+) -> None:
+    """Check that exactly the network's tensors are there, with their shapes and with finite real numbers."""
     with torch.device("meta"):
-        expected = {name: tuple(t.shape) for name, t in GNet(architecture, voxels).state_dict().items()}
+        expected = {name: tuple(t.shape) for name, t in GNet(architecture, rows).state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     wrong = [f"{published_name(name)} is missing" for name in expected if name not in found]
     wrong += [f"{published_name(name)} belongs to no such network" for name in found if name not in expected]
@@ -233,36 +189,25 @@ def _check_other_voxels(earlier: FittedModel, model: FittedModel, path: Path) ->
 def _same_network(one: GNet, other: GNet) -> bool:
     """Whether two networks are the same in every bit, readouts apart."""
     mine, theirs = one.state_dict(), other.state_dict()
-    shared = {name for name in mine.keys() | theirs.keys() if not name.startswith("readouts.")}
     return one.architecture == other.architecture and all(
-        name in mine and name in theirs and torch.equal(mine[name], theirs[name]) for name in shared
+        torch.equal(tensor, theirs[name]) for name, tensor in mine.items() if not name.startswith("readouts.")
     )
 
 
 def _concatenated(one: FittedModel, other: FittedModel) -> FittedModel:
     """One model with the voxels of both, subject by subject."""
-    ours, theirs = one.network.state_dict(), other.network.state_dict()
-    state = dict(ours)
-    for name, tensor in theirs.items():
+    state = dict(one.network.state_dict())
+    for name, tensor in other.network.state_dict().items():
         if name.startswith("readouts."):
-            state[name] = torch.cat([ours[name], tensor]) if name in ours else tensor
-
-    both = {
-        subject: Voxels(
-            np.concatenate([voxels.index, other.voxels[subject].index]),
-            np.concatenate([np.asarray(voxels.area), np.asarray(other.voxels[subject].area)]),
-            voxels.shape,
-            voxels.affine,
-        )
-        for subject, voxels in one.voxels.items()
-        if subject in other.voxels
-    }
-    voxels = {**one.voxels, **other.voxels, **both}
+            state[name] = torch.cat([state[name], tensor]) if name in state else tensor
+    voxels = dict(one.voxels)
+    for subject, more in other.voxels.items():
+        if subject in one.voxels:
+            ours = one.voxels[subject]
+            areas = None if ours.area is None or more.area is None else np.concatenate([ours.area, more.area])
+            more = replace(ours, index=np.concatenate([ours.index, more.index]), area=areas)
+        voxels[subject] = more
     network = GNet(one.architecture, {subject: len(found) for subject, found in voxels.items()})
     network.load_state_dict(state)
-    return replace(
-        one,
-        source=network.eval(),
-        voxels=voxels,
-        areas=tuple(dict.fromkeys(one.areas + other.areas)),
-    )
+    names = tuple(dict.fromkeys(one.areas + other.areas))
+    return replace(one, source=network.eval(), voxels=voxels, areas=names)

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from gnet.models.checkpoints import FORMAT, FittedModel, to_arrays
+from gnet.models.checkpoints import FittedModel, to_arrays
 from gnet.models.interchange.names import (
     AREA_OF_LABEL,
     METADATA,
@@ -37,24 +36,15 @@ def to_published(model: FittedModel) -> dict[str, Any]:
     """
     state = {name: tensor.detach().cpu().clone() for name, tensor in model.network.state_dict().items()}
     keys = {subject: subject_key(subject) for subject in model.voxels}
-    fwrfs = {key: _readout(state, subject) for subject, key in keys.items()}
-    metadata = {name: part for name, part in to_arrays(model).items() if name != "weights"}
-    assert metadata["format"] == FORMAT
+    fwrfs = {key: to_published_readout(state, subject) for subject, key in keys.items()}
     return {
         **_training(model),
         "best_params": {"enc": to_published_encoder(state), "fwrfs": fwrfs},
         "final_params": {},
         "input_mean": state["input_mean"].reshape(1, 3, 1, 1).numpy(),
         **_voxels(model, keys),
-        METADATA: metadata,
+        METADATA: {name: part for name, part in to_arrays(model).items() if name != "weights"},
     }
-
-
-def _readout(state: Mapping[str, Tensor], subject: str) -> dict[str, Tensor]:
-    prefix = f"readouts.{subject}."
-    return to_published_readout(
-        {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    )
 
 
 def _training(model: FittedModel) -> dict[str, Any]:
@@ -80,20 +70,18 @@ def _voxels(model: FittedModel, keys: Mapping[str, int | str]) -> dict[str, Any]
     index = {key: np.asarray(voxels.index, np.int64) for key, voxels in described.items()}
     single = model.areas[0] if len(model.areas) == 1 else ""
     label = {area: AREA_OF_LABEL.index(area) for area in AREA_OF_LABEL}
-    areas = {
-        key: [single] * len(voxels) if voxels.area is None else voxels.area
-        for key, voxels in described.items()
-    }
+    labels = {}
+    for key, voxels in described.items():
+        areas = [single] * len(voxels) if voxels.area is None else voxels.area
+        labels[key] = np.array([label.get(area, 0) for area in areas])
     exported: dict[str, Any] = {
         "val_cc": {key: np.full(len(rows), np.nan, np.float32) for key, rows in index.items()},
         "voxel_index": index,
-        "voxel_roi": {key: np.array([label.get(area, 0) for area in of]) for key, of in areas.items()},
+        "voxel_roi": labels,
     }
     shapes = {key: voxels.shape for key, voxels in described.items() if voxels.shape is not None}
     if len(shapes) == len(keys):
-        masks = {key: np.zeros(int(np.prod(shape)), bool) for key, shape in shapes.items()}
-        for key, mask in masks.items():
-            mask[index[key]] = True
+        masks = {key: np.isin(np.arange(np.prod(shape)), index[key]) for key, shape in shapes.items()}
         exported |= {"brain_nii_shape": shapes, "voxel_mask": masks}
     if single:
         masks = {key: np.ones(len(rows), bool) for key, rows in index.items()}

@@ -18,6 +18,9 @@ from gnet.recording.responses import zscore_session
 from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
 from gnet.threads import in_order
 
+VoxelIndex = Int[np.ndarray, " voxel"]
+Betas = Int16[np.ndarray, "trial voxel"]
+
 log = logging.getLogger(__name__)
 
 DATASET = "betas"
@@ -32,7 +35,7 @@ SESSIONS_AT_A_TIME = {"hdf5": 1, "nifti": None}
 a time: a second one gains nothing (measured: docs/LOG.md)."""
 
 
-def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "trial voxel"]:
+def percent(betas: Betas) -> Float32[np.ndarray, "trial voxel"]:
     """Percent signal change from the release's int16.
 
     >>> percent(np.array([[300, -150]], dtype=np.int16))
@@ -42,28 +45,13 @@ def percent(betas: Int16[np.ndarray, "trial voxel"]) -> Float32[np.ndarray, "tri
 
 
 def read_session(
-    path: Path,
-    voxel_index: Int[np.ndarray, " voxel"],
-    shape: tuple[int, int, int],
-    trials: int,
-    file_format: str,
-) -> Int16[np.ndarray, "trial voxel"]:
+    path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int, file_format: str
+) -> Betas:
     """The betas of some voxels in one session, in units of 1/300 percent signal change.
 
-    HDF5 and NIfTI give identical numbers; neither is ever held in memory as a whole.
-
-    Parameters
-    ----------
-    path : Path
-        The session's file.
-    voxel_index : array of int, (voxel,)
-        C-order indices over (x, y, z), in any order.
-    shape : (int, int, int)
-        (x, y, z) of the volume.
-    trials : int
-        Number of trials that the session must have.
-    file_format : str
-        "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z, trial) gzipped.
+    `voxel_index` is C-order over the volume's `shape` (x, y, z), in any order; `trials` is the number that
+    the session must have; `file_format` is "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z,
+    trial) gzipped. Both give identical numbers; neither is ever held in memory as a whole.
 
     Raises
     ------
@@ -91,7 +79,7 @@ def prepare_betas(
     subject: str,
     sessions: int,
     trials: int,
-    voxel_index: Int[np.ndarray, " voxel"],
+    voxel_index: VoxelIndex,
     shape: tuple[int, int, int],
     file_format: str,
 ) -> tuple[Float32[np.ndarray, "trial voxel"], Bool[np.ndarray, "session voxel"]]:
@@ -100,30 +88,16 @@ def prepare_betas(
     Trials stand in the order they were run because each file is found by its session number: row
     `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
     valid_session volume, or constant, like voxels outside the imaged slab) is NaN there, and False in the
-    second array; the log counts them.
-
-    Parameters
-    ----------
-    layout : Layout
-        The release.
-    subject : str
-        Name of the subject.
-    sessions : int
-        Number of sessions, from the first.
-    trials : int
-        Number of trials in each session.
-    voxel_index, shape, file_format
-        See `read_session`.
+    second array; the log counts them. `trials` is the number in each session; the other arguments are those
+    of `read_session`.
 
     Raises
     ------
     ReleaseError
-        if a session's file is missing, damaged, or of the wrong shape or type, with the command that fetches
-        it; its numbers cannot be measurements, or a trial repeats another trial's numbers.
+        if a session cannot be read, its numbers cannot be measurements, or a trial repeats another's numbers.
     ParameterError
         for another file format.
     """
-    check_file_format(file_format)
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
     valid = np.empty((sessions, len(voxel_index)), dtype=bool)
     paths = [layout.betas(subject, session, file_format) for session in range(1, sessions + 1)]
@@ -132,7 +106,14 @@ def prepare_betas(
     def prepare_session(row: int) -> None:
         path = paths[row]
         mask_path = layout.valid_session(subject, row + 1)
-        called_valid = _called_valid(mask_path, voxel_index, shape) if mask_path.is_file() else None
+        called_valid = None
+        if mask_path.is_file():
+            stored = read_volume(mask_path, shape).data
+            if not np.isin(stored, (0, 1)).all():
+                raise layout.damaged(
+                    mask_path, "expected 1 where the session has data and 0 elsewhere, found other numbers"
+                )
+            called_valid = stored.ravel()[voxel_index] == 1
         try:
             responses = read_session(path, voxel_index, shape, trials, file_format)
             contents[row] = check_session(path, responses, mask_path, called_valid)
@@ -155,28 +136,9 @@ def prepare_betas(
     check_trials(paths, contents)
     affected = ~valid.all(axis=0)
     if affected.any():
-        log.warning(
-            "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN).",
-            subject,
-            affected.sum(),
-            len(voxel_index),
-            (~valid).sum(),
-            valid.size,
-        )
+        text = "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN)."
+        log.warning(text, subject, affected.sum(), len(voxel_index), (~valid).sum(), valid.size)
     return betas, valid
-
-
-def _called_valid(
-    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
-) -> Bool[np.ndarray, " voxel"]:
-    """What a valid_session volume says of some voxels."""
-    stored = read_volume(path, shape).data
-    if not np.isin(stored, (0, 1)).all():
-        raise ReleaseError(
-            f"{path}: expected 1 where the session has data and 0 elsewhere, found other numbers. "
-            "Fetch the file again."
-        )
-    return stored.ravel()[voxel_index] == 1
 
 
 def _check_content(
@@ -190,9 +152,7 @@ def _check_content(
         )
 
 
-def _read_hdf5(
-    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
-) -> Int16[np.ndarray, "trial voxel"]:
+def _read_hdf5(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     with h5py.File(path, "r") as file:
         if not isinstance(file.get(DATASET), h5py.Dataset):
             raise ReleaseError(
@@ -203,15 +163,14 @@ def _read_hdf5(
         x, y, z = coordinates(voxel_index, shape)
         if stored.chunks is not None and stored.chunks[0] == trials:
             return _read_runs(stored, x, y, z)
-        return _read_trial_blocks(stored, x, y, z)
+        betas = np.empty((trials, len(x)), dtype=np.int16)  # by whole volumes: their order in such files
+        block = max(1, READ_BYTES // max(1, stored.dtype.itemsize * int(np.prod(shape, dtype=np.int64))))
+        for start in range(0, trials, block):
+            betas[start : start + block] = stored[start : start + block][:, z, y, x]
+        return betas
 
 
-def _read_runs(
-    stored: h5py.Dataset,
-    x: Int[np.ndarray, " voxel"],
-    y: Int[np.ndarray, " voxel"],
-    z: Int[np.ndarray, " voxel"],
-) -> Int16[np.ndarray, "trial voxel"]:
+def _read_runs(stored: h5py.Dataset, x: VoxelIndex, y: VoxelIndex, z: VoxelIndex) -> Betas:
     """Read runs of neighbours along x: all trials of a voxel are one chunk, those of a run lie side by side.
 
     One rectangle per run is many times faster than h5py's selection by lists, which grows with the square of
@@ -231,36 +190,16 @@ def _read_runs(
     return betas
 
 
-def _read_trial_blocks(
-    stored: h5py.Dataset,
-    x: Int[np.ndarray, " voxel"],
-    y: Int[np.ndarray, " voxel"],
-    z: Int[np.ndarray, " voxel"],
-) -> Int16[np.ndarray, "trial voxel"]:
-    """Read whole volumes, some at a time: the sequential order of files that are chunked otherwise."""
-    betas = np.empty((len(stored), len(x)), dtype=np.int16)
-    volume = stored.dtype.itemsize * int(np.prod(stored.shape[1:], dtype=np.int64))
-    block = max(1, READ_BYTES // max(1, volume))
-    for start in range(0, len(stored), block):
-        betas[start : start + block] = stored[start : start + block][:, z, y, x]
-    return betas
-
-
-def _read_nifti(
-    path: Path, voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int], trials: int
-) -> Int16[np.ndarray, "trial voxel"]:
+def _read_nifti(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
     image = nibabel.load(path)
     if not isinstance(image, SpatialImage):
         raise TypeError(f"a {type(image).__name__}")
-    dtype = image.get_data_dtype()
+    dtype, slope, shift = image.get_data_dtype(), image.dataobj.slope, image.dataobj.inter
     _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
-    slope, intercept = image.dataobj.slope, image.dataobj.inter
-    if (slope, intercept) != (1, 0):
-        raise ReleaseError(
-            f"{path}: expected betas of plain int16, found numbers to be scaled by {slope} and shifted by "
-            f"{intercept}."
-        )
+    if (slope, shift) != (1, 0):
+        found = f"numbers to be scaled by {slope} and shifted by {shift}"
+        raise ReleaseError(f"{path}: expected betas of plain int16, found {found}.")
     x, y, z = coordinates(voxel_index, shape)
     in_file = x + shape[0] * (y + shape[1] * z)  # NIfTI runs through x first
     betas = np.empty((trials, len(voxel_index)), dtype=np.int16)
@@ -273,10 +212,8 @@ def _read_nifti(
             while filled < len(into):
                 count = file.readinto(into[filled:])
                 if count == 0:
-                    raise ReleaseError(
-                        f"{path}: expected {trials} trials, found only {trial} whole ones: "
-                        "the file is truncated."
-                    )
+                    found = f"found only {trial} whole ones: the file is truncated."
+                    raise ReleaseError(f"{path}: expected {trials} trials, {found}")
                 filled += count
             betas[trial] = volume[in_file]
         if file.read(1):  # at the very end, and only there, gzip compares the checksum

@@ -26,22 +26,9 @@ def check_session(
 ) -> list[bytes]:
     """Refuse a session whose numbers cannot be measurements; returns a digest of each trial.
 
-    Parameters
-    ----------
-    path : Path
-        The session's file, for the message.
-    responses : array of int16, (trial, voxel)
-        Chosen voxels of the session.
-    valid_path : Path
-        The session's valid_session volume, for the message.
-    called_valid : array of bool, (voxel,), optional
-        What that volume says of these voxels; None if it is absent.
-
-    Raises
-    ------
-    ReleaseError
-        if no voxel varies; all voxels of a trial have the same number, as in a trial that was never
-        written; valid_session contradicts the numbers.
+    `called_valid` is what the valid_session volume says of these voxels, None if it is absent; the paths are
+    for the message. Raises ReleaseError if no voxel varies, all voxels of a trial have the same number, as in
+    one that was never written, or valid_session contradicts the numbers.
     """
     voxels = responses.shape[1]
     if voxels < ENOUGH_VOXELS:
@@ -73,19 +60,9 @@ def check_session(
 
 
 def check_trials(paths: Sequence[Path], trials: Sequence[Sequence[bytes]]) -> None:
-    """Refuse sessions in which two trials are the same in all voxels.
+    """Raise ReleaseError if two trials are the same in all voxels, within a session or across sessions.
 
-    Parameters
-    ----------
-    paths : Sequence[Path]
-        The sessions' files, in their order.
-    trials : Sequence[Sequence[bytes]]
-        The digests of each session, from `check_session`.
-
-    Raises
-    ------
-    ReleaseError
-        if two trials are the same, within a session or across sessions.
+    `trials` are the digests of each session, from `check_session`.
     """
     first: dict[bytes, tuple[Path, int]] = {}
     for path, of_session in zip(paths, trials, strict=True):
@@ -108,26 +85,8 @@ def check_repetitions(
 ) -> None:
     """Refuse betas that do not repeat when their image does, although the release's ncsnr says they do.
 
-    Parameters
-    ----------
-    layout : Layout
-        The release, for the message.
-    subject : str
-        Name of the subject.
-    betas : array of float32, (trial, voxel)
-        Betas of the first sessions, z-scored within each, NaN where there is no measurement.
-    design : Design
-        Which trial showed which image.
-    ncsnr : array of float, (voxel,)
-        The release's signal-to-noise ratio of the same voxels.
-    file_format : str
-        "hdf5" or "nifti", for the message.
-
-    Raises
-    ------
-    ReleaseError
-        if sessions, trials and images do not belong together, or betas and ncsnr do not: see
-        `gnet.recording.repeat_reliability.check_repeat_reliability`.
+    `betas` are those of the first sessions, z-scored within each, NaN where there is no measurement. Errors
+    as `gnet.recording.repeat_reliability.check_repeat_reliability`, with the commands that fetch the files.
     """
     session = np.arange(len(betas)) // design.trials_per_session + 1
     sessions = {n: layout.betas(subject, n, file_format) for n in np.unique(session).tolist()}

@@ -1,7 +1,7 @@
-"""What can be wrong with one file of a subject, one check each; the first problem found is reported."""
+"""What can be wrong with each file of a subject; the first problem found is reported."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,107 +69,13 @@ class Agreement:
     """The last session whose betas are there; 0 if none are."""
 
 
-def missing(file: FileCheck, subject: Agreement) -> str:
-    """A file that is needed is not there; valid_session volumes are not needed."""
-    if file.path.is_file() or file.kind == "valid_session":
-        return ""
-    if file.kind == "betas" and (file.session or 0) < subject.last_session:
-        last = subject.last_session
-        return f"missing in the middle: session {last} is there, session {file.session} is not"
-    return f"missing. {families_there(file.path)}" if file.kind == "roi" else "missing"
-
-
-def unreadable(file: FileCheck, subject: Agreement) -> str:
-    """A file that is there cannot be opened, is truncated, or is another kind of file."""
-    return file.problem if file.path.is_file() else ""
-
-
-def not_int16(file: FileCheck, header: Header, subject: Agreement) -> str:
-    """Betas are stored as another type."""
-    dtype = header.dtype
-    wrong = file.kind == "betas" and (dtype.kind != "i" or dtype.itemsize != 2)
-    return f"expected int16, found {dtype}" if wrong else ""
-
-
-def other_shape(file: FileCheck, header: Header, subject: Agreement) -> str:
-    """The volume has another shape than the subject's other volumes."""
-    if header.shape[:3] == subject.volume:
-        return ""
-    size = spell_shape(subject.volume)
-    if file.kind == "betas":
-        return f"expected volumes of {size}, as the subject's other files have, found {_found(file)}"
-    return f"expected a volume of {size}, found {spell_shape(header.shape)}"
-
-
-def other_trials(file: FileCheck, header: Header, subject: Agreement) -> str:
-    """A session has another number of trials than the design plans."""
-    if file.kind != "betas" or subject.trials is None or header.shape[3] == subject.trials:
-        return ""
-    return f"expected {subject.trials} trials in the session, as the design plans, found {header.shape[3]}"
-
-
-def other_place(file: FileCheck, header: Header, subject: Agreement) -> str:
-    """The volume lies elsewhere than the subject's other volumes."""
-    found, common = header.affine, subject.affine
-    if found is None or common is None or _distance(found, common, subject.volume) < NEAR:
-        return ""
-    return (
-        "expected its voxels where the subject's other volumes have them, found another affine: "
-        f"{found[:3].round(2).tolist()}, not {common[:3].round(2).tolist()}"
-    )
-
-
-def other_format_differs(file: FileCheck, header: Header, subject: Agreement) -> str:
-    """The same session in the other format, if it is there and readable, has another shape."""
-    if file.kind != "betas" or file.session is None:
-        return ""
-    for name in FILE_FORMATS.keys() - {subject.file_format}:
-        try:
-            other = read_header(subject.layout.betas(file.subject, file.session, name))
-        except ReleaseError:
-            continue
-        if other.shape != header.shape:
-            return (
-                f"{spell_shape(header.shape)} (x, y, z, trial), but {spell_shape(other.shape)} as "
-                f"{name}: one of the two is not this session"
-            )
-    return ""
-
-
-CHECKS_OF_FILE: tuple[Callable[[FileCheck, Agreement], str], ...] = (missing, unreadable)
-CHECKS_OF_HEADER: tuple[Callable[[FileCheck, Header, Agreement], str], ...] = (
-    not_int16,
-    other_shape,
-    other_trials,
-    other_place,
-    other_format_differs,
-)
-
-
 def check_subject(
-    layout: Layout,
-    subject: str,
-    sessions: int,
-    trials: int | None,
-    families: Sequence[str],
-    file_format: str,
+    layout: Layout, subject: str, sessions: int, trials: int | None, families: Sequence[str], file_format: str
 ) -> list[FileCheck]:
     """Every file of a subject: opened, compared with what most of them agree on, and checked.
 
-    Parameters
-    ----------
-    layout : Layout
-        The release.
-    subject : str
-        Name of the subject.
-    sessions : int
-        Number of sessions, from the first.
-    trials : int or None
-        Trials in a session, if the design is known.
-    families : Sequence[str]
-        Families of regions whose volumes and label names are needed.
-    file_format : str
-        Format of the betas, "hdf5" or "nifti".
+    `trials` is the number in a session, None if no design says; `families` are those whose volumes and label
+    names are needed.
     """
     numbers = range(1, sessions + 1)
     files = [
@@ -244,18 +150,50 @@ def _agreement(files: Sequence[FileCheck], layout: Layout, trials: int | None, f
 
 def _checked(file: FileCheck, subject: Agreement) -> FileCheck:
     """The same file with what was expected of it, what was found, and its first problem."""
-    problem = _first(check(file, subject) for check in CHECKS_OF_FILE)
-    if file.header is not None and not problem:
-        problem = _first(check(file, file.header, subject) for check in CHECKS_OF_HEADER)
     size = spell_shape(subject.volume) if subject.volume else "the subject's volume"
     expected = f"volume of {size}"
     if file.kind == "betas":
         expected = f"int16, {'' if subject.trials is None else f'{subject.trials} '}trials of {size}"
-    return replace(file, problem=problem, expected=expected, found=_found(file))
+    return replace(file, problem=next(_problems(file, subject), ""), expected=expected, found=_found(file))
 
 
-def _first(problems: Iterable[str]) -> str:
-    return next(filter(None, problems), "")
+def _problems(file: FileCheck, subject: Agreement) -> Iterator[str]:
+    """What is wrong with a file: first itself, then its header, then what other files say of it."""
+    betas, header, last = file.kind == "betas", file.header, subject.last_session
+    if not file.path.is_file():
+        if betas and (file.session or 0) < last:
+            yield f"missing in the middle: session {last} is there, session {file.session} is not"
+        elif file.kind != "valid_session":  # these are not needed
+            yield f"missing. {families_there(file.path)}" if file.kind == "roi" else "missing"
+        return
+    if header is None:
+        yield file.problem
+        return
+    if betas and (header.dtype.kind != "i" or header.dtype.itemsize != 2):
+        yield f"expected int16, found {header.dtype}"
+    size = spell_shape(subject.volume)
+    if header.shape[:3] != subject.volume and betas:
+        yield f"expected volumes of {size}, as the subject's other files have, found {_found(file)}"
+    elif header.shape[:3] != subject.volume:
+        yield f"expected a volume of {size}, found {spell_shape(header.shape)}"
+    if betas and subject.trials not in (None, header.shape[3]):
+        yield f"expected {subject.trials} trials in the session, as the design plans, found {header.shape[3]}"
+    found, common = header.affine, subject.affine
+    if found is not None and common is not None and not _distance(found, common, subject.volume) < NEAR:
+        yield (
+            "expected its voxels where the subject's other volumes have them, found another affine: "
+            f"{found[:3].round(2).tolist()}, not {common[:3].round(2).tolist()}"
+        )
+    for name in FILE_FORMATS.keys() - {subject.file_format} if betas else ():
+        try:
+            other = read_header(subject.layout.betas(file.subject, file.session or 0, name))
+        except ReleaseError:  # the other format is not needed
+            continue
+        if other.shape != header.shape:
+            yield (
+                f"{spell_shape(header.shape)} (x, y, z, trial), but {spell_shape(other.shape)} as "
+                f"{name}: one of the two is not this session"
+            )
 
 
 def _found(file: FileCheck) -> str:

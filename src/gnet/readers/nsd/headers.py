@@ -29,11 +29,8 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header of a NIfTI file, or of an HDF5 file of betas.
 
-    Raises
-    ------
-    ReleaseError
-        saying what is wrong with the file: missing, not readable, shorter than its header says, or other than
-        plain numbers on the expected axes. The message does not repeat the path.
+    Raises ReleaseError, which does not repeat the path, for a file that is missing, unreadable, shorter than
+    its header says, or other than plain numbers on the expected axes.
     """
     if not path.is_file():
         raise ReleaseError("missing")

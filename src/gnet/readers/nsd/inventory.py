@@ -14,16 +14,8 @@ from gnet.readers.nsd.stimuli import DATASET, stimulus_shape
 
 PROBLEMS_SHOWN = 10
 COLUMNS = (
-    "subject",
-    "session",
-    "kind",
-    "path",
-    "expected",
-    "found",
-    "size_bytes",
-    "shape",
-    "problem",
-    "command",
+    *("subject", "session", "kind", "path", "expected", "found", "size_bytes", "shape"),
+    *("problem", "command"),
 )
 
 
@@ -39,33 +31,12 @@ def inventory(
     Only headers and file sizes are read: a release of 284 sessions takes seconds. A row's `problem` is "" if
     the file passes every check: those of `gnet.readers.nsd.file_checks`, no copy of another file, and as many
     images as the table of all images lists, which agrees with the design, or at least as many as the design
-    names.
+    names. Raises ParameterError for no subject, an unknown subject or file format, and more sessions than the
+    design plans.
 
-    Parameters
-    ----------
-    layout : Layout
-        The release.
-    sessions : Mapping[str, int]
-        Number of sessions of each subject, from the first.
-    families : Sequence[str]
-        Families of regions whose volumes are needed.
-    file_format : str
-        Of the betas, "hdf5" or "nifti".
-    images : bool
-        Whether the stimuli are needed as well.
-
-    Returns
-    -------
-    inventory : DataFrame
-        Columns: subject ("" for files of all subjects); session, from 1, missing for other files; kind:
-        design, stimulus_table, stimuli, betas, valid_session, ncsnr, aseg, brainmask, roi or ctab; path below
-        the root; expected and found, in words; size_bytes; shape, in the file's own order of axes; problem;
-        command.
-
-    Raises
-    ------
-    ParameterError
-        for no subject, an unknown subject or file format, more sessions than the design plans.
+    Columns: subject ("" for files of all subjects); session, from 1, missing for other files; kind: design,
+    stimulus_table, stimuli, betas, valid_session, ncsnr, aseg, brainmask, roi or ctab; path below the root;
+    expected and found, in words; size_bytes; shape, in the file's own order of axes; problem; command.
     """
     check_file_format(file_format)
     if not sessions:
@@ -88,13 +59,10 @@ def inventory(
 
 
 def refuse_incomplete(inventory: pd.DataFrame) -> None:
-    """Stop if a file of the inventory is missing or damaged, saying which and how to fetch them.
+    """Raise ReleaseError if a file of the inventory is missing or damaged.
 
-    Raises
-    ------
-    ReleaseError
-        naming the first problems, how many more there are, the agreement that comes before any download, and
-        the command for every file concerned.
+    It names the first problems, how many more there are, the agreement that comes before any download, and
+    the command for every file concerned.
     """
     wrong = inventory[inventory["problem"] != ""]
     if wrong.empty:
@@ -102,18 +70,9 @@ def refuse_incomplete(inventory: pd.DataFrame) -> None:
     lines = [f"- {row.path}: {row.problem}" for row in wrong.head(PROBLEMS_SHOWN).itertuples()]
     if len(wrong) > PROBLEMS_SHOWN:
         lines.append(f"- and {len(wrong) - PROBLEMS_SHOWN:,} more")
-    raise ReleaseError(
-        "\n".join(
-            [
-                f"the release: expected {len(inventory):,} files that are there and whole, "
-                f"found {len(wrong):,} that are not:",
-                *lines,
-                AGREEMENT,
-                "Then fetch them:",
-                *wrong["command"].drop_duplicates(),
-            ]
-        )
-    )
+    first = f"the release: expected {len(inventory):,} files that are there and whole, found {len(wrong):,} "
+    commands = wrong["command"].drop_duplicates()
+    raise ReleaseError("\n".join([f"{first}that are not:", *lines, AGREEMENT, "Then fetch them:", *commands]))
 
 
 def _check_design(
@@ -125,20 +84,15 @@ def _check_design(
         design = read_design(layout)
     except ReleaseError as error:
         return None, replace(file, problem=problem_in(error, layout.design))
-    problem = _planned_too_little(layout, design, sessions, file_format)
-    return (None if problem else design), replace(file, problem=problem)
-
-
-def _planned_too_little(layout: Layout, design: Design, sessions: Mapping[str, int], file_format: str) -> str:
-    """What is wrong with a design that lacks a session whose betas are there."""
     for subject, count in sessions.items():
         try:
             design.check_sessions(subject, count)
         except ParameterError as error:
             if not layout.betas(subject, count, file_format).is_file():
                 raise
-            return f"session {count} of {subject} is there, but not in the design: {error}"
-    return ""
+            problem = f"session {count} of {subject} is there, but not in the design: {error}"
+            return None, replace(file, problem=problem)
+    return design, file
 
 
 def _check_stimulus_table(

@@ -22,12 +22,7 @@ FILE_FORMATS = {"hdf5": ".hdf5", "nifti": ".nii.gz"}
 
 
 def subject_number(subject: str) -> int:
-    """The number in a subject's name, counted from 1 as NSD does.
-
-    Raises
-    ------
-    ParameterError
-        if the name is not of the form subj01.
+    """The number in a subject's name, from 1; ParameterError for a name that is not of the form subj01.
 
     >>> subject_number("subj04")
     4
@@ -51,7 +46,7 @@ def check_file_format(file_format: str) -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of the Natural Scenes Dataset below `root`, as its authors lay them out.
+    """Paths of the Natural Scenes Dataset below `root`, as its authors lay them out, and errors about them.
 
     A subject is a name like "subj01", a session a number counted from 1.
 
@@ -130,6 +125,16 @@ class Layout:
         name = self.relative(path)
         return f"aws s3 cp --no-sign-request {BUCKET}/{name} {shlex.quote(str(self.root / name))}"
 
+    def missing(self, path: Path, expected: str) -> ReleaseError:
+        """The error for a file that is not there, with the command that fetches it."""
+        return ReleaseError(
+            f"{path}: expected {expected}, found no such file. Fetch it: {self.fetch_command(path)}"
+        )
+
+    def damaged(self, path: Path, problem: str) -> ReleaseError:
+        """The error for a file with a problem ("expected ..., found ..."), with the same command."""
+        return ReleaseError(f"{path}: {problem}. Fetch the file again: {self.fetch_command(path)}")
+
     def _subject_folder(self, subject: str) -> Path:
         subject_number(subject)
         return self.root / "nsddata" / "ppdata" / subject / SPACE
@@ -140,13 +145,7 @@ class Layout:
 
 
 def open_release(root: Path | str | None) -> Layout:
-    """The layout of a release, once its folder is known to exist.
-
-    Raises
-    ------
-    ReleaseError
-        if `root` is not given, is not a folder, or does not contain `nsddata`.
-    """
+    """The layout of a release; ReleaseError if `root` is not given, no folder, or has no `nsddata`."""
     advice = (
         "Set the environment variable NSD_ROOT to the folder that holds nsddata, nsddata_betas and "
         f"nsddata_stimuli. {AGREEMENT}"

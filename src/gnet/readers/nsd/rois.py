@@ -15,6 +15,10 @@ from gnet.recording.volumes import read_volume
 
 log = logging.getLogger(__name__)
 
+Labels = Int[np.ndarray, "x y z"]
+"""Number of each voxel's label."""
+Mask = Bool[np.ndarray, "x y z"]
+
 _EARLY = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")
 _IPS = ("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5")
 LABELS: dict[str, dict[int, str]] = {
@@ -42,10 +46,7 @@ MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
 def read_ctab(path: Path) -> dict[int, str]:
     """Names of a family's labels from its colour table: "value name" a line, anything after that ignored.
 
-    Raises
-    ------
-    ReleaseError
-        if the file is missing, or a line is not of that form, or gives a value another name.
+    Raises ReleaseError for a missing file, a line of another form, and a value with two names.
     """
     if not path.is_file():
         raise ReleaseError(
@@ -77,7 +78,7 @@ class Atlas:
     """
 
     family: str
-    labels: Int[np.ndarray, "x y z"]
+    labels: Labels
     names: dict[int, str] = field(default_factory=dict)
     subject: str = ""
 
@@ -85,12 +86,9 @@ class Atlas:
 def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
     """Read a family's labels, and their names from its ctab file or else, with a warning, from `LABELS`.
 
-    Raises
-    ------
-    ReleaseError
-        if the volume is missing, damaged, of another shape, not of whole numbers from -1, or holds a label
-        without a name; a documented family has no voxel outside the cortex, or none with a label; an unknown
-        family has no ctab file.
+    Raises ReleaseError for a volume that is missing, damaged, of another shape, not of whole numbers from -1,
+    or holds a label without a name; for a family with neither documented names nor a ctab file, and for a
+    documented one with no voxel outside the cortex or none with a label.
     """
     path = layout.roi(subject, family)
     if not path.is_file():
@@ -109,68 +107,46 @@ def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int,
             f"{layout.fetch_command(path)} and {layout.fetch_command(layout.ctab(subject, family))}"
         )
     if family in LABELS and not ((labels == -1).any() and (labels > 0).any()):
-        raise ReleaseError(
-            f"{path}: expected -1 outside the cortex and labels in some of it, found only the values "
-            f"{', '.join(map(str, np.unique(labels)[:10]))}. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        values = ", ".join(map(str, np.unique(labels)[:10]))
+        problem = f"expected -1 outside the cortex and labels in some of it, found only the values {values}"
+        raise layout.damaged(path, problem)
     return Atlas(family, labels, names, subject)
 
 
-def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Int[np.ndarray, "x y z"]:
+def read_segmentation(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Labels:
     """FreeSurfer's segmentation `aseg`: 0 outside the brain, a structure's number in it.
 
-    Raises
-    ------
-    ReleaseError
-        if the volume is missing, damaged, of another shape, not of whole numbers from 0, or all of it is
-        inside or outside the brain.
+    Raises ReleaseError for a volume that is missing, damaged, of another shape, not of whole numbers from 0,
+    or wholly inside or outside the brain.
     """
     path = layout.aseg(subject)
     segments = _whole_labels(layout, path, shape, lowest=0)
     if segments.all() or not segments.any():
         found = "no 0" if segments.all() else "nothing but 0"
-        raise ReleaseError(
-            f"{path}: expected a brain and 0 around it, found {found}. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, f"expected a brain and 0 around it, found {found}")
     return segments
 
 
 def read_ncsnr(layout: Layout, subject: str, shape: tuple[int, int, int]) -> Float[np.ndarray, "x y z"]:
     """The release's noise-ceiling signal-to-noise ratio, NaN outside the valid region.
 
-    Raises
-    ------
-    ReleaseError
-        if the volume is missing, damaged, of another shape, or of whole numbers.
+    Raises ReleaseError for a volume that is missing, damaged, of another shape, or of whole numbers.
     """
     path = layout.ncsnr(subject)
     ncsnr = read_volume(path, shape).data
     if ncsnr.dtype.kind != "f":
-        raise ReleaseError(
-            f"{path}: expected real numbers, found {ncsnr.dtype}: this is another volume. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, f"expected real numbers, found {ncsnr.dtype}: this is another volume")
     return ncsnr
 
 
-def _whole_labels(
-    layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int
-) -> Int[np.ndarray, "x y z"]:
+def _whole_labels(layout: Layout, path: Path, shape: tuple[int, int, int] | None, lowest: int) -> Labels:
     stored = read_volume(path, shape).data
     whole = np.isfinite(stored) & (stored == np.rint(stored)) & (np.abs(stored) < np.iinfo(np.int32).max)
     if not whole.all():
-        raise ReleaseError(
-            f"{path}: expected whole numbers as labels, found others. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, "expected whole numbers as labels, found others")
     labels = stored.astype(np.int32) if stored.dtype.kind in "uf" else stored
     if labels.min(initial=0) < lowest:
-        raise ReleaseError(
-            f"{path}: expected labels from {lowest}, found {labels.min()}. "
-            f"Fetch the file again: {layout.fetch_command(path)}"
-        )
+        raise layout.damaged(path, f"expected labels from {lowest}, found {labels.min()}")
     return labels
 
 
@@ -189,34 +165,27 @@ def _label_names(layout: Layout, subject: str, family: str) -> dict[int, str]:
     documented = LABELS.get(family)
     if not path.is_file():
         if documented is None:
-            raise ReleaseError(
-                f"{path}: expected the names of the labels of {family!r}, found no such file. "
-                f"Fetch it: {layout.fetch_command(path)}"
-            )
+            raise layout.missing(path, f"the names of the labels of {family!r}")
         log.warning("%s: no ctab file for %s, its documented labels are taken instead.", subject, family)
         return dict(documented)
     names = {value: name for value, name in read_ctab(path).items() if value > 0}
     if documented is not None and names != documented:
-        differing = sorted(
-            value for value in names.keys() | documented.keys() if names.get(value) != documented.get(value)
+        differing = ", ".join(
+            f"{value} ({names.get(value)}, not {documented.get(value)})"
+            for value in sorted(names.keys() | documented.keys())
+            if names.get(value) != documented.get(value)
         )
-        log.warning(
-            "%s: the ctab file of %s differs from NSD's documentation in labels %s; the file is followed.",
-            subject,
-            family,
-            ", ".join(f"{value} ({names.get(value)}, not {documented.get(value)})" for value in differing),
-        )
+        text = "%s: the ctab file of %s differs from NSD's documentation in labels %s; the file is followed."
+        log.warning(text, subject, family, differing)
     return names
 
 
-def early_visual(prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def early_visual(prf: Labels) -> Mask:
     """V1 to hV4: every label of prf-visualrois."""
     return prf > 0
 
 
-def joined_visual(
-    kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]
-) -> Int[np.ndarray, "x y z"]:
+def joined_visual(kastner: Labels, prf: Labels) -> Labels:
     """Kastner2015's labels, overwritten by those of prf-visualrois where it has one.
 
     The first seven labels of both name the same areas; those mapped in the subject are more accurate than
@@ -225,21 +194,17 @@ def joined_visual(
     return np.where(prf > 0, prf, kastner)
 
 
-def visual(kastner: Int[np.ndarray, "x y z"], prf: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def visual(kastner: Labels, prf: Labels) -> Mask:
     """All visual areas: every label of either atlas."""
     return joined_visual(kastner, prf) > 0
 
 
-def nsdgeneral(labels: Int[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def nsdgeneral(labels: Labels) -> Mask:
     """NSD's own mask of responsive posterior cortex: label 1 only, not every voxel that is not -1."""
     return labels == 1
 
 
-def tight_whole_brain(
-    aseg: Int[np.ndarray, "x y z"],
-    nsdgeneral: Int[np.ndarray, "x y z"],
-    kastner: Int[np.ndarray, "x y z"],
-) -> Bool[np.ndarray, "x y z"]:
+def tight_whole_brain(aseg: Labels, nsdgeneral: Labels, kastner: Labels) -> Mask:
     """The brain without its surroundings: segmented, in nsdgeneral, or cortex in Kastner2015 (label 0 too).
 
     All three are label volumes as they are read. The published mask is this one after `inflate`.
@@ -247,7 +212,7 @@ def tight_whole_brain(
     return (aseg != 0) | (nsdgeneral == 1) | (kastner >= 0)
 
 
-def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+def inflate(mask: Mask) -> Mask:
     """The mask with its gaps filled and its surface moved out by a voxel; single voxels do not grow.
 
     After smoothing with weights (0.5, 1, 0.5) along each axis in turn, voxels of at least 1 belong to it.
@@ -264,7 +229,7 @@ def inflate(mask: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
     return weight >= 1
 
 
-def area_mask(atlas: Atlas, labels: Sequence[str]) -> Bool[np.ndarray, "x y z"]:
+def area_mask(atlas: Atlas, labels: Sequence[str]) -> Mask:
     """The voxels that carry any of these labels of one family.
 
     Raises

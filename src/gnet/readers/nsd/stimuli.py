@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from gnet.errors import ReleaseError
 from gnet.progress import track
 from gnet.readers.nsd.layout import Layout
 from gnet.recording.pictures import BLOCK, check_resampling, resize_into
@@ -20,18 +19,16 @@ DATASET = "imgBrick"
 
 
 def stimulus_count(layout: Layout) -> int:
-    """Number of images in the stimuli file.
-
-    Raises
-    ------
-    ReleaseError
-        if the file is missing, unreadable, truncated, or not an imgBrick of uint8 (image, y, x, 3), x = y.
-    """
+    """Number of images in the stimuli file; errors as `stimulus_shape`."""
     return stimulus_shape(layout)[0]
 
 
 def stimulus_shape(layout: Layout) -> tuple[int, int, int, int]:
-    """Shape (image, y, x, 3) of imgBrick, from the header of its file; raises as `stimulus_count` does."""
+    """Shape (image, y, x, 3) of imgBrick, from the header of its file.
+
+    Raises ReleaseError for a file that is missing, unreadable, truncated, or of anything but square uint8
+    images.
+    """
     with _open(layout) as file:
         return file[DATASET].shape
 
@@ -47,26 +44,13 @@ def prepared_images(
 
     Blocks hold at most `block` images, in the order of `stimulus_rows`. All cores resize; memory holds a few
     blocks for each. Images that lie in the file one after another, neither chunked nor compressed, are
-    resized from where they lie, without a copy.
-
-    Parameters
-    ----------
-    layout : Layout
-        The release.
-    stimulus_rows : array of int
-        0-based rows of imgBrick.
-    pixels : int
-        Width and height of the prepared images.
-    resampling : str
-        Pillow's filter, by name.
-    block : int
-        Number of images that a thread prepares at a time.
+    resized from where they lie, without a copy. `stimulus_rows` are 0-based rows of imgBrick, `resampling` is
+    the name of a filter of Pillow's.
 
     Raises
     ------
     ReleaseError
-        if the stimuli file is not readable, has fewer images than the rows name, or, found while iterating,
-        one of them is of a single colour.
+        if the file is not readable, has too few images or, found while iterating, one of a single colour.
     ParameterError
         for an unknown filter, or less than one pixel.
     """
@@ -74,10 +58,8 @@ def prepared_images(
     count = stimulus_count(layout)
     if len(stimulus_rows) and (stimulus_rows.min() < 0 or stimulus_rows.max() >= count):
         wanted = int(stimulus_rows.max() if stimulus_rows.min() >= 0 else stimulus_rows.min())
-        raise ReleaseError(
-            f"{layout.stimuli}: expected the image with 73k-ID {wanted + 1:,}, which the design names, "
-            f"found {count:,} images. Fetch the file again: {layout.fetch_command(layout.stimuli)}"
-        )
+        named = f"the image with 73k-ID {wanted + 1:,}, which the design names"
+        raise layout.damaged(layout.stimuli, f"expected {named}, found {count:,} images")
 
     def make() -> Iterator[UInt8[np.ndarray, "image 3 pixels pixels"]]:
         starts = range(0, len(stimulus_rows), block)
@@ -106,10 +88,9 @@ def _read(
     try:
         images = brick[ascending]
     except UNREADABLE as error:
-        raise ReleaseError(
-            f"{layout.stimuli}: expected images {ascending[0] + 1:,} to {ascending[-1] + 1:,}, but "
-            f"reading them fails ({error}). Fetch the file again: {layout.fetch_command(layout.stimuli)}"
-        ) from error
+        wanted = f"images {ascending[0] + 1:,} to {ascending[-1] + 1:,}"
+        problem = f"expected {wanted}, but reading them fails ({error})"
+        raise layout.damaged(layout.stimuli, problem) from error
     return images if np.array_equal(rows, ascending) else images[place]
 
 
@@ -122,20 +103,14 @@ def _refuse_blank(
     even_edge = (prepared[:, :, 0] == prepared[:, :, 0, :1]).all(axis=(1, 2))  # of few images, at no cost
     for row in np.flatnonzero(even_edge):
         if (prepared[row] == prepared[row, :, :1, :1]).all():
-            raise ReleaseError(
-                f"{layout.stimuli}: expected a picture as the image with 73k-ID {stimulus_rows[row] + 1:,}, "
-                "found one colour: the file is damaged. "
-                f"Fetch the file again: {layout.fetch_command(layout.stimuli)}"
-            )
+            wanted = f"a picture as the image with 73k-ID {stimulus_rows[row] + 1:,}"
+            raise layout.damaged(layout.stimuli, f"expected {wanted}, found one colour: the file is damaged")
 
 
 def _open(layout: Layout) -> h5py.File:
     path = layout.stimuli
-    command = layout.fetch_command(path)
     if not path.is_file():
-        raise ReleaseError(
-            f"{path}: expected the images of the release, found no such file. Fetch it: {command}"
-        )
+        raise layout.missing(path, "the images of the release")
     file = None
     try:
         file = h5py.File(path, "r")
@@ -143,16 +118,12 @@ def _open(layout: Layout) -> h5py.File:
     except UNREADABLE as error:
         if file:
             file.close()
-        raise ReleaseError(
-            f"{path}: expected an HDF5 file of images, but it cannot be opened ({error}). "
-            f"Fetch the file again: {command}"
-        ) from error
+        problem = f"expected an HDF5 file of images, but it cannot be opened ({error})"
+        raise layout.damaged(path, problem) from error
     if found:
         file.close()
-        raise ReleaseError(
-            f"{path}: expected a dataset {DATASET} of uint8 (image, y, x, 3), square, found {found}. "
-            f"Fetch the file again: {command}"
-        )
+        wanted = f"a dataset {DATASET} of uint8 (image, y, x, 3), square"
+        raise layout.damaged(path, f"expected {wanted}, found {found}")
     return file
 
 
