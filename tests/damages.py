@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from gnet.readers.nsd.layout import Layout
 
 UNKNOWABLE = {
-    "no checksum": "HDF5 files have no checksums",
-    "valid value": "another value that could be true",
-    "exchanged": "what is in the place of something of the same kind",
-    "followed": "names in a ctab",
+    "no checksum": "Flipped bits in HDF5 files",
+    "valid value": "A value replaced by another plausible one",
+    "exchanged": "Something in the place of its like",
+    "followed": "Names in a ctab",
 }
 """Why some damages cannot be known: the words of docs/data.md that begin each reason."""
 

@@ -26,6 +26,7 @@ from gnet.pipelines.data_engineering import nodes as data_engineering
 from gnet.pipelines.masks.nodes import draw_masks
 from gnet.pipelines.parameters import Areas, Images, Masks, Release, Split
 from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.reader import NSDReader
 from gnet.recording.volumes import Volume
 from gnet.simulation.release import SimulationPlan, simulate
 
@@ -45,6 +46,7 @@ PLAN = SimulationPlan(
     missing_voxels=1,
     seed=1,
 )
+MASKS = Masks(tabulated=("early_visual", "visual"))
 AREAS = Areas(
     {
         name: {"family": "prf-visualrois", "labels": labels}
@@ -65,21 +67,24 @@ BRIEF = settings(
 
 def prepare(layout, file_format):
     """All that is made of a release before a model is fitted, by the functions of the nodes."""
+    recording = NSDReader(layout)
     release = Release(sessions=SESSIONS, betas_format=file_format)
-    inventory = data_engineering.take_inventory(layout, release, AREAS)
-    image_ids, subject_images = data_engineering.list_images(layout, inventory, release)
+    inventory = data_engineering.take_inventory(recording, release, AREAS)
+    image_ids, subject_images = data_engineering.list_images(recording, inventory, release)
     split = Split(test="shared", holdout_fraction=0.1, seed=1)
-    trials = data_engineering.tabulate_trials(layout, inventory, release, split)
-    masks, voxels = draw_masks(layout, inventory, release, AREAS, Masks(tabulated=("early_visual", "visual")))
-    responses = data_engineering.prepare_responses(layout, inventory, voxels, release)
-    images = data_engineering.prepare_images(layout, image_ids, Images(pixels=31, resampling="bilinear"))
+    trials = data_engineering.tabulate_trials(recording, inventory, release, split)
+    masks, voxels = draw_masks(
+        recording, inventory, release, AREAS, Masks(tabulated=("early_visual", "visual"))
+    )
+    responses = data_engineering.prepare_responses(recording, inventory, voxels, release)
+    images = data_engineering.prepare_images(recording, image_ids, Images(pixels=31, resampling="bilinear"))
     return {
         "image_ids": image_ids,
         "subject_images": subject_images,
         "trials": trials,
         "masks": masks,
         "voxels": voxels,
-        "betas": {subject: make() for subject, make in responses.items()},
+        "betas": {subject: vars(make()) for subject, make in responses.items()},
         "images": np.concatenate(list(images)),
     }
 

@@ -25,11 +25,11 @@ def version(project, layer, name):
 def test_a_result_says_what_it_was_made_from(encoded):
     joint = version(encoded, "06_models", "gnet8j.h5")
     assert made_from(encoded, "06_models", "gnet8j.h5") == dict.fromkeys(
-        ("betas", "images", "prefilter", "trials")
+        ("betas", "images", "prefilter", "trials", "voxels")
     )
     assert made_from(encoded, "07_model_output", "gnet8j_accuracy.parquet") == {
         "gnet8j": joint,
-        **dict.fromkeys(("betas", "images", "trials")),
+        **dict.fromkeys(("betas", "images", "trials", "voxels")),
     }
     areas = {
         f"{area}_gnet8r_accuracy": version(encoded, "07_model_output", f"{area}_gnet8r_accuracy.parquet")
@@ -157,17 +157,16 @@ def test_a_version_that_is_named_must_be_there_and_not_be_made(encoded):
         run_with(encoded, {"gnet8j": first}, "encoding_joint")
 
 
-@pytest.mark.parametrize("name", [LATER, "best"])
-def test_a_version_that_hides_the_one_that_is_about_to_be_saved(encoded, name):
+def test_a_version_that_hides_the_one_that_is_about_to_be_saved(encoded):
     versions = encoded.data / "06_models" / "gnet8j.h5"
     [first] = versions.iterdir()
-    shutil.copytree(first, versions / name)
+    shutil.copytree(first, versions / LATER)
     message, run = encoded.refused("encoding_joint", fitting={"seed": 99})
     assert message.startswith("\nOutdatedError: gnet8j: expected only versions older than 20")
-    assert f"which this run is about to save, found {name}. The run would make gnet8j and then" in message
-    assert f"move {versions / name} to another folder." in message
+    assert f"which this run is about to save, found {LATER}. The run would make gnet8j and then" in message
+    assert f"move {versions / LATER} to another folder." in message
     assert run.nodes == []
-    (versions / name).rename(encoded.data / name)
+    (versions / LATER).rename(versions / "best")  # which is no version, and hides none
     assert "fit_gnet8j" in encoded.run("encoding_joint").nodes
 
 

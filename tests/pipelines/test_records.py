@@ -40,7 +40,7 @@ def test_a_record_holds_what_the_data_depend_on_and_no_more(finished):
         "03_primary/betas.h5": base | {"areas", "masks"},
         "03_primary/voxels.parquet": base | {"areas", "masks"},
         "03_primary/trials.parquet": base | {"split"},
-        "05_model_input/prefilter.h5": {"prefilter"},
+        "05_model_input/prefilter.h5": {"release.sessions", "simulation", "prefilter"},
     }
     for name, parameters in expected.items():
         assert set(record(project, name)["parameters"]) == parameters
@@ -69,9 +69,11 @@ OTHERS = {
     ),
     "simulation": (
         {"simulation": {"organisation": "hierarchical"}},
-        ['betas, images, trials, voxels: simulation.organisation was "parallel", is "hierarchical"'],
+        [
+            'betas, images, prefilter, trials, voxels: simulation.organisation was "parallel", is "hierarchical"'
+        ],
         "data_engineering,masks,simulation",
-        "betas,images,trials,voxels",
+        "betas,images,prefilter,trials,voxels",
     ),
 }
 
@@ -114,13 +116,14 @@ def test_areas_and_masks(prepared, tmp_path):
 
 def test_the_command_makes_them_again_and_nothing_else(prepared):
     images = {"pixels": 60}
-    before = prepared.load("betas").path.stat().st_mtime_ns
+    betas = prepared.data / "03_primary" / "betas.h5"
+    before = betas.stat().st_mtime_ns
     prepared.refused("encoding_joint", images=images)
     run = prepared.run("data_engineering", only=["images"], images=images)
     assert run.nodes == ["take_inventory", "list_images", "prepare_images"]
     prepared.run("encoding_joint", images=images, fitting={"epochs": 1}, scoring={"resamples": 2})
-    assert json.loads(prepared.load("gnet8j")["architecture"])["pixels"] == 60
-    assert prepared.load("betas").path.stat().st_mtime_ns == before
+    assert prepared.load("gnet8j").architecture.pixels == 60
+    assert betas.stat().st_mtime_ns == before
     message, _ = prepared.refused("encoding_joint")
     assert "- images: images.pixels was 60, is 51" in message
 
@@ -165,7 +168,7 @@ def test_data_without_a_record_are_taken_as_they_are(prepared):
     for path in prepared.data.rglob("*.record.json"):
         path.unlink()
     prepared.run("encoding_joint", images={"pixels": 60}, fitting={"epochs": 1}, scoring={"resamples": 2})
-    assert json.loads(prepared.load("gnet8j")["architecture"])["pixels"] == 51
+    assert prepared.load("gnet8j").architecture.pixels == 51
 
 
 def test_a_record_that_cannot_be_read_is_reported(prepared):

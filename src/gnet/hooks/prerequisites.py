@@ -113,7 +113,7 @@ def refuse_made_twice(
     twice = sorted(name for name in both if versioned(catalog.get(name)))
     if twice:
         others = dict.fromkeys(
-            [*(run_params["pipeline_names"] or []), *(maker(name, Record())[0] for name in missing)]
+            [*(run_params["pipeline_names"] or []), *(maker(name, Record(), catalog)[0] for name in missing)]
         )
         raise OutdatedError(
             f"{', '.join(missing)}: expected these to exist, or to be made before {', '.join(twice)}, found "

@@ -15,9 +15,10 @@ sources are the stored data that it read, with null as version of the unversione
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ class Walk:
         behind, makers = list(outdated), set()
         for name in behind:
             record = read_record(self.catalog, name, version_in_use(self.catalog.get(name)))
-            pipeline, sources = maker(name, record)
+            pipeline, sources = maker(name, record, self.catalog)
             makers.add(pipeline)
             for source in sources:
                 if source not in behind and not is_parameter(source) and self.outdated(source):
@@ -219,16 +220,28 @@ def outputs(nodes: Iterable[Node]) -> set[str]:
     return {name for node in nodes for name in node.outputs}
 
 
-def maker(name: str, record: Record) -> tuple[str, list[str]]:
+def maker(name: str, record: Record, catalog: CatalogProtocol) -> tuple[str, list[str]]:
     """The smallest registered pipeline with the node that made a dataset, and what that node reads."""
     made_by, sources = record.made_by, record.sources.keys()
     nodes = [
-        (node.name != made_by, not sources <= set(node.inputs), len(pipeline.nodes), other, node.inputs)
+        (node.name != made_by, not sources <= set(read), len(pipeline.nodes), other, read)
         for other, pipeline in pipelines.items()
         for node in pipeline.nodes
         if name in node.outputs
+        for read in [list(all_inputs(node, catalog))]
     ]
     return min(nodes)[-2:] if nodes else ("__default__", [])
+
+
+def all_inputs(node: Node, catalog: CatalogProtocol) -> Iterator[str]:
+    """What a node reads; in place of what is handed on in memory, what that was made from."""
+    for name in node.inputs:
+        if is_parameter(name) or place(catalog.get(name)) is not None:
+            yield name
+            continue
+        makers = (made for pipeline in pipelines.values() for made in pipeline.nodes if name in made.outputs)
+        for made in itertools.islice(makers, 1):
+            yield from all_inputs(made, catalog)
 
 
 def make_record(node: Node, catalog: CatalogProtocol, today: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,16 +251,17 @@ def make_record(node: Node, catalog: CatalogProtocol, today: Mapping[str, Any]) 
     parameters: dict[str, Any] = {}
     inherited: dict[str, str | None] = {}
     sources: dict[str, str | None] = {}
-    for name in node.inputs:
-        dataset = catalog.get(name)
-        if is_parameter(name) or place(dataset) is None:
+    read = list(all_inputs(node, catalog))
+    for name in read:
+        if is_parameter(name):
             continue
+        dataset = catalog.get(name)
         sources[name] = version_in_use(dataset)
         if not versioned(dataset) and not isinstance(dataset, InventoryDataset):
             record = read_record(catalog, name, None)
             parameters |= record.parameters
             inherited |= {source: version for source, version in record.sources.items() if version}
-    for name in node.inputs:  # its own parameters last: they are today's
+    for name in read:  # its own parameters last: they are today's
         if name.startswith("params:"):
             parameters[name.removeprefix("params:")] = looked_up(today, name.removeprefix("params:"))
     return {"made_by": node.name, "parameters": parameters, "sources": inherited | sources}
