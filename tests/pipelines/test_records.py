@@ -70,7 +70,8 @@ OTHERS = {
     "simulation": (
         {"simulation": {"organisation": "hierarchical"}},
         [
-            'betas, images, prefilter, trials, voxels: simulation.organisation was "parallel", is "hierarchical"'
+            "betas, images, prefilter, trials, voxels: "
+            'simulation.organisation was "parallel", is "hierarchical"'
         ],
         "data_engineering,masks,simulation",
         "betas,images,prefilter,trials,voxels",
