@@ -106,7 +106,7 @@ def test_extras_exist(page, command):
 @pytest.mark.parametrize(("page", "command"), KEDRO)
 def test_kedro_commands_name_what_exists(page, command):
     plain, _ = words(command)
-    assert plain[1] in {"run", "registry", "viz", "jupyter"}
+    assert plain[1] in {"run", "registry", "viz", "jupyter", "--help"}
     options = dict(zip(plain[2::2], plain[3::2], strict=False)) if plain[1] == "run" else {}
     assert set(options) <= {"--pipeline", "--pipelines", "--env", "--params", "--to-outputs"}
     pipelines = register_pipelines()

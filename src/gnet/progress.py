@@ -40,7 +40,7 @@ def bar() -> Progress:
 def duration(seconds: float) -> str:
     """A duration in a readable unit.
 
-    >>> duration(42), duration(400), duration(50_000)
+    >>> duration(42.0), duration(400.0), duration(50_000.0)
     ('42 s', '7 min', '13.9 h')
     """
     if seconds < 120:

@@ -13,6 +13,7 @@ from gnet.figures.report import FIGURES
 from gnet.pipelines import reporting
 from gnet.pipelines.reporting.nodes import draw_volume_slices
 from gnet.readers.nsd.layout import Layout
+from gnet.readers.nsd.reader import NSDReader
 from gnet.recording.volumes import coordinates, read_volume
 
 AREAS = ("V1", "V2", "V3", "hV4")
@@ -129,12 +130,11 @@ def test_the_report_does_not_need_an_anatomy(reported, tmp_path, caplog):
     shutil.copytree(reported.data / "01_raw" / "nsd" / "nsddata", root / "nsddata")
     layout = Layout(root)
     layout.anatomy("subj01").unlink()
-    figure = draw_volume_slices(layout, reported.load("masks"), reported.load("maps"), areas=AREAS)
+    figure = draw_volume_slices(NSDReader(layout), reported.load("masks"), reported.load("maps"), areas=AREAS)
     first, second = figure.axes[0].collections, figure.axes[6].collections
     assert len(first) == len(second) - 1
     [warning] = [record.message for record in caplog.records]
-    assert "T1_to_func1pt8mm.nii.gz" in warning
-    assert "slices of subj01 are drawn without an anatomy" in warning
+    assert warning == "There is no anatomy. The slices of subj01 are drawn without it."
 
 
 def test_the_summaries_are_printed_and_where_the_report_lies(everything):

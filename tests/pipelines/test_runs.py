@@ -52,9 +52,9 @@ class TestPrerequisites:
     def test_masks_on_a_fresh_folder(self, fresh):
         run = fresh.run("masks")
         assert run.nodes == ["simulate_release", "take_inventory", "draw_masks"]
-        assert "masks needs inventory, nsd, not there yet: making it first." in run.log
+        assert "masks needs inventory, recording, not there yet: making it first." in run.log
         assert "No release of the Natural Scenes Dataset here: simulating a small one." in run.log
-        assert "Made inventory, nsd. Now masks." in run.log
+        assert "Made inventory, recording. Now masks." in run.log
 
     def test_data_engineering_on_a_fresh_folder(self, fresh):
         run = fresh.run("data_engineering")
@@ -64,7 +64,7 @@ class TestPrerequisites:
             "take_inventory", "list_images", "tabulate_trials", "make_prefilter", "prepare_images",
             "prepare_responses",
         }  # fmt: skip
-        assert "data_engineering needs nsd, voxels, not there yet: making it first." in run.log
+        assert "data_engineering needs recording, voxels, not there yet: making it first." in run.log
         for name in PREPARED - {"masks"}:
             fresh.load(name)
 
@@ -99,7 +99,7 @@ class TestPrerequisites:
 
     def test_default_runs_everything(self, fresh):
         run = fresh.run(fitting={"epochs": 1}, scoring={"resamples": 2})
-        assert "the default pipeline needs nsd, not there yet: making it first." in run.log
+        assert "the default pipeline needs recording, not there yet: making it first." in run.log
         assert run.nodes[0] == "simulate_release"
         assert {"fit_gnet8j", "fit_gnet8r", "summarise_gnet8j", "summarise_gnet8r"} <= set(run.nodes)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gnet.fitting import loop
+from gnet.fitting import models
 from gnet.io.recording import MARKER
 
 SIZES = {
@@ -49,7 +49,7 @@ def project(ready, tmp_path):
 
 
 def seed_of(project, model):
-    return json.loads(project.load(model)["configuration"])["seed"]
+    return project.load(model).configuration["seed"]
 
 
 def kept(project):
@@ -59,7 +59,7 @@ def kept(project):
 
 
 def weights(project):
-    return {name: np.asarray(value) for name, value in project.load("gnet8j")["weights"].read().items()}
+    return {name: value.numpy() for name, value in project.load("gnet8j").network.state_dict().items()}
 
 
 def test_a_killed_run_goes_on_with_its_seed_to_the_same_bits(project, tmp_path):
@@ -80,13 +80,13 @@ def test_a_killed_run_goes_on_with_its_seed_to_the_same_bits(project, tmp_path):
     seed = kept(project)["gnet8j"]
     run = project.run("encoding_joint", fitting={"epochs": EPOCHS})
     assert f"Seed of this run: {seed}, that of unfinished fits." in run.log
-    assert f"{state}: going on after epoch " in run.log
+    assert f"{state}: resuming after epoch " in run.log
     assert seed_of(project, "gnet8j") == seed
     assert kept(project) == {}
     assert not state.exists()
     uninterrupted = replace(project, data=tmp_path / "other")
     run = uninterrupted.run("encoding_joint", fitting={"epochs": EPOCHS, "seed": seed})
-    assert "going on" not in run.log
+    assert "resuming" not in run.log
     expected = weights(uninterrupted)
     for name, value in weights(project).items():
         np.testing.assert_array_equal(value, expected[name])
@@ -111,8 +111,8 @@ def test_a_run_that_failed_in_its_prerequisites_takes_up_their_seed(project, mon
             raise RuntimeError("the power is gone")
         return whole(*arguments, **options)
 
-    whole = loop.fit
-    monkeypatch.setattr(loop, "fit", fit)
+    whole = models.fit_network
+    monkeypatch.setattr(models, "fit_network", fit)
     outputs = ["V1.transfer", "V2.transfer"]
     with pytest.raises(RuntimeError, match="power"):
         project.run("transfer", only=outputs)
@@ -128,8 +128,8 @@ def test_another_seed_that_is_given_starts_afresh_and_says_so(project, monkeypat
         whole(*arguments, **options)
         raise RuntimeError("the power is gone")
 
-    whole = loop.fit
-    monkeypatch.setattr(loop, "fit", fit)
+    whole = models.fit_network
+    monkeypatch.setattr(models, "fit_network", fit)
     with pytest.raises(RuntimeError, match="power"):
         project.run("encoding_joint")
     monkeypatch.undo()
