@@ -215,7 +215,7 @@ def twelve_bits():
 @pytest.mark.parametrize("dtype", ["bool", ">f4", "<i8", "float16", "complex64", "12 bits"])
 def test_rows_of_any_type_and_behind_a_user_block(tmp_path, dtype):
     in_file, in_memory = (twelve_bits(), "int16") if dtype == "12 bits" else (dtype, dtype)
-    array = np.random.default_rng(2).integers(0, 2, size=(6, 5)).astype(in_memory)
+    array = np.random.default_rng(2).integers(-2, 2, size=(6, 5)).astype(in_memory)
     with h5py.File(tmp_path / "x.h5", "w", userblock_size=512) as file:
         file.create_dataset("x", data=array, dtype=in_file)
     x = open_tree(tmp_path / "x.h5")["x"]
