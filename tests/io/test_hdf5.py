@@ -1,9 +1,12 @@
 """HDF5Dataset: what goes in comes out, a piece at a time, or not at all."""
 
 import copy
+import errno
 import math
+import os
 import pickle
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -14,7 +17,7 @@ from kedro.io.core import DatasetError, Version
 import gnet.storage.hdf5 as hdf5
 from gnet.errors import StorageError
 from gnet.io.hdf5 import HDF5Dataset
-from gnet.storage.hdf5 import Stored, StoredArray
+from gnet.storage.hdf5 import Stored, StoredArray, open_tree
 
 
 @pytest.fixture
@@ -126,6 +129,14 @@ def test_mapping_behaviour(stored, dataset):
 
 # --- reading in part ---------------------------------------------------------------------------------------
 
+STORAGES = [{}, {"chunks": (4, 3)}, {"chunks": (2, 4), "compression": "gzip"}]
+"""As rows that lie one behind the other, and in chunks that fit neither the rows nor the columns."""
+
+
+def written(folder, array, storage):
+    HDF5Dataset(filepath=folder / "x.h5", save_args=storage).save({"x": array})
+    return HDF5Dataset(filepath=folder / "x.h5").load()["x"]
+
 
 def test_array_describes_itself_without_reading(stored):
     betas = stored({"betas": np.zeros((4, 3), "float32")})["betas"]
@@ -152,10 +163,10 @@ def test_array_describes_itself_without_reading(stored):
         np.arange(10) % 2 == 0,
     ],
 )
-def test_indexing_equals_numpy(stored, index, monkeypatch):
-    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 3 * 4 * 8)  # three rows a block
+@pytest.mark.parametrize("storage", STORAGES)
+def test_indexing_equals_numpy(tmp_path, index, storage):
     array = np.random.default_rng(0).normal(size=(10, 4))
-    part = stored({"x": array})["x"][index]
+    part = written(tmp_path, array, storage)[index]
     np.testing.assert_array_equal(part, array[index])
     assert np.shape(part) == array[index].shape
 
@@ -182,17 +193,68 @@ def test_index_out_of_range(stored):
     "index",
     [[5, 0, 5, -1], [2], [], slice(1, None, 2), np.array([6, 3]), np.arange(7) > 2, np.zeros(7, bool)],
 )
-@pytest.mark.parametrize("block_bytes", [1, 100, 2**26])
-def test_columns_equal_numpy(stored, index, block_bytes, monkeypatch):
-    monkeypatch.setattr(hdf5, "BLOCK_BYTES", block_bytes)
+@pytest.mark.parametrize("storage", STORAGES)
+def test_columns_equal_numpy(tmp_path, index, storage):
     array = np.random.default_rng(1).integers(-99, 99, size=(9, 7), dtype="int16")
     index = np.array(index, int) if isinstance(index, list) else index
-    columns = stored({"x": array})["x"].columns(index)
+    x = written(tmp_path, array, storage)
+    columns = x.columns(index)
     np.testing.assert_array_equal(columns, array[:, index])
     assert columns.dtype == array.dtype
     for rows in ([7, 2, 2], [], slice(3, 5), array[:, 0] > 0):
-        some = stored({"x": array})["x"].columns(index, rows)
-        np.testing.assert_array_equal(some, array[rows][:, index])
+        np.testing.assert_array_equal(x.columns(index, rows), array[rows][:, index])
+
+
+def twelve_bits():
+    """Integers of another size in the file than in memory."""
+    found = h5py.h5t.NATIVE_INT16.copy()
+    found.set_precision(12)
+    return h5py.Datatype(found)
+
+
+@pytest.mark.parametrize("dtype", ["bool", ">f4", "<i8", "float16", "complex64", "12 bits"])
+def test_rows_of_any_type_and_behind_a_user_block(tmp_path, dtype):
+    in_file, in_memory = (twelve_bits(), "int16") if dtype == "12 bits" else (dtype, dtype)
+    array = np.random.default_rng(2).integers(-2, 2, size=(6, 5)).astype(in_memory)
+    with h5py.File(tmp_path / "x.h5", "w", userblock_size=512) as file:
+        file.create_dataset("x", data=array, dtype=in_file)
+    x = open_tree(tmp_path / "x.h5")["x"]
+    np.testing.assert_array_equal(x.columns([4, 0], [5, 5, 1]), array[[5, 5, 1]][:, [4, 0]])
+    np.testing.assert_array_equal(x[[5, 0]], array[[5, 0]])
+
+
+def test_rows_are_read_by_several_threads(stored):
+    array = np.random.default_rng(3).normal(size=(2000, 50))
+    x = stored({"x": array})["x"]
+    with ThreadPoolExecutor(4) as threads:
+        for rows, found in threads.map(lambda seed: (chosen := permuted(seed), x[chosen]), range(40)):
+            np.testing.assert_array_equal(found, array[rows])
+
+
+def permuted(seed):
+    return np.random.default_rng(seed).permutation(2000)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (lambda *_: 3, r"data.h5: expected a complete HDF5 file, found .* \(it ends within '/x'\)"),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            r"data.h5: expected a disk that works, found one that rep",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_read(stored, monkeypatch, read, text):
+    def preadv(*arguments):
+        if isinstance(read, OSError):
+            raise read
+        return read(*arguments)
+
+    x = stored({"x": np.zeros((300, 2))})["x"]
+    monkeypatch.setattr(os, "preadv", preadv)
+    with pytest.raises(StorageError, match=text):
+        x[[1]]
 
 
 def test_columns_of_streamed_and_compressed_arrays(tmp_path, blocks):
@@ -210,14 +272,13 @@ def test_columns_need_two_dimensions(stored):
         stored({"x": np.zeros(3)})["x"].columns([0])
 
 
-def test_columns_take_no_more_memory_than_their_result(stored, monkeypatch):
-    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 2**16)
+def test_columns_take_no_more_memory_than_their_result(stored):
     x = stored({"x": np.zeros((2000, 500), "float32")})["x"]  # 4 MB
     tracemalloc.start()
     x.columns([0, 499])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 400_000
+    assert peak < 200_000
 
 
 def test_array_conversion(stored):
@@ -277,14 +338,22 @@ def test_callables_are_not_held_in_memory_together(dataset):
     assert peak < 2.5 * megabyte
 
 
-def test_blocks_are_written_one_at_a_time(stored, blocks, monkeypatch):
-    monkeypatch.setattr(hdf5, "CHUNK_BYTES", 200)
+def test_blocks_are_written_one_at_a_time(stored, blocks):
     array = np.random.default_rng(3).integers(0, 255, size=(11, 3, 5, 5), dtype="uint8")
     loaded = stored({"images": blocks(array, [4, 4, 3])})
     np.testing.assert_array_equal(loaded["images"], array)
     assert blocks.handed_out == 3
     with h5py.File(loaded.path) as file:
-        assert file["images"].chunks == (2, 3, 5, 5)
+        assert file["images"].chunks is None
+
+
+def test_compressed_blocks_are_chunks_of_whole_rows(tmp_path, blocks):
+    array = np.random.default_rng(3).integers(0, 255, size=(6, 2**19), dtype="uint8")
+    dataset = HDF5Dataset(filepath=tmp_path / "x.h5", save_args={"compression": "lzf"})
+    dataset.save({"x": blocks(array, [1, 5])})
+    np.testing.assert_array_equal(dataset.load()["x"], array)
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert file["x"].chunks == (2, 2**19)
 
 
 def test_blocks_are_never_whole_in_memory(dataset, blocks):
