@@ -17,6 +17,7 @@ import itertools
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,10 +26,10 @@ from kedro.framework.startup import bootstrap_project
 from rich.console import Console
 from rich.table import Table
 
-from gnet.pipelines.fit_and_score.nodes import choose_voxels, fit_gnet, score_gnet
+from gnet.pipelines.fit_and_score.nodes import fit_gnet, score_gnet
+from gnet.recording.measurements import choose_voxels
 
 ROOT = Path(__file__).resolve().parents[1]
-INPUTS = ("images", "betas", "voxels", "trials", "prefilter")
 CHOICES = {
     "update": ("alternating", "simultaneous"),
     "batches": ("fixed_slices", "reshuffled"),
@@ -37,22 +38,22 @@ CHOICES = {
 PUBLISHED = ("alternating", "fixed_slices", "trials", "float32")
 
 
-def loaded(folder: str) -> dict[str, object]:
+def loaded(folder: str, env: str) -> dict[str, Any]:
     """Data and parameters of the joint model; missing data are generated in the folder."""
     os.environ["GNET_DATA"] = folder
     bootstrap_project(ROOT)
-    with KedroSession.create(ROOT, env="base") as session:
+    with KedroSession.create(ROOT, env=env) as session:
         session.run(pipeline_names=["data_engineering", "masks"], only_missing_outputs=True)
-    with KedroSession.create(ROOT, env="base") as session:
+    with KedroSession.create(ROOT, env=env) as session:
         catalog = session.load_context().catalog
         names = ("model", "fitting", "protocols", "images", "scoring", "areas")
         data = {f"params:{name}": catalog.load(f"params:{name}") for name in names}
-        data |= {name: catalog.load(name) for name in INPUTS}
-    areas = tuple(data["params:areas"].root)
-    return data | {"areas": areas, "voxels": choose_voxels(data["voxels"], data["betas"], areas=areas)}
+        data |= {name: catalog.load(name) for name in ("images", "prefilter")}
+        tables = [catalog.load(name) for name in ("voxels", "betas", "trials")]
+    return data | {"measured": choose_voxels(*tables, areas=tuple(data["params:areas"].root))}
 
 
-def measure(data: dict[str, object], choice: tuple[str, ...], seed: int, epochs: int) -> dict[str, object]:
+def measure(data: dict[str, Any], choice: tuple[str, ...], seed: int, epochs: int) -> dict[str, Any]:
     """Fit one model; return its epochs and its accuracy."""
     *chosen, precision = choice
     fitting = data["params:fitting"].model_copy(
@@ -60,23 +61,18 @@ def measure(data: dict[str, object], choice: tuple[str, ...], seed: int, epochs:
         | {"holdout": "images", "precision": precision, "seed": seed}
         | {"epochs": 3 * epochs if "image_means" in chosen else epochs}
     )
-    inputs = [data[name] for name in INPUTS]
+    images, measured = data["images"], data["measured"]
     model = fit_gnet(
-        *inputs,
-        data["params:model"],
-        fitting,
-        data["params:protocols"],
-        data["params:images"],
-        areas=data["areas"],
-        input_mean="input_mean_joint",
+        *(images, measured, data["prefilter"], data["params:model"], fitting),
+        *(data["params:protocols"], data["params:images"]),
+        kind="joint",
     )
-    accuracy = score_gnet(*inputs[:4], model, data["params:scoring"], fitting)
-    history = pd.DataFrame({name: np.asarray(column) for name, column in model["history"].items()})
+    accuracy = score_gnet(images, measured, model, data["params:scoring"], fitting)
     return {
         **dict(zip((*CHOICES, "precision"), choice, strict=True)),
         "seed": seed,
-        "holdout_r": history["holdout_median_r"].tolist(),
-        "seconds": history["seconds"].tolist(),
+        "holdout_r": model.history["holdout_median_r"].tolist(),
+        "seconds": model.history["seconds"].tolist(),
         "test_r": float(accuracy["r"].median()),
     }
 
@@ -89,11 +85,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--precisions", nargs="+", default=["float32"])
+    parser.add_argument("--env", default="base", help="`tiny`: seconds, to try the script")
     parser.add_argument("--data", type=Path, help="folder with the demo's data (default: a temporary one)")
     parser.add_argument("--to", type=Path, default=Path("time_to_accuracy.csv"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = loaded(str(arguments.data or folder))
+        data = loaded(str(arguments.data or folder), arguments.env)
         choices = list(itertools.product(*CHOICES.values(), arguments.precisions))
         fits = [
             measure(data, choice, seed, arguments.epochs) for seed in arguments.seeds for choice in choices
@@ -117,7 +114,7 @@ def main() -> None:
     Console(width=130).print(table)
 
 
-def seconds_until(target: float, fit: dict[str, object]) -> float:
+def seconds_until(target: float, fit: dict[str, Any]) -> float:
     """Seconds until the holdout correlation reached the target; infinite if it never did."""
     reached = np.flatnonzero(np.array(fit["holdout_r"]) >= target)
     return float(np.cumsum(fit["seconds"])[reached[0]]) if len(reached) else np.inf
