@@ -8,7 +8,8 @@ the rest are holes that read as zeros. The nodes of the pipelines run on them: f
 interruption, score, predict, estimate the noise, generate synthetic responses with it. All arrays have full
 size, but only a few batches are fitted, in two epochs, and all trials show the same few images, so that it
 takes minutes. Each step reports its peak anonymous memory (pages of files do not count: the system reclaims
-them when needed) and, on a GPU, the peak allocated by torch.
+them when needed) and, on a GPU, the peak allocated by torch. The revised protocol averages the trials of each
+image, so with few images its responses take less memory than those of all of NSD.
 
 Then small fits, each in its own process, show how time and memory grow with voxels and with trials.
 Needs Linux and 2 GB of disk in a temporary folder.
@@ -131,7 +132,7 @@ def few_batches(count: int) -> Iterator[None]:
         batches = every(trials, **options)
         of_subject = {subject: [trial for owner, trial in batches if owner == subject] for subject in trials}
         (first, whole), *others = of_subject.items()
-        short = [(subject, trial[0][: len(trial[0]) // 10]) for subject, trial in others]
+        short = [(subject, trial[0][: max(2, len(trial[0]) // 10)]) for subject, trial in others]
         return short + [(first, trial) for trial in whole[:count]]
 
     loop.epoch_batches = few
@@ -302,7 +303,9 @@ def main() -> None:
     parser.add_argument("--protocol", choices=("published", "revised"), default="published")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batches", type=int, default=2, help="batches of subject 1 in each of two epochs")
-    parser.add_argument("--images", type=int, default=50, help="number of images shown")
+    parser.add_argument(
+        "--images", type=int, default=50, help="number shown; for full batches of `revised`, 100"
+    )
     parser.add_argument("--repeats", type=int, default=1, help="of the small fits")
     parser.add_argument("--only", choices=("stages", "growth"), default=None)
     arguments = parser.parse_args()
