@@ -46,7 +46,9 @@ LARGE = {  # one subject, four times the images, twice the voxels, little noise
     },
 }
 TRAINED = {"model": {"trainable_prefilter": True}, "fitting": {"epochs": 72}}
-SIZES = {"demo": {}, "large": LARGE, "large_trained": LARGE | TRAINED}
+TINY = yaml.safe_load((ROOT / "conf" / "tiny" / "parameters.yml").read_text())
+"""Seconds, to try the script."""
+SIZES = {"tiny": TINY, "demo": {}, "large": LARGE, "large_trained": LARGE | TRAINED}
 CEILINGS = {"demo": (25.0, 60.0), "little": (90.0, 98.0), "none": None}
 """Ranges of single-trial noise ceilings, percent, for `--perfect`."""
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)

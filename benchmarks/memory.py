@@ -8,7 +8,8 @@ the rest are holes that read as zeros. The nodes of the pipelines run on them: f
 interruption, score, predict, estimate the noise, generate synthetic responses with it. All arrays have full
 size, but only a few batches are fitted, in two epochs, and all trials show the same few images, so that it
 takes minutes. Each step reports its peak anonymous memory (pages of files do not count: the system reclaims
-them when needed) and, on a GPU, the peak allocated by torch.
+them when needed) and, on a GPU, the peak allocated by torch. The revised protocol averages the trials of each
+image, so with few images its responses take less memory than those of all of NSD.
 
 Then small fits, each in its own process, show how time and memory grow with voxels and with trials.
 Needs Linux and 2 GB of disk in a temporary folder.
@@ -39,14 +40,17 @@ from rich.table import Table
 from gnet.fitting import loop
 from gnet.fitting.batches import Batch, Trials
 from gnet.fitting.stepper import Procedure
-from gnet.io.hdf5 import HDF5Dataset
+from gnet.io.models import ModelDataset
+from gnet.io.subjects import SubjectsDataset
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import prefilter_weights
-from gnet.pipelines.fit_and_score.nodes import choose_voxels, fit_gnet, score_gnet
+from gnet.pipelines.fit_and_score.nodes import fit_gnet, score_gnet
 from gnet.pipelines.prediction.nodes import fit_noise_model, predict_images
 from gnet.pipelines.synthetic.nodes import make_responses
 from gnet.readers.nsd.design import Design, image_table, trial_table
+from gnet.recording.measurements import choose_voxels
+from gnet.recording.responses import Responses
 from gnet.recording.split import split_trials
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,7 +88,7 @@ def write_images(path: Path, count: int, shown: np.ndarray, pixels: int) -> np.n
     return np.load(path, mmap_mode="r")
 
 
-def write_betas(path: Path, sessions: Mapping[str, int]) -> Mapping[str, Any]:
+def write_betas(path: Path, sessions: Mapping[str, int]) -> Mapping[str, Responses]:
     """Responses of all subjects as holes in a file, except for every 20th trial."""
     random = np.random.default_rng(0)
     with h5py.File(path, "w", track_order=True) as file:
@@ -96,7 +100,12 @@ def write_betas(path: Path, sessions: Mapping[str, int]) -> Mapping[str, Any]:
                 betas[trial] = random.standard_normal(shape[1], np.float32)
             group["valid"] = np.ones((count, shape[1]), bool)
             group["voxel_index"] = np.arange(shape[1])
-    return HDF5Dataset(filepath=path).load()
+    return stored(path, "recording.responses.Responses").load()
+
+
+def stored(path: Path, content: str) -> SubjectsDataset:
+    """A file with an object of a class of gnet for each subject."""
+    return SubjectsDataset(filepath=path, load_args={"content": f"gnet.{content}"})
 
 
 def tabulate_voxels() -> pd.DataFrame:
@@ -123,7 +132,7 @@ def few_batches(count: int) -> Iterator[None]:
         batches = every(trials, **options)
         of_subject = {subject: [trial for owner, trial in batches if owner == subject] for subject in trials}
         (first, whole), *others = of_subject.items()
-        short = [(subject, trial[0][: len(trial[0]) // 10]) for subject, trial in others]
+        short = [(subject, trial[0][: max(2, len(trial[0]) // 10)]) for subject, trial in others]
         return short + [(first, trial) for trial in whole[:count]]
 
     loop.epoch_batches = few
@@ -178,56 +187,43 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
     image_ids = np.arange(len(images)) + 1
     betas = write_betas(folder / "betas.h5", sessions)
     # no cache: the few images would fit, those of all of NSD would not
-    fitting = parameters["fitting"].model_copy(
-        update={"epochs": 2, "cache_gigabytes": 0, "state": folder / "state"}
-    )
-    datasets = {
-        name: HDF5Dataset(filepath=folder / f"{name}.h5")
-        for name in ("model", "predictions", "noise", "synthetic")
-    }
+    fitting = parameters["fitting"].model_copy(update={"epochs": 2, "cache_gigabytes": 0})
+    fitting = fitting.resumable(folder / "state", seed=1)
+    fitted = ModelDataset(filepath=folder / "model.h5")
+    predictions = stored(folder / "predictions.h5", "evaluation.prediction.SubjectPredictions")
+    noise_models = stored(folder / "noise.h5", "analysis.noise_model.NoiseModel")
+    synthetic = stored(folder / "synthetic.h5", "recording.responses.Responses")
     stages = Stages()
-    voxels = stages.run(
-        "start and choose voxels", lambda: choose_voxels(tabulate_voxels(), betas, areas=AREAS)
+    voxels = tabulate_voxels()
+    measured = stages.run(
+        "start and choose voxels", lambda: choose_voxels(voxels, betas, trials, areas=AREAS)
     )
 
     def fit() -> None:
         with few_batches(arguments.batches):
-            datasets["model"].save(
-                fit_gnet(
-                    *(
-                        images,
-                        betas,
-                        voxels,
-                        trials,
-                        prefilter_weights("gabor"),
-                        parameters["model"],
-                        fitting,
-                    ),
-                    *(parameters["protocols"], parameters["images"]),
-                    areas=AREAS,
-                    input_mean="input_mean_joint",
-                )
+            model = fit_gnet(
+                *(images, measured, prefilter_weights("gabor"), parameters["model"], fitting),
+                *(parameters["protocols"], parameters["images"]),
+                kind="joint",
             )
+        fitted.save(model)
 
     def score() -> pd.DataFrame:
-        model = datasets["model"].load()
-        return score_gnet(images, betas, voxels, trials, model, parameters["scoring"], fitting)
+        return score_gnet(images, measured, fitted.load(), parameters["scoring"], fitting)
 
     def predict() -> None:
-        model, prediction = datasets["model"].load(), parameters["prediction"]
-        datasets["predictions"].save(
-            predict_images(images, image_ids, first_images, voxels, prediction, fitting, model)
-        )
+        inputs = (images, image_ids, first_images, voxels, parameters["prediction"], fitting)
+        predictions.save(predict_images(*inputs, gnet8j=fitted.load()))
 
     def noise() -> None:
-        each = fit_noise_model(datasets["predictions"].load(), betas, voxels, trials)
-        datasets["noise"].save({"subj01": each["subj01"]})
+        each = fit_noise_model(predictions.load(), betas, voxels, trials)
+        noise_models.save({"subj01": each["subj01"]})
 
     def respond() -> None:
-        sources = ({"subj01": datasets[name].load()["subj01"]} for name in ("predictions", "noise"))
+        sources = ({"subj01": dataset.load()["subj01"]} for dataset in (predictions, noise_models))
         noisy = parameters["synthetic"].model_copy(update={"noise": "measured"})
         responses, _, _ = make_responses(voxels, planned, noisy, split, *sources)
-        datasets["synthetic"].save(responses)
+        synthetic.save(responses)
 
     stages.run(f"fit: batches of {fitting.batch_size}, holdout, state", fit)
     stages.run("resume from its state", fit)
@@ -250,7 +246,7 @@ def small_fit(voxels: int, trials: int, batches: int, device: str) -> tuple[floa
 
     with Watch() as watch, few_batches(batches):
         procedure = Procedure(epochs=1, cache_bytes=0)
-        loop.fit(network, part(trials), part(trials // 9), images, procedure=procedure, seed=1)
+        loop.fit_network(network, part(trials), part(trials // 9), images, procedure=procedure, seed=1)
     gpu = torch.cuda.max_memory_allocated() / GIB if torch.cuda.is_available() else 0.0
     return watch.core_seconds, watch.peak / GIB, gpu
 
@@ -307,7 +303,9 @@ def main() -> None:
     parser.add_argument("--protocol", choices=("published", "revised"), default="published")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--batches", type=int, default=2, help="batches of subject 1 in each of two epochs")
-    parser.add_argument("--images", type=int, default=50, help="number of images shown")
+    parser.add_argument(
+        "--images", type=int, default=50, help="number shown; for full batches of `revised`, 100"
+    )
     parser.add_argument("--repeats", type=int, default=1, help="of the small fits")
     parser.add_argument("--only", choices=("stages", "growth"), default=None)
     arguments = parser.parse_args()

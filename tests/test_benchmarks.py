@@ -12,6 +12,11 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
+@pytest.mark.parametrize("script", sorted(path.name for path in BENCHMARKS.glob("*.py")))
+def test_what_a_benchmark_imports_is_there(script):
+    subprocess.run([sys.executable, BENCHMARKS / script, "--help"], capture_output=True, check=True)
+
+
 def contend(contender, **options):
     """The history of one contender of the fitting benchmark, in a process of its own as there."""
     command = [sys.executable, BENCHMARKS / "fitting.py", "--one", "--geometries", "tiny", "--threads", "1"]
