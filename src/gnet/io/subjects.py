@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from kedro.io.core import DatasetError
 
 from gnet.io.hdf5 import HDF5Dataset
@@ -37,18 +36,19 @@ class SubjectsDataset(HDF5Dataset):
     ACCEPTED_LOAD_ARGS = frozenset({"content"})
 
     def _read(self, path: Path) -> dict[str, Any]:
-        module, _, name = self._load_args["content"].rpartition(".")
-        content = getattr(importlib.import_module(module), name)
+        content = pkgutil.resolve_name(self._load_args["content"])
         stored = open_tree(path)
-        return {subject: self._object(content, stored[subject]) for subject in stored}
+        return {subject: self._object(content, group) for subject, group in stored.items()}
 
     def _write(self, part: Path, data: Mapping[str, Any]) -> None:
         arrays = {subject: partial(_arrays, value) for subject, value in data.items()}
         write_tree(part, arrays, **self._save_args)
 
     def _object(self, content: type, group: Stored) -> Any:
-        known = [field for field in fields(content) if field.name in group]
-        found = {field.name: _read(group[field.name], field.type) for field in known}
+        found = {field.name: group[field.name] for field in fields(content) if field.name in group}
+        for field in fields(content):
+            if isinstance(found.get(field.name), StoredArray) and field.type not in ("Any", Any):
+                found[field.name] = found[field.name].read()
         try:
             return content(**found)
         except TypeError as error:
@@ -62,8 +62,3 @@ def _arrays(value: Any | Callable[[], Any]) -> dict[str, Any]:
     found = value() if callable(value) else value
     members = {field.name: getattr(found, field.name) for field in fields(found)}
     return {name: member for name, member in members.items() if member is not None}
-
-
-def _read(value: Any, annotation: Any) -> Any:
-    stays = annotation in ("Any", Any)
-    return np.asarray(value) if isinstance(value, StoredArray) and not stays else value
