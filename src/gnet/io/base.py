@@ -140,16 +140,13 @@ class LocalDataset(AbstractVersionedDataset):
         return asked or next((Path(path).parent.name for path in self._get_versions()), None)
 
     def record_of(self, version: str | None) -> Path | None:
-        """Where the provenance record of a version lies, or of an unversioned dataset (None).
-
-        None if the dataset is only read.
-        """
+        """Where the provenance record of a version (or of no version) lies; None if nothing is ever saved."""
         if self._read_only:
             return None
         return self.place / version / "record.json" if version else Path(f"{self.place}.record.json")
 
     def _get_versions(self) -> list[str]:
-        """Kedro's search, the newest first: names that Kedro gives; before them one that this saves itself."""
+        """Newest first: only versions named by Kedro, and before them one of any name that this saves."""
         found = [str(path) for path in reversed(versions(self.place))]
         own = self._version and self._version.save and str(self._get_versioned_path(self._version.save))
         return [own, *found] if own and own not in found and Path(own).exists() else found

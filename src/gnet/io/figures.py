@@ -17,11 +17,6 @@ class FigureDataset(LocalDataset):
 
     Differs from kedro-datasets' MatplotlibDataset in that a file is written atomically, can be loaded (for
     the report), and that pyplot's figures are left alone.
-
-    >>> dataset = FigureDataset(filepath=getfixture("tmp_path") / "empty.png")
-    >>> dataset.save(Figure(figsize=(1, 1)))
-    >>> dataset.load()[1:4]
-    b'PNG'
     """
 
     SUFFIXES = (".png",)  # what Kedro-Viz and the report show

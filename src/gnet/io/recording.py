@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pkgutil
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from kedro.io.core import AbstractDataset, DatasetError
 
@@ -18,19 +18,12 @@ READERS = {"nsd": "gnet.readers.nsd.reader:open_reader"}
 """By name, what opens the root of a recording; imported when it is used. It raises ReleaseError."""
 
 
-@runtime_checkable
-class Release(Protocol):
-    """Anything that can write itself in the layout that a reader reads."""
-
-    def write(self, root: Path) -> object:
-        """Write every file below `root`, an empty folder."""
-
-
 class RecordingDataset(AbstractDataset):
     """A folder with a recording, loaded as its `gnet.recording.reader.Reader`; no data are read.
 
-    Saving takes a simulated release and writes it as a whole, with a file `.simulated` inside. Only a folder
-    with that file, or an empty one, is ever replaced: measured data are not overwritten.
+    Saving takes a simulated release, which has a method `write(folder)`, and writes it as a whole, with a
+    file `.simulated` inside. Only a folder with that file, or an empty one, is ever replaced: measured data
+    are not overwritten.
 
     ```yaml
     recording:
@@ -97,7 +90,7 @@ class RecordingDataset(AbstractDataset):
                 f"{root or 'NSD_ROOT, not set'}: this release is read-only, nothing was written; "
                 "to simulate one, use an environment whose catalog does not say read_only"
             )
-        if not isinstance(data, Release):
+        if not callable(getattr(data, "write", None)):
             raise DatasetError(
                 f"{root}: expected a simulated release, found {type(data).__name__}; "
                 "return what gnet.simulation.release.simulate gives"

@@ -18,17 +18,10 @@ from gnet.storage.hdf5 import Stored, StoredArray, open_tree, write_tree
 class SubjectsDataset(HDF5Dataset):
     """By subject an object of one dataclass, whose fields are arrays; a group of the file for each subject.
 
-    `load_args: {content: module.Class}` names the dataclass. Saving takes a mapping of subjects to objects,
-    or to callables that return one when their turn comes, so that one subject is computed after the last one
-    is written; fields that are None are left out. Loading reads all fields but those annotated `Any`, which
-    stay on disk as `StoredArray` and are read when they are indexed.
-
-    ```yaml
-    betas:
-      type: gnet.io.subjects.SubjectsDataset
-      filepath: ${globals:data_root}/03_primary/betas.h5
-      load_args: {content: gnet.recording.responses.Responses}
-    ```
+    `load_args: {content: gnet.recording.responses.Responses}` names the dataclass. Saving takes a mapping of
+    subjects to objects, or to callables that return one when their turn comes, so that one subject is
+    computed after the last one is written; fields that are None are left out. Loading reads all fields but
+    those annotated `Any`, which stay on disk as `StoredArray` and are read when they are indexed.
     """
 
     ADVICE = "return {'subj01': object} from the node"
@@ -36,7 +29,7 @@ class SubjectsDataset(HDF5Dataset):
     ACCEPTED_LOAD_ARGS = frozenset({"content"})
 
     def _read(self, path: Path) -> dict[str, Any]:
-        content = pkgutil.resolve_name(self._load_args["content"])
+        content = pkgutil.resolve_name(":".join(self._load_args["content"].rsplit(".", 1)))
         stored = open_tree(path)
         return {subject: self._object(content, group) for subject, group in stored.items()}
 

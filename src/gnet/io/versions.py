@@ -13,15 +13,6 @@ class VersionsDataset(TableDataset):
 
     The column `version` names the run of each row. `filepath` is that of the table itself. As long as no
     version is stored, the table is empty.
-
-    >>> from kedro.io import Version
-    >>> path = getfixture("tmp_path") / "index.csv"
-    >>> for version, index in {"2026-01-01T00.00.00.000Z": 0.1, "2026-01-02T00.00.00.000Z": 0.3}.items():
-    ...     TableDataset(filepath=path, version=Version(None, version)).save(pd.DataFrame({"index": [index]}))
-    >>> VersionsDataset(filepath=path).load()
-                        version  index
-    0  2026-01-01T00.00.00.000Z    0.1
-    1  2026-01-02T00.00.00.000Z    0.3
     """
 
     _read_only = True

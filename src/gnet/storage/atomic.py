@@ -41,15 +41,8 @@ def atomic_path(path: str | os.PathLike) -> AbstractContextManager[Path]:
     until it is replaced. Missing folders are made, and removed again on failure. A process that is killed
     outright leaves the `.part` behind, never a damaged `path`.
 
-    Raises
-    ------
-    IsADirectoryError
-        if `path` is a folder.
-    StorageError
-        if the disk or the folder refuses; its cause is what raised.
+    Raises IsADirectoryError if `path` is a folder, and StorageError if the disk or the folder refuses.
 
-    Examples
-    --------
     >>> folder = getfixture("tmp_path")
     >>> with atomic_path(folder / "scores" / "r.txt") as part:
     ...     _ = part.write_text("0.7")
@@ -77,12 +70,10 @@ def atomic_folder(path: str | os.PathLike) -> AbstractContextManager[Path]:
 @contextlib.contextmanager
 def _replacing(path: Path, is_folder: bool) -> Iterator[Path]:
     """What `atomic_path` and `atomic_folder` yield and do."""
-    with _explained_refusals(path):
+    try:
         if path.exists() and path.is_dir() != is_folder:
-            wrong, kind, found = (
-                (FileExistsError, "folder", "file") if is_folder else (IsADirectoryError, "file", "folder")
-            )
-            raise wrong(
+            kind, found = ("folder", "file") if is_folder else ("file", "folder")
+            raise (FileExistsError if is_folder else IsADirectoryError)(
                 f"{path}: expected a {kind} or nothing, found a {found}; move it away or save elsewhere"
             )
         with new_folders(path.parent):
@@ -105,6 +96,10 @@ def _replacing(path: Path, is_folder: bool) -> Iterator[Path]:
                 raise
             _flush(path.parent)
             shutil.rmtree(former, ignore_errors=True)
+    except Exception as error:
+        if refusal := storage_error(error, path):
+            raise refusal from error
+        raise
 
 
 @contextlib.contextmanager
@@ -183,17 +178,6 @@ def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
         f"{path}: expected {expected}, found a file that cannot be read ({error}). If it was cut short or "
         "damaged, delete it and run the pipeline that makes it."
     )
-
-
-@contextlib.contextmanager
-def _explained_refusals(path: Path) -> Iterator[None]:
-    """Raise what a disk refuses as a StorageError."""
-    try:
-        yield
-    except Exception as error:
-        if refusal := storage_error(error, path):
-            raise refusal from error
-        raise
 
 
 def _part(path: Path) -> Path:

@@ -309,7 +309,7 @@ def _filler(array: h5py.Dataset, band: np.ndarray) -> Callable[[int], None]:
     descriptor, size = array.file.id.get_vfd_handle(), band.nbytes // len(band)
 
     def fill_directly(start: int) -> None:
-        if os.preadv(descriptor, [band], offset + start * size) < band.nbytes:
+        if os.preadv(descriptor, [band.data], offset + start * size) < band.nbytes:
             raise OSError(f"it ends within '{array.name}'")
 
     return fill_directly
