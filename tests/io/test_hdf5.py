@@ -518,3 +518,16 @@ def test_preview_lists_keys_shapes_and_types(dataset):
         ["subj01/area", "(1,)", "str", ""],
     ]
     assert len(dataset.preview(nrows=1)["data"]) == 1
+
+
+def test_preview_of_a_group_that_contains_itself_ends(dataset, tmp_path):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        group = file.create_group("a")
+        group["a"] = group
+    with pytest.raises(StorageError, match=r"data.h5: '/a': .*one that has a second name"):
+        dataset.preview()
+
+
+def test_preview_cuts_long_text(dataset):
+    dataset.save({"text": "x" * 100})
+    assert dataset.preview()["data"] == [["text", "", "str", "x" * 79 + "…"]]

@@ -33,5 +33,7 @@ def test_other_names_are_refused(tmp_path):
 
 def test_a_damaged_page_is_named(tmp_path):
     (tmp_path / "report.html").write_bytes(b"\xff\xfe")
-    with pytest.raises(DatasetError, match=r"report\.html: expected a complete file, .*delete it and run"):
+    with pytest.raises(
+        DatasetError, match=r"report\.html: expected a complete \.html file, .*delete it and run"
+    ):
         PageDataset(filepath=tmp_path / "report.html").load()

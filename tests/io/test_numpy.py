@@ -115,7 +115,7 @@ def test_damaged_file_is_named(tmp_path, mmap_mode, keep):
 def test_pickled_objects_are_not_loaded(tmp_path, mmap_mode):
     dataset = NumpyDataset(filepath=tmp_path / "images.npy", load_args={"mmap_mode": mmap_mode})
     np.save(tmp_path / "images.npy", np.array([{}], object), allow_pickle=True)
-    with pytest.raises(DatasetError, match=r"images.npy: expected a complete .npy file of numbers"):
+    with pytest.raises(DatasetError, match=r"images.npy: expected a complete .npy file, found .*([Oo]bject)"):
         dataset.load()
 
 

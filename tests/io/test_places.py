@@ -110,7 +110,6 @@ def test_all_versions_of_a_table_are_read_only(tmp_path):
 def test_release(tmp_path, monkeypatch):
     simulated = RecordingDataset(filepath=tmp_path / "nsd")
     assert simulated.place == tmp_path / "nsd"
-    assert (simulated.is_versioned, simulated.version_in_use()) == (False, None)
     assert simulated.record_of(None) == tmp_path / "nsd.record.json"
     downloaded = RecordingDataset(filepath=tmp_path / "nsd", read_only=True)
     assert downloaded.record_of(None) is None

@@ -1,5 +1,8 @@
 """RecordingDataset: measured data are never overwritten, and a wrong path stops at once."""
 
+import subprocess
+import sys
+
 import pytest
 from kedro.io.core import DatasetError
 
@@ -109,3 +112,14 @@ def test_only_releases_are_saved(dataset, left_over):
 def test_remote_paths_are_refused():
     with pytest.raises(DatasetError, match="expected a folder of this machine, found 's3://nsd'; download"):
         RecordingDataset(filepath="s3://nsd")
+
+
+def test_unknown_readers_are_refused():
+    with pytest.raises(DatasetError, match="expected reader nsd, found 'things'"):
+        RecordingDataset(reader="things", filepath="data/things")
+
+
+def test_readers_are_imported_when_they_are_used():
+    command = "import sys, gnet.io.recording; print('gnet.readers.nsd.reader' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -78,7 +78,7 @@ def test_damaged_and_missing_files_are_named(dataset, tmp_path):
         dataset.load()
     path = tmp_path / dataset._filepath.name
     path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"voxels.\w+: expected a complete .\w+ table.*delete it and run"):
+    with pytest.raises(DatasetError, match=r"voxels.\w+: expected a complete .\w+ file.*delete it and run"):
         dataset.load()
 
 

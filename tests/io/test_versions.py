@@ -44,5 +44,5 @@ def test_a_damaged_version_is_named(tmp_path):
     path = tmp_path / "index.csv" / FIRST / "index.csv"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
-    with pytest.raises(DatasetError, match=r"000Z/index\.csv: expected a complete \.csv table"):
+    with pytest.raises(DatasetError, match=r"000Z/index\.csv: expected a complete \.csv file"):
         VersionsDataset(filepath=tmp_path / "index.csv").load()

@@ -87,14 +87,14 @@ def test_failed_rename_brings_the_old_folder_back(tmp_path, monkeypatch):
     target = tmp_path / "masks"
     with atomic_folder(target) as part:
         (part / "old.txt").touch()
-    rename = type(target).rename
+    replace = type(target).replace
 
     def refuse_final_name(self, goal):
         if goal == target and self.name.endswith(".part") and not (self / "old.txt").exists():
             raise OSError("disk gone")
-        return rename(self, goal)
+        return replace(self, goal)
 
-    monkeypatch.setattr(type(target), "rename", refuse_final_name)
+    monkeypatch.setattr(type(target), "replace", refuse_final_name)
     with pytest.raises(OSError, match="disk gone"), atomic_folder(target):
         pass
     assert everything_below(tmp_path) == ["masks", "masks/old.txt"]

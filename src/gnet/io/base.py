@@ -22,8 +22,11 @@ from gnet.storage.versions import versions
 class LocalDataset(AbstractVersionedDataset):
     """A file or folder on this machine. A subclass states what it accepts, and how that is read and written.
 
-    Files are memory-mapped, read in part and renamed into place, which remote file systems do not offer:
-    anything but a plain path is refused, and so are credentials and file-system arguments. In a catalog:
+    Files are memory-mapped, read in part and renamed into place, which remote file systems do not offer: they
+    are refused, and so are names in `load_args` and `save_args` that a class does not know. A file is written
+    under a temporary name and renamed when it is complete: after an error, nothing is left. What cannot be
+    loaded or saved raises Kedro's DatasetError, caused by a StorageError if it is the file's fault. In a
+    catalog:
 
     ```yaml
     voxels:
@@ -41,14 +44,11 @@ class LocalDataset(AbstractVersionedDataset):
     """The same, as an error message says it."""
     ADVICE: ClassVar[str] = ""
     """What to do if something else was given."""
-    CONTENT: ClassVar[str] = "a complete file"
-    """What a file holds that can be read, as an error message says it."""
     ATOMIC: ClassVar[Callable[[Any], AbstractContextManager[Path]]] = staticmethod(atomic_path)
     """Gives a temporary path to write to, and renames it when all is written."""
     ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str] | None] = frozenset()
-    """Names that `load_args` may contain; None for any."""
     ACCEPTED_SAVE_ARGS: ClassVar[frozenset[str] | None] = frozenset()
-    """Names that `save_args` may contain; None for any."""
+    """Names that the arguments may contain; None for any."""
     _read_only: ClassVar[bool] = False
 
     def __init__(
@@ -58,60 +58,32 @@ class LocalDataset(AbstractVersionedDataset):
         load_args: dict[str, Any] | None = None,
         save_args: dict[str, Any] | None = None,
         version: Version | None = None,
-        credentials: dict[str, Any] | None = None,
-        fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Remember where the file is; nothing is opened.
-
-        Parameters
-        ----------
-        filepath : str or path
-            Path on this machine. A versioned dataset is stored as `filepath/<version>/<name>`.
-        load_args, save_args : dict
-            What the class documents; other names are refused, so that typos are found.
-        version : kedro.io.core.Version
-            Given by Kedro for `versioned: true`.
-        credentials, fs_args : dict
-            Part of the signature that Kedro's tools expect; must be empty.
-        metadata : dict
-            Ignored here; read by Kedro-Viz and other plugins.
-
-        Raises
-        ------
-        DatasetError
-            if the path is remote, its name has another suffix, or an argument is not known.
-        """
-        name = type(self).__name__
         protocol, path = get_protocol_and_path(filepath, version)
         if protocol != "file":
             raise DatasetError(
-                f"{name}: expected a path on this machine, found '{filepath}'; "
+                f"{type(self).__name__}: expected a path on this machine, found '{filepath}'; "
                 "fetch the file and give its local path"
             )
-        if credentials or fs_args:
-            raise DatasetError(
-                f"{name}: {path} is a local file, which takes no credentials and no fs_args; remove them"
-            )
-        for kind, given, accepted in (
-            ("load_args", load_args, self.ACCEPTED_LOAD_ARGS),
-            ("save_args", save_args, self.ACCEPTED_SAVE_ARGS),
-        ):
-            unknown = [] if accepted is None else sorted(set(given or {}) - accepted)
-            if unknown:
-                raise DatasetError(
-                    f"{name}: {kind} may contain {', '.join(sorted(accepted)) or 'nothing'}, "
-                    f"found {', '.join(unknown)}; remove or correct it"
-                )
-        self._load_args = dict(load_args or {})
-        self._save_args = dict(save_args or {})
-        self.metadata = metadata
+        self._load_args = self._known("load_args", load_args, self.ACCEPTED_LOAD_ARGS)
+        self._save_args = self._known("save_args", save_args, self.ACCEPTED_SAVE_ARGS)
+        self.metadata = metadata  # for Kedro-Viz
         super().__init__(filepath=PurePosixPath(path), version=version)
         self._check()
 
     # Kedro records each subclass's arguments by this signature; without it an inherited constructor would be
     # recorded as (args, kwargs), and the catalog could not be written out again.
     __init__.__signature__ = inspect.signature(__init__)  # type: ignore[attr-defined]
+
+    def _known(self, kind: str, given: dict[str, Any] | None, accepted: frozenset[str] | None) -> dict:
+        unknown = [] if accepted is None else sorted(set(given or {}) - accepted)
+        if unknown:
+            raise DatasetError(
+                f"{type(self).__name__}: {kind} may contain {', '.join(sorted(accepted)) or 'nothing'}, "
+                f"found {', '.join(unknown)}; remove or correct it"
+            )
+        return dict(given or {})
 
     def _check(self) -> None:
         """Raise DatasetError for a path or an argument that the class cannot serve."""
@@ -122,46 +94,30 @@ class LocalDataset(AbstractVersionedDataset):
             )
 
     def load(self) -> Any:
-        """Read what was saved.
-
-        Raises
-        ------
-        DatasetError
-            caused by a StorageError, if there is no such file or it cannot be read.
-        """
-        path = self._readable()
+        """Read what was saved."""
+        path = Path(self._get_load_path())
+        if not path.exists():
+            raise StorageError(f"{path}: expected a file, found none; run the pipeline that makes it")
         try:
             return self._read(path)
         except GNetError:
             raise
         except (ValueError, EOFError, OSError) as error:
-            raise unreadable(path, self.CONTENT.format(suffix=path.suffix), error) from error
+            raise unreadable(path, f"a complete {path.suffix} file", error) from error
 
     def save(self, data: object) -> None:
-        """Write under a temporary name, then rename: after an error, nothing is left.
-
-        Raises
-        ------
-        DatasetError
-            if `data` is not what the class accepts, or cannot be written.
-        """
-        found = self._unacceptable(data)
-        if found:
-            raise self._refusal(found)
+        """Write what the class accepts."""
+        if not isinstance(data, self.ACCEPTS):
+            raise self._refusal(type(data).__name__)
         with self.ATOMIC(Path(self._get_save_path())) as part:
             self._write(part, data)
 
     def _read(self, path: Path) -> Any:
-        """What the file holds."""
         raise NotImplementedError
 
     def _write(self, part: Path, data: Any) -> None:
         """Write `data` to `part`, whose name has no suffix."""
         raise NotImplementedError
-
-    def _unacceptable(self, data: object) -> str:
-        """What was found instead of what can be saved; "" if `data` can be saved."""
-        return "" if isinstance(data, self.ACCEPTS) else type(data).__name__
 
     def _refusal(self, found: str) -> DatasetError:
         return DatasetError(f"{self.place}: expected {self.EXPECTED}, found {found}; {self.ADVICE}")
@@ -173,7 +129,7 @@ class LocalDataset(AbstractVersionedDataset):
 
     @property
     def is_versioned(self) -> bool:
-        """Whether each run saves a version of its own. (Kedro reads the class's `versioned` as a flag.)"""
+        """Whether each run saves a version of its own. (Kedro takes `versioned` for its own flag.)"""
         return self._version is not None
 
     def version_in_use(self) -> str | None:
@@ -184,42 +140,22 @@ class LocalDataset(AbstractVersionedDataset):
         return asked or next((Path(path).parent.name for path in self._get_versions()), None)
 
     def record_of(self, version: str | None) -> Path | None:
-        """Where the provenance record of a version lies; None if the dataset is only read.
-
-        Of an unversioned dataset, `version` is None.
-        """
+        """Where the provenance record of a version (or of no version) lies; None if nothing is ever saved."""
         if self._read_only:
             return None
         return self.place / version / "record.json" if version else Path(f"{self.place}.record.json")
 
     def _get_versions(self) -> list[str]:
-        """Kedro's search for versions, the newest first; only names that Kedro gives count.
-
-        A version that this dataset itself saves under another name, explicitly, comes before all others.
-        """
+        """Newest first: only versions named by Kedro, and before them one of any name that this saves."""
         found = [str(path) for path in reversed(versions(self.place))]
-        own = self._version and self._version.save
-        if own and (path := str(self._get_versioned_path(own))) not in found and Path(path).exists():
-            return [path, *found]
-        return found
+        own = self._version and self._version.save and str(self._get_versioned_path(self._version.save))
+        return [own, *found] if own and own not in found and Path(own).exists() else found
 
     def _describe(self) -> dict[str, Any]:
-        return {
-            "filepath": self._filepath,
-            "load_args": self._load_args,
-            "save_args": self._save_args,
-            "version": self._version,
-        }
+        return {name: getattr(self, f"_{name}") for name in ("filepath", "load_args", "save_args", "version")}
 
     def _exists(self) -> bool:
         return Path(self._get_load_path()).is_file()
-
-    def _readable(self) -> Path:
-        """Path to load from; StorageError if nothing is there."""
-        path = Path(self._get_load_path())
-        if not path.exists():
-            raise StorageError(f"{path}: expected a file, found none; run the pipeline that makes it")
-        return path
 
 
 def table_preview(table: pd.DataFrame) -> TablePreview:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,16 @@ import pandas as pd
 from kedro_datasets._typing import TablePreview
 
 from gnet.io.base import LocalDataset, table_preview
-from gnet.storage.hdf5 import open_tree, write_tree
-from gnet.storage.members import leaves, opened
+from gnet.storage.hdf5 import Stored, StoredArray, open_tree, write_tree
 
 
 class HDF5Dataset(LocalDataset):
     """A nested mapping of arrays, strings and numbers in one HDF5 file.
 
-    Saves what `gnet.storage.hdf5.write_tree` takes; loading gives a `Stored`, which reads from the file what
-    is asked for, or with `load_args: {whole: true}` nested dictionaries of arrays in memory. Callables among
-    the values are called one after another when their turn comes, so that the next subject is computed after
-    the last one is written. `save_args` go to h5py for every array that is not a single value, empty or of
-    strings: `compression`, `compression_opts`, `shuffle`, `chunks`.
+    Saves what `gnet.storage.hdf5.write_tree` takes, and `save_args` are its layout; loading gives a `Stored`,
+    which reads from the file what is asked for, or with `load_args: {whole: true}` nested dictionaries of
+    arrays in memory.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> dataset = HDF5Dataset(filepath=getfixture("tmp_path") / "betas.h5")
     >>> dataset.save({"space": "func1pt8mm", "subj01": {"betas": np.eye(3)}})
@@ -52,6 +48,17 @@ class HDF5Dataset(LocalDataset):
 
     def preview(self, nrows: int = 100) -> TablePreview:
         """Key, shape and type of what the file holds, for Kedro-Viz; values where they are single ones."""
-        with opened(self._readable()) as file:
-            rows = list(leaves(file))
-        return table_preview(pd.DataFrame(rows[:nrows], columns=["key", "shape", "dtype", "value"]))
+        rows = list(islice(_leaves(open_tree(self._get_load_path())), nrows))
+        return table_preview(pd.DataFrame(rows, columns=["key", "shape", "dtype", "value"]))
+
+
+def _leaves(stored: Stored) -> Iterator[tuple[str, str, str, str]]:
+    for key, value in stored.items():
+        path = f"{stored.group}/{key}".strip("/")
+        if isinstance(value, Stored):
+            yield from _leaves(value)
+        elif isinstance(value, StoredArray):
+            yield path, str(value.shape), "str" if value.dtype.kind == "U" else str(value.dtype), ""
+        else:
+            shown = str(value)
+            yield path, "", type(value).__name__, shown if len(shown) <= 80 else f"{shown[:79]}…"

@@ -14,13 +14,6 @@ class PageDataset(LocalDataset):
     Saving takes the text, or a callable that gets the name of the version under which Kedro stores the page
     (the run's start; "" if the dataset is not versioned) and returns the text. In this way a page can name
     its run, which no node knows.
-
-    Examples
-    --------
-    >>> dataset = PageDataset(filepath=getfixture("tmp_path") / "report.html")
-    >>> dataset.save("<!doctype html><title>A run</title>")
-    >>> dataset.load()
-    '<!doctype html><title>A run</title>'
     """
 
     SUFFIXES = (".html",)

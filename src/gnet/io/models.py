@@ -18,13 +18,6 @@ class ModelDataset(HDF5Dataset):
     """A fitted model in an HDF5 file, the same that `gnet.load_model` reads. Weights are read when needed.
 
     With `load_args: {several: true}` the file may hold several models, and loading gives a list.
-
-    ```yaml
-    gnet8j:
-      type: gnet.io.models.ModelDataset
-      filepath: ${globals:data_root}/06_models/gnet8j.h5
-      versioned: true
-    ```
     """
 
     ACCEPTS = (object,)

@@ -1,10 +1,11 @@
-"""Brain volumes as NIfTI files: one, or a folder of named ones."""
+"""Named brain volumes as a folder of NIfTI files."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import nibabel
 import pandas as pd
@@ -16,6 +17,7 @@ from gnet.recording.volumes import Volume, read_volume, write_volume
 from gnet.storage.atomic import atomic_folder
 
 SUFFIX = ".nii.gz"
+NAME = re.compile(r"[^/.][^/]*(/[^/.][^/]*)*")
 
 
 class VolumesDataset(LocalDataset):
@@ -39,20 +41,28 @@ class VolumesDataset(LocalDataset):
             )
         return volumes
 
-    def _unacceptable(self, data: object) -> str:
-        return super()._unacceptable(data) or ("" if data else "an empty one")
-
     def _write(self, part: Path, data: Mapping) -> None:
         path = Path(self._get_save_path())
-        others = [file for file in path.rglob("*") if file.is_file() and not _is_volume(file)]
-        if others:
+        if not data:
+            raise self._refusal("an empty one")
+        if others := {file for file in path.rglob("*") if file.is_file()} - {*path.rglob(f"?*{SUFFIX}")}:
             raise DatasetError(
                 f"{path}: expected a folder of {SUFFIX} files only, as it is replaced as a whole, "
-                f"found {others[0].relative_to(path)}; move it away or give another folder"
+                f"found {min(others).relative_to(path)}; move it away or give another folder"
             )
         for name, value in data.items():
-            file = part / _file_name(name, str(path))
-            volume = _checked(value() if isinstance(value, Callable) else value, f"{path}: '{name}'")
+            if not isinstance(name, str) or not NAME.fullmatch(name):
+                raise DatasetError(
+                    f"{path}: expected names such as 'subj01/V1', found {name!r}; "
+                    "use words separated by single '/'"
+                )
+            volume = value() if isinstance(value, Callable) else value
+            if not isinstance(volume, Volume):
+                raise DatasetError(
+                    f"{path}: '{name}': expected a gnet.recording.volumes.Volume, which has data and affine, "
+                    f"found {type(volume).__name__}"
+                )
+            file = part / f"{name}{SUFFIX}"
             file.parent.mkdir(parents=True, exist_ok=True)
             write_volume(file, volume.data, volume.affine)
 
@@ -80,36 +90,12 @@ class StoredVolumes(Mapping):
         return read_volume(self.path(name))
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names."""
-        files = (file for file in self.folder.rglob(f"*{SUFFIX}") if _is_volume(file))
-        return iter(sorted(file.relative_to(self.folder).as_posix().removesuffix(SUFFIX) for file in files))
+        files = (file.relative_to(self.folder).as_posix() for file in self.folder.rglob(f"?*{SUFFIX}"))
+        return iter(sorted(file.removesuffix(SUFFIX) for file in files))
 
     def __len__(self) -> int:
-        """Count the volumes."""
         return sum(1 for _ in self)
 
     def path(self, name: str) -> Path:
         """File of a volume."""
         return self.folder / f"{name}{SUFFIX}"
-
-
-def _is_volume(file: Path) -> bool:
-    return file.name.endswith(SUFFIX) and file.name != SUFFIX
-
-
-def _file_name(name: object, path: str) -> str:
-    parts = PurePosixPath(name).parts if isinstance(name, str) else ()
-    if not parts or name != "/".join(parts) or any(part.startswith(".") or part == "/" for part in parts):
-        raise DatasetError(
-            f"{path}: expected names such as 'subj01/V1', found {name!r}; use words separated by single '/'"
-        )
-    return f"{name}{SUFFIX}"
-
-
-def _checked(data: object, where: str) -> Volume:
-    if not isinstance(data, Volume):
-        raise DatasetError(
-            f"{where}: expected a gnet.recording.volumes.Volume, which has data and affine, "
-            f"found {type(data).__name__}"
-        )
-    return data

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from kedro.io.core import DatasetError
 
 from gnet.io.hdf5 import HDF5Dataset
@@ -19,17 +18,10 @@ from gnet.storage.hdf5 import Stored, StoredArray, open_tree, write_tree
 class SubjectsDataset(HDF5Dataset):
     """By subject an object of one dataclass, whose fields are arrays; a group of the file for each subject.
 
-    `load_args: {content: module.Class}` names the dataclass. Saving takes a mapping of subjects to objects,
-    or to callables that return one when their turn comes, so that one subject is computed after the last one
-    is written; fields that are None are left out. Loading reads all fields but those annotated `Any`, which
-    stay on disk as `StoredArray` and are read when they are indexed.
-
-    ```yaml
-    betas:
-      type: gnet.io.subjects.SubjectsDataset
-      filepath: ${globals:data_root}/03_primary/betas.h5
-      load_args: {content: gnet.recording.responses.Responses}
-    ```
+    `load_args: {content: gnet.recording.responses.Responses}` names the dataclass. Saving takes a mapping of
+    subjects to objects, or to callables that return one when their turn comes, so that one subject is
+    computed after the last one is written; fields that are None are left out. Loading reads all fields but
+    those annotated `Any`, which stay on disk as `StoredArray` and are read when they are indexed.
     """
 
     ADVICE = "return {'subj01': object} from the node"
@@ -37,18 +29,19 @@ class SubjectsDataset(HDF5Dataset):
     ACCEPTED_LOAD_ARGS = frozenset({"content"})
 
     def _read(self, path: Path) -> dict[str, Any]:
-        module, _, name = self._load_args["content"].rpartition(".")
-        content = getattr(importlib.import_module(module), name)
+        content = pkgutil.resolve_name(":".join(self._load_args["content"].rsplit(".", 1)))
         stored = open_tree(path)
-        return {subject: self._object(content, stored[subject]) for subject in stored}
+        return {subject: self._object(content, group) for subject, group in stored.items()}
 
     def _write(self, part: Path, data: Mapping[str, Any]) -> None:
         arrays = {subject: partial(_arrays, value) for subject, value in data.items()}
         write_tree(part, arrays, **self._save_args)
 
     def _object(self, content: type, group: Stored) -> Any:
-        known = [field for field in fields(content) if field.name in group]
-        found = {field.name: _read(group[field.name], field.type) for field in known}
+        found = {field.name: group[field.name] for field in fields(content) if field.name in group}
+        for field in fields(content):
+            if isinstance(found.get(field.name), StoredArray) and field.type not in ("Any", Any):
+                found[field.name] = found[field.name].read()
         try:
             return content(**found)
         except TypeError as error:
@@ -62,8 +55,3 @@ def _arrays(value: Any | Callable[[], Any]) -> dict[str, Any]:
     found = value() if callable(value) else value
     members = {field.name: getattr(found, field.name) for field in fields(found)}
     return {name: member for name, member in members.items() if member is not None}
-
-
-def _read(value: Any, annotation: Any) -> Any:
-    stays = annotation in ("Any", Any)
-    return np.asarray(value) if isinstance(value, StoredArray) and not stays else value

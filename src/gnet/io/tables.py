@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pandas as pd
 from kedro_datasets._typing import TablePreview
@@ -12,17 +12,12 @@ from gnet.io.base import LocalDataset, table_preview
 
 
 class TableDataset(LocalDataset):
-    """A pandas table in a `.csv` or `.parquet` file; the suffix decides.
+    """A pandas table in a `.csv` or `.parquet` file; `load_args` and `save_args` go to pandas.
 
-    Differs from the pandas datasets of kedro-datasets in two ways. A file appears under its name only when it
-    is complete. And in CSV an empty string stays an empty string while a missing value is written as `NaN`,
-    so that a voxel without a label is not mistaken for missing data; numbers come back to the last bit. Row
-    labels are not written to CSV.
+    Differs from the pandas datasets of kedro-datasets in that files are written atomically, and in CSV: an
+    empty string stays an empty string while a missing value is written as `NaN`, so that a voxel without a
+    label is not mistaken for missing data. Row labels are not written to CSV.
 
-    `load_args` and `save_args` go to `pandas.read_csv` and `to_csv`, or `read_parquet` and `to_parquet`.
-
-    Examples
-    --------
     >>> dataset = TableDataset(filepath=getfixture("tmp_path") / "voxels.csv")
     >>> dataset.save(pd.DataFrame({"label": ["V1v", ""], "ncsnr": [float("nan"), 0.1]}))
     >>> dataset.load()
@@ -35,23 +30,20 @@ class TableDataset(LocalDataset):
     ACCEPTS = (pd.DataFrame,)
     EXPECTED = "a pandas table"
     ADVICE = "return a DataFrame from the node"
-    CONTENT = "a complete {suffix} table"
     ACCEPTED_LOAD_ARGS: ClassVar[None] = None
     ACCEPTED_SAVE_ARGS: ClassVar[None] = None
-    CSV_LOAD_ARGS: ClassVar[dict[str, Any]] = {"keep_default_na": False, "na_values": ["NaN"]}
-    CSV_SAVE_ARGS: ClassVar[dict[str, Any]] = {"index": False, "na_rep": "NaN"}
 
-    def _read(self, path: Path, **first: int) -> pd.DataFrame:
+    def _read(self, path: Path) -> pd.DataFrame:
         if path.suffix == ".csv":
-            return pd.read_csv(path, **{**self.CSV_LOAD_ARGS, **self._load_args, **first})
+            return pd.read_csv(path, **{"keep_default_na": False, "na_values": ["NaN"], **self._load_args})
         return pd.read_parquet(path, **self._load_args)
 
     def _write(self, part: Path, data: pd.DataFrame) -> None:
         if self.place.suffix == ".csv":
-            data.to_csv(part, **{**self.CSV_SAVE_ARGS, **self._save_args})
+            data.to_csv(part, **{"index": False, "na_rep": "NaN", **self._save_args})
         else:
             data.to_parquet(part, **self._save_args)
 
     def preview(self, nrows: int = 20) -> TablePreview:
         """First rows, for Kedro-Viz."""
-        return table_preview(self._read(self._readable(), nrows=nrows).head(nrows))
+        return table_preview(self.load().head(nrows))

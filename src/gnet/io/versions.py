@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import pandas as pd
-from kedro_datasets._typing import TablePreview
 
-from gnet.io.base import LocalDataset, table_preview
 from gnet.io.tables import TableDataset
 from gnet.storage.versions import versions
 
 
-class VersionsDataset(LocalDataset):
+class VersionsDataset(TableDataset):
     """Every stored version of a versioned table, one below the other, the oldest first. Read only.
 
     The column `version` names the run of each row. `filepath` is that of the table itself. As long as no
     version is stored, the table is empty.
-
-    Examples
-    --------
-    >>> from kedro.io import Version
-    >>> path = getfixture("tmp_path") / "index.csv"
-    >>> for version, index in {"2026-01-01T00.00.00.000Z": 0.1, "2026-01-02T00.00.00.000Z": 0.3}.items():
-    ...     TableDataset(filepath=path, version=Version(None, version)).save(pd.DataFrame({"index": [index]}))
-    >>> VersionsDataset(filepath=path).load()
-                        version  index
-    0  2026-01-01T00.00.00.000Z    0.1
-    1  2026-01-02T00.00.00.000Z    0.3
     """
 
     _read_only = True
+    ACCEPTS = ()
     EXPECTED = "nothing to save, as this is read only"
     ADVICE = "save to the versioned dataset of the table itself"
 
     def load(self) -> pd.DataFrame:
-        """Read all versions.
-
-        Raises
-        ------
-        DatasetError
-            if one of them cannot be read.
-        """
+        """Read all versions."""
         tables = {file.parent.name: TableDataset(filepath=file).load() for file in versions(self.place)}
         for version, table in tables.items():
             table.insert(0, "version", version)
         return pd.concat(tables.values(), ignore_index=True) if tables else pd.DataFrame({"version": []})
-
-    def preview(self, nrows: int = 20) -> TablePreview:
-        """First rows, for Kedro-Viz."""
-        return table_preview(self.load().head(nrows))
 
     def _exists(self) -> bool:
         return True

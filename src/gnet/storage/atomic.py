@@ -14,6 +14,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from gnet.errors import GNetError, StorageError
@@ -32,94 +33,73 @@ REFUSALS = {
 REFUSALS[errno.EPERM] = REFUSALS[errno.EACCES]
 
 
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike) -> AbstractContextManager[Path]:
     """Yield a path to write to, which becomes `path` when the block ends and vanishes when it raises.
 
     The yielded name (`PART`) does not end in the suffix of `path`, so that no glob takes it for the finished
     file; writers that look at the suffix must be given the format. A file that already exists stays as it is
-    until it is replaced. Missing folders are made, and removed again on failure. A
-    process that is killed outright leaves the `.part` behind, never a damaged `path`.
+    until it is replaced. Missing folders are made, and removed again on failure. A process that is killed
+    outright leaves the `.part` behind, never a damaged `path`.
 
-    Raises
-    ------
-    IsADirectoryError
-        if `path` is a folder.
-    StorageError
-        if the disk or the folder refuses; its cause is what raised.
+    Raises IsADirectoryError if `path` is a folder, and StorageError if the disk or the folder refuses.
 
-    Examples
-    --------
     >>> folder = getfixture("tmp_path")
     >>> with atomic_path(folder / "scores" / "r.txt") as part:
     ...     _ = part.write_text("0.7")
     >>> (folder / "scores" / "r.txt").read_text()
     '0.7'
     """
-    path = Path(path)
-    with _explained_refusals(path):
-        if path.is_dir():
-            raise IsADirectoryError(
-                f"{path}: expected a file or nothing, found a folder; move it away or save elsewhere"
-            )
-        with new_folders(path.parent):
-            part = _part(path)
-            try:
-                yield part
-                _flush(part)
-                part.replace(path)
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-            _flush(path.parent)
+    return _replacing(Path(path), is_folder=False)
 
 
-@contextlib.contextmanager
-def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield an empty folder to fill, which becomes `path` when the block ends and vanishes when it raises.
+def atomic_folder(path: str | os.PathLike) -> AbstractContextManager[Path]:
+    """As `atomic_path`, but yields an empty folder to fill; FileExistsError if `path` is a file.
 
     A folder that already exists is replaced as a whole, with all its content: the caller makes sure that
     nothing in it is worth keeping. Between two renames, for a moment, neither folder exists under `path`.
 
-    Raises
-    ------
-    FileExistsError
-        if `path` is a file.
-    StorageError
-        if the disk or the folder refuses; its cause is what raised.
-
-    Examples
-    --------
     >>> folder = getfixture("tmp_path")
     >>> with atomic_folder(folder / "masks") as part:
     ...     _ = (part / "V1.txt").write_text("101")
     >>> [file.name for file in (folder / "masks").iterdir()]
     ['V1.txt']
     """
-    path = Path(path)
-    with _explained_refusals(path):
-        if path.exists() and not path.is_dir():
-            raise FileExistsError(
-                f"{path}: expected a folder or nothing, found a file; move it away or save elsewhere"
+    return _replacing(Path(path), is_folder=True)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, is_folder: bool) -> Iterator[Path]:
+    """What `atomic_path` and `atomic_folder` yield and do."""
+    try:
+        if path.exists() and path.is_dir() != is_folder:
+            kind, found = ("folder", "file") if is_folder else ("file", "folder")
+            raise (FileExistsError if is_folder else IsADirectoryError)(
+                f"{path}: expected a {kind} or nothing, found a {found}; move it away or save elsewhere"
             )
         with new_folders(path.parent):
             part, former = _part(path), _part(path)
-            part.mkdir()
             try:
+                if is_folder:
+                    part.mkdir()
                 yield part
-                for member in part.rglob("*"):
-                    _flush(member)
-                _flush(part)
-                if path.exists():
+                for written in (*part.rglob("*"), part):
+                    _flush(written)
+                if is_folder and path.exists():
                     path.rename(former)
-                part.rename(path)
+                part.replace(path)
             except BaseException:
                 if former.exists() and not path.exists():
                     former.rename(path)
                 shutil.rmtree(part, ignore_errors=True)
+                if not is_folder:
+                    part.unlink(missing_ok=True)
                 raise
             _flush(path.parent)
             shutil.rmtree(former, ignore_errors=True)
+    except Exception as error:
+        if refusal := storage_error(error, path):
+            raise refusal from error
+        raise
 
 
 @contextlib.contextmanager
@@ -145,15 +125,8 @@ def existing_level(path: Path) -> Path:
 def storage_error(error: BaseException, path: str | os.PathLike | None = None) -> StorageError | None:
     """A StorageError that says what a disk refused; None if `error` and its causes are something else.
 
-    Parameters
-    ----------
-    error : exception
-        Searched together with the errors that caused it.
-    path : str or path, optional
-        What was read or written, for errors that do not name a file themselves.
+    It is about `path` if the error itself does not name a file.
 
-    Examples
-    --------
     >>> str(storage_error(OSError(errno.ENOSPC, "No space left on device"), "data/betas.h5"))[:60]
     'data/betas.h5: expected room on the disk, found it full. Del'
     >>> storage_error(KeyError("betas")) is None
@@ -205,18 +178,6 @@ def unreadable(path: Path, expected: str, error: Exception) -> StorageError:
         f"{path}: expected {expected}, found a file that cannot be read ({error}). If it was cut short or "
         "damaged, delete it and run the pipeline that makes it."
     )
-
-
-@contextlib.contextmanager
-def _explained_refusals(path: Path) -> Iterator[None]:
-    """Raise what a disk refuses as a StorageError."""
-    try:
-        yield
-    except Exception as error:
-        refusal = storage_error(error, path)
-        if refusal is None:
-            raise
-        raise refusal from error
 
 
 def _part(path: Path) -> Path:

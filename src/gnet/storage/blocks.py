@@ -12,20 +12,9 @@ import numpy as np
 class Blocks:
     """An array whose rows are made block by block, each time it is iterated.
 
-    Writers take one block at a time and keep none, so the array is never whole in memory. Iterating checks
-    every block against `shape` and `dtype`; see `filled` for the errors.
+    Writers take one block at a time and keep none, so the array is never whole in memory. `make` starts to
+    yield arrays of shape (n, *shape[1:]) whose n add up to shape[0]; see `filled` for the errors.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of the whole array.
-    dtype : numpy.dtype
-        Type of every block.
-    make : callable
-        Called without arguments, starts to yield arrays of shape (n, *shape[1:]) whose n add up to shape[0].
-
-    Examples
-    --------
     >>> blocks = Blocks((3,), np.dtype("int64"), lambda: iter([np.arange(2), np.arange(2, 3)]))
     >>> list(blocks)
     [array([0, 1]), array([2])]
@@ -38,27 +27,16 @@ class Blocks:
     make: Callable[[], Iterator[np.ndarray]]
 
     def __len__(self) -> int:
-        """Length of the first axis."""
         return self.shape[0]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield the blocks, checked."""
         return (block for _, block in self.filled())
 
     def filled(self, name: str = "blocks") -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the rows that each block fills, and the block.
+        """Yield the rows that each block fills, and the block; error messages call the array `name`.
 
-        Parameters
-        ----------
-        name : str
-            What error messages call the array.
-
-        Raises
-        ------
-        TypeError
-            if a block is not a NumPy array.
-        ValueError
-            if a block has another dtype or shape than promised, or the rows do not add up.
+        Raises TypeError if a block is not a NumPy array, and ValueError if it has another dtype or shape than
+        promised, or the rows do not add up.
         """
         length, *row = self.shape
         start = 0

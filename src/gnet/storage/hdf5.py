@@ -40,12 +40,7 @@ def write_tree(path: str | os.PathLike, members: Mapping[str, Any], **layout: An
         How h5py stores every array that is not a single value, empty or of text: `compression`,
         `compression_opts`, `shuffle`, `chunks`. By default rows lie one behind the other, as in memory.
 
-    Raises
-    ------
-    TypeError
-        naming the key whose value cannot be stored, and what to store instead.
-    StorageError
-        if the disk or the folder refuses.
+    Raises TypeError, which names the key whose value cannot be stored, and StorageError if the disk refuses.
     """
     with (
         atomic_path(path) as part,
@@ -139,7 +134,7 @@ class StoredArray:
         if isinstance(index, (list, np.ndarray)):
             return self._gather(np.arange(len(self))[index])
         with self._opened() as array:
-            return _plain(array, array[index])
+            return _part(array, index)
 
     def read(self) -> np.ndarray:
         """The whole array."""
@@ -154,13 +149,6 @@ class StoredArray:
 
         Both are masks, slices, or integers in any order, perhaps repeated. Rows are read whole and one at a
         time: HDF5's own selection of scattered columns accesses the disk once for each of them.
-
-        Raises
-        ------
-        ValueError
-            if the array is not two-dimensional.
-        IndexError
-            if a column or a row is out of range.
         """
         if self.ndim != 2:
             raise ValueError(f"{self.path}: '{self.name}': expected two dimensions, found shape {self.shape}")
@@ -221,6 +209,9 @@ class TreeWriter:
         name = f"{group.name.rstrip('/')}/{key}"
         if isinstance(value, np.generic):
             value = value.item()
+        elif isinstance(value, StoredArray):
+            in_blocks = value.ndim and value.dtype.kind != "U"
+            value = Blocks(value.shape, value.dtype, value.blocks) if in_blocks else value.read()
         if name.count("/") > DEPTH:
             raise TypeError(f"'{name}': expected at most {DEPTH} levels of mappings, found more; nest fewer")
         if value is None:
@@ -234,11 +225,6 @@ class TreeWriter:
             self.members(group.create_group(key, track_order=True), value)
         elif isinstance(value, pd.DataFrame):
             self.table(group.create_group(key, track_order=True), value)
-        elif isinstance(value, StoredArray):
-            on_disk = value.ndim and value.dtype.kind != "U"
-            self.value(
-                group, key, Blocks(value.shape, value.dtype, value.blocks) if on_disk else value.read()
-            )
         elif isinstance(value, np.ndarray):
             self.array(group, key, name, value)
         elif isinstance(value, Blocks):
@@ -338,19 +324,17 @@ def _whole(group: h5py.Group | h5py.Dataset) -> dict[str, Any]:
         elif isinstance(found := member(group, key), h5py.Group):
             content[key] = _whole(found)
         else:
-            content[key] = np.asarray(_plain(found, found[()]))
+            content[key] = np.asarray(_part(found, ()))
     return content
 
 
-def _plain(array: h5py.Dataset, value: Any) -> Any:
-    """What h5py has read of an array, with text as NumPy strings instead of bytes in objects."""
+def _part(array: h5py.Dataset, index: Any) -> Any:
+    """`array[index]`, with text as NumPy strings instead of bytes in objects."""
     if not h5py.check_string_dtype(array.dtype):
-        return value
+        return array[index]
     try:
-        if isinstance(value, bytes):
-            return value.decode()
-        text = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(value)]
+        text = array.asstr("utf-8")[index]
     except UnicodeDecodeError as error:
         key = array.name.rpartition("/")[2]
         raise refusal(array.parent, key, "text in UTF-8", f"other bytes ({error})") from error
-    return np.array(text, dtype=str).reshape(np.shape(value))
+    return text if isinstance(text, str) else np.asarray(text, dtype=str)

@@ -7,8 +7,9 @@ named in it, and believes every size that it declares. Here such members are ref
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -24,13 +25,7 @@ COMPRESSION = 1100
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, open for reading.
-
-    Raises
-    ------
-    StorageError
-        if it is not there, cannot be read, or holds what `member` and `attribute` refuse.
-    """
+    """The file, open for reading; StorageError if it is not there or cannot be read, now or in the block."""
     if not path.is_file():
         raise StorageError(f"{path}: expected an HDF5 file, found none; run the pipeline that makes it")
     try:
@@ -43,13 +38,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def names(group: h5py.Group | h5py.Dataset) -> list[str]:
-    """Names of attributes, then of members.
-
-    Raises
-    ------
-    StorageError
-        if a name is not UTF-8.
-    """
+    """Names of attributes, then of members; StorageError if one is not UTF-8, KeyError for an array."""
     if not isinstance(group, h5py.Group):
         raise KeyError(f"'{group.name}' is an array, not a group")
     found = [*group.attrs, *group]
@@ -70,39 +59,23 @@ def walk(file: h5py.File, name: str) -> h5py.Group | h5py.Dataset:
 
 
 def member(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:
-    """A group or array that lies in this file, as a whole and under one name.
-
-    Raises
-    ------
-    StorageError
-        for a soft or external link, a second name (so that no group can contain itself), data that lie in
-        other files or were never written, a type that is neither number nor text, a size that the file
-        cannot hold, and groups more than `DEPTH` deep.
-    """
-    link = group.get(key, getlink=True)
+    """A group or array that lies in this file; StorageError for other links and what `PROBLEMS` finds."""
+    link, found = group.get(key, getlink=True), None
+    problem = LINKS.get(type(link), "nothing")
     if isinstance(link, h5py.HardLink):
         found = group[key]
         try:
-            problem = _problem(found)
+            problem = next((text for applies, text in PROBLEMS if applies(found)), "")
+            problem = problem and problem.format(found, found.file.id.get_filesize())
         except (TypeError, ValueError) as error:
             problem = f"a type that cannot be read ({error})"
-    else:
-        problem = {h5py.SoftLink: "a soft link", h5py.ExternalLink: "a link into another file"}.get(
-            type(link), "nothing"
-        )
     if problem:
         raise refusal(group, key, "a group or an array that lies in this file", problem)
     return found
 
 
 def attribute(group: h5py.Group, key: str) -> str | bool | int | float:
-    """A single value.
-
-    Raises
-    ------
-    StorageError
-        for anything else, and for text that is not UTF-8.
-    """
+    """A single value; StorageError for anything else, and for text that is not UTF-8."""
     try:
         value = group.attrs[key]
     except (TypeError, ValueError) as error:
@@ -115,23 +88,6 @@ def attribute(group: h5py.Group, key: str) -> str | bool | int | float:
     return value
 
 
-def leaves(group: h5py.Group) -> Iterator[tuple[str, str, str, str]]:
-    """Path, shape, type and, of single values, the value of everything below `group`."""
-    for key in names(group):
-        path = f"{group.name}/{key}".strip("/")
-        if key in group.attrs:
-            value = attribute(group, key)
-            shown = str(value)
-            yield path, "", type(value).__name__, shown if len(shown) <= 80 else f"{shown[:79]}…"
-            continue
-        found = member(group, key)
-        if isinstance(found, h5py.Group):
-            yield from leaves(found)
-        else:
-            kind = "str" if h5py.check_string_dtype(found.dtype) else str(found.dtype)
-            yield path, str(found.shape), kind, ""
-
-
 def refusal(group: h5py.Group, key: str | bytes, expected: str, found: str) -> StorageError:
     """Say which member cannot be used, and why."""
     shown = key if isinstance(key, str) else key.decode(errors="backslashreplace")
@@ -141,26 +97,27 @@ def refusal(group: h5py.Group, key: str | bytes, expected: str, found: str) -> S
     )
 
 
-def _problem(found: h5py.Group | h5py.Dataset | h5py.Datatype) -> str:
-    """What a member is instead of a group or array that lies in this file; "" if it is one."""
-    if isinstance(found, h5py.Datatype):
-        return "a committed type"
-    if h5py.h5o.get_info(found.id).rc > 1:
-        return "one that has a second name"
-    if found.name.count("/") > DEPTH:
-        return f"one more than {DEPTH} levels deep"
-    return "" if isinstance(found, h5py.Group) else _problem_of_array(found)
+def _is_too_large(array: h5py.Dataset) -> bool:
+    filters = array.id.get_create_plist().get_nfilters()
+    return array.nbytes > array.file.id.get_filesize() * (COMPRESSION if filters else 1)
 
 
-def _problem_of_array(found: h5py.Dataset) -> str:
-    if found.shape is None:
-        return "an array without data"
-    if found.is_virtual or found.external:
-        return "an array whose data lie in other files"
-    if found.dtype.kind not in "biufc" and not h5py.check_string_dtype(found.dtype):
-        return f"an array of {found.dtype}"
-    size = found.file.id.get_filesize()
-    compressed = found.id.get_create_plist().get_nfilters() > 0
-    if found.nbytes > size * (COMPRESSION if compressed else 1):
-        return f"an array of {found.nbytes:,} bytes in a file of {size:,}"
-    return ""
+LINKS = {h5py.SoftLink: "a soft link", h5py.ExternalLink: "a link into another file"}
+"""What is refused by its link alone."""
+PROBLEMS: tuple[tuple[Callable[[Any], bool], str], ...] = (
+    (lambda found: isinstance(found, h5py.Datatype), "a committed type"),
+    (lambda found: h5py.h5o.get_info(found.id).rc > 1, "one that has a second name"),
+    (lambda found: found.name.count("/") > DEPTH, f"one more than {DEPTH} levels deep"),
+    (lambda found: isinstance(found, h5py.Group), ""),
+    (lambda array: array.shape is None, "an array without data"),
+    (lambda array: array.is_virtual or bool(array.external), "an array whose data lie in other files"),
+    (
+        lambda array: array.dtype.kind not in "biufc" and not h5py.check_string_dtype(array.dtype),
+        "an array of {0.dtype}",
+    ),
+    (_is_too_large, "an array of {0.nbytes:,} bytes in a file of {1:,}"),
+)
+"""Checks in the order in which they are safe, with what each finds: of all members, then of arrays only.
+
+A group can contain itself: then it has a second name or, where the file denies that, levels without end.
+"""

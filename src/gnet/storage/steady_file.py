@@ -46,13 +46,7 @@ class SteadyFile(io.FileIO):
                     signal.signal(number, self._receive)
 
     def check(self) -> None:
-        """Raise the failure, if there was one, or act on a signal that waits.
-
-        Raises
-        ------
-        OSError
-            of the first write that failed.
-        """
+        """Raise the OSError of the first write that failed, if one did, or act on a signal that waits."""
         if self._signal is not None:
             number, self._signal = self._signal, None
             self._handlers[number](number, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from gnet.readers.nsd.betas import prepare_betas
 from gnet.readers.nsd.consistency import check_repetitions
 from gnet.readers.nsd.design import image_table, planned_images, read_design, special_positions, trial_table
 from gnet.readers.nsd.inventory import inventory, refuse_incomplete
-from gnet.readers.nsd.layout import Layout, check_file_format
+from gnet.readers.nsd.layout import Layout, check_file_format, open_release
 from gnet.readers.nsd.rois import (
     MASK_FAMILIES,
     area_mask,
@@ -163,3 +164,8 @@ class NSDReader:
 
     def _families(self, areas: Areas) -> list[str]:
         return sorted({family for family, _ in areas.values()} | set(MASK_FAMILIES))
+
+
+def open_reader(root: Path | str | None) -> NSDReader:
+    """The reader of a release; ReleaseError as of `gnet.readers.nsd.layout.open_release`."""
+    return NSDReader(open_release(root))
