@@ -4,9 +4,10 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,9 +18,18 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from gnet.hooks.endings import explain
+from gnet.io.recording import MARKER
 from gnet.settings import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
+SIZES = {
+    "release": {"sessions": {"subj01": 3, "subj02": 2}},
+    "images": {"pixels": 51},
+    "prefilter": {"source": "gabor"},
+    "model": {"trunk_width": 4},
+    "fitting": {"epochs": 1, "batch_size": 25},
+    "scoring": {"resamples": 2},
+}
 EXPENSIVE = {"prepare_images", "prepare_responses", "fit_gnet8j", "fit_gnet8r"}
 
 
@@ -161,6 +171,17 @@ def copy_stored(data: Path, target: Path, *layers: str) -> None:
             shutil.copytree(path, target / path.name)
 
 
+def with_release(simulated: Project, folder: Path) -> Project:
+    """A project in folder/data with the configuration of the real release, and the sizes of the tiny one.
+
+    Its release, folder/nsd, is a copy of what a project simulated, without the mark of the simulation.
+    """
+    shutil.copytree(simulated.data / "01_raw" / "nsd", folder / "nsd")
+    (folder / "nsd" / MARKER).unlink()
+    project = Project(folder / "data", env="nsd", variables={"NSD_ROOT": str(folder / "nsd")})
+    return project.with_parameters(folder / "conf", **SIZES)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _bootstrapped():
     bootstrap_project(ROOT)
@@ -184,6 +205,26 @@ def finished(tmp_path_factory) -> tuple[Project, dict[str, Run]]:
     project = Project(tmp_path_factory.mktemp("finished") / "data")
     runs = {name: project.run(name) for name in ("encoding_roi", "encoding_joint")}
     return project, runs
+
+
+@pytest.fixture(scope="session")
+def release_at(finished) -> Callable[[Path], Project]:
+    """Make a project with the configuration of the real release: release_at(folder)."""
+    return partial(with_release, finished[0])
+
+
+@pytest.fixture(scope="session")
+def measured(release_at, tmp_path_factory) -> Project:
+    """As `finished`, but with the configuration of the real release. Not to be written to."""
+    project = release_at(tmp_path_factory.mktemp("measured"))
+    project.run("encoding_roi", "encoding_joint")
+    return project
+
+
+@pytest.fixture(params=["tiny", "nsd"])
+def either(request, finished) -> Project:
+    """Both encodings, with each configuration. Not to be written to."""
+    return finished[0] if request.param == "tiny" else request.getfixturevalue("measured")
 
 
 @pytest.fixture(scope="session")

@@ -22,20 +22,20 @@ def version(project, layer, name):
     return max(path.name for path in (project.data / layer / name).iterdir())
 
 
-def test_a_result_says_what_it_was_made_from(encoded):
-    joint = version(encoded, "06_models", "gnet8j.h5")
-    assert made_from(encoded, "06_models", "gnet8j.h5") == dict.fromkeys(
+def test_a_result_says_what_it_was_made_from(either):
+    joint = version(either, "06_models", "gnet8j.h5")
+    assert made_from(either, "06_models", "gnet8j.h5") == dict.fromkeys(
         ("betas", "images", "prefilter", "trials", "voxels")
     )
-    assert made_from(encoded, "07_model_output", "gnet8j_accuracy.parquet") == {
+    assert made_from(either, "07_model_output", "gnet8j_accuracy.parquet") == {
         "gnet8j": joint,
         **dict.fromkeys(("betas", "images", "trials", "voxels")),
     }
     areas = {
-        f"{area}_gnet8r_accuracy": version(encoded, "07_model_output", f"{area}_gnet8r_accuracy.parquet")
+        f"{area}_gnet8r_accuracy": version(either, "07_model_output", f"{area}_gnet8r_accuracy.parquet")
         for area in ("V1", "V2", "V3", "hV4")
     }
-    assert made_from(encoded, "07_model_output", "gnet8r_accuracy.parquet") == areas
+    assert made_from(either, "07_model_output", "gnet8r_accuracy.parquet") == areas
 
 
 def test_predictions_of_a_model_that_was_fitted_again_are_not_used(encoded):

@@ -22,9 +22,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_model_that_a_run_made_predicts_a_picture(finished, folder, capsys):
-    project, _ = finished
-    (folder / "data").symlink_to(project.data)
+def test_a_model_that_a_run_made_predicts_a_picture(either, folder, capsys):
+    (folder / "data").symlink_to(either.data)
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     PIL.Image.fromarray(pixels).save(folder / "picture.png")
     exec(code("PIL.Image"), {})
@@ -40,7 +39,6 @@ def test_a_fit_of_arrays(folder, capsys):
     assert (folder / "mine.h5").is_file()
 
 
-def test_a_result_is_opened_by_its_name(finished):
-    project, _ = finished
+def test_a_result_is_opened_by_its_name(either):
     [name] = re.findall(r'catalog.load\("(\w+)"\)', code("catalog.load"))
-    assert len(project.load(name))
+    assert len(either.load(name))

@@ -1,21 +1,13 @@
 """`--env nsd`: a release that is not ours is read, never written, and its absence stops a run at once."""
 
-import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from gnet.io.recording import MARKER
+from gnet.pipelines.parameters import Fitting, Model
 from gnet.readers.nsd.layout import AGREEMENT, Layout
 
-SIZES = {
-    "release": {"sessions": {"subj01": 3, "subj02": 2}},
-    "images": {"pixels": 51},
-    "prefilter": {"source": "gabor"},
-    "model": {"trunk_width": 4},
-    "fitting": {"epochs": 1, "batch_size": 25, "readout_learning_rate": 0.02},
-    "scoring": {"resamples": 2},
-}
 SIMULATION = {
     "volume_shapes": {"subj01": [10, 12, 9], "subj02": [11, 10, 9]},
     "planned_sessions": 3,
@@ -34,24 +26,20 @@ def state(folder):
 
 
 @pytest.fixture
-def root(finished, tmp_path):
-    """A release that no simulation claims."""
-    root = tmp_path / "nsd"
-    shutil.copytree(finished[0].data / "01_raw" / "nsd", root)
-    (root / MARKER).unlink()
-    return root
+def project(release_at, tmp_path):
+    """The configuration of the real release, with the sizes of the tiny one, and nothing made yet."""
+    return release_at(tmp_path)
 
 
 @pytest.fixture
-def project(fresh, root, tmp_path):
-    """The configuration of the real release, with the sizes of the tiny one."""
-    nsd = replace(fresh, env="nsd", variables={"NSD_ROOT": str(root)})
-    return nsd.with_parameters(tmp_path / "conf", **SIZES)
+def root(project):
+    """Its release, which no simulation claims."""
+    return Path(project.variables["NSD_ROOT"])
 
 
 def test_a_release_at_hand_is_used_and_not_written(project, root):
     before = state(root)
-    run = project.run("encoding_joint")
+    run = project.run("encoding_joint", fitting={"readout_learning_rate": 0.02})
     assert "simulate_release" not in run.nodes
     assert "simulating" not in run.log
     assert state(root) == before
@@ -66,6 +54,20 @@ def test_simulating_into_a_read_only_release_is_refused(project, root):
     with pytest.raises(Exception, match="this release is read-only, nothing was written"):
         project.run("simulation", simulation=SIMULATION)
     assert state(root) == before
+
+
+@pytest.mark.parametrize(
+    ("group", "old", "new"),
+    [
+        (name, *names)
+        for name, kind in (("fitting", Fitting), ("model", Model))
+        for names in kind.RENAMED.items()
+    ],
+)
+def test_former_names_of_parameters_are_refused(project, group, old, new):
+    message, run = project.refused("encoding_joint", **{group: {old: 0.5}})
+    assert f"{old} is now called {new}: rename it" in message
+    assert run.nodes == []
 
 
 @pytest.mark.parametrize("pipeline", ["data_engineering", "masks", "encoding_joint", "encoding_roi"])

@@ -14,30 +14,16 @@ import numpy as np
 import pytest
 
 from gnet.fitting import models
-from gnet.io.recording import MARKER
 
-SIZES = {
-    "release": {"sessions": {"subj01": 3, "subj02": 2}},
-    "images": {"pixels": 51},
-    "prefilter": {"source": "gabor"},
-    "model": {"trunk_width": 4},
-    "fitting": {"epochs": 1, "batch_size": 25},
-    "scoring": {"resamples": 2},
-}
 ROOT = Path(__file__).resolve().parents[2]
 AREAS = ("V1", "V2", "V3", "hV4")
 EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
-def ready(finished, project_at, tmp_path_factory):
+def ready(release_at, tmp_path_factory):
     """The configuration of the real release with the sizes of the tiny one, data ready to fit."""
-    folder = tmp_path_factory.mktemp("ready")
-    shutil.copytree(finished[0].data / "01_raw" / "nsd", folder / "nsd")
-    (folder / "nsd" / MARKER).unlink()
-    project = replace(
-        project_at(folder / "data"), env="nsd", variables={"NSD_ROOT": str(folder / "nsd")}
-    ).with_parameters(folder / "conf", **SIZES)
+    project = release_at(tmp_path_factory.mktemp("ready"))
     project.run("data_engineering", "masks")
     return project
 
