@@ -34,3 +34,7 @@ class StorageError(GNetError, OSError):
 
 class BusyError(GNetError, RuntimeError):
     """Another run is writing what this one reads or writes."""
+
+
+class ClusterError(GNetError, RuntimeError):
+    """The cluster on which nodes are to run is not described, cannot be started, or does not fit them."""

@@ -6,6 +6,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
+from gnet.cluster import CLUSTERS
 from gnet.hooks.configuration import Areas, DataFolder, KnownParameters
 from gnet.hooks.endings import Errors, Interruptions, Summaries
 from gnet.hooks.prerequisites import Prerequisites
@@ -41,12 +42,14 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     OtherRuns(),
     _UNFINISHED,
     Summaries(),
+    CLUSTERS,
 )
 DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
+    "config_patterns": {"cluster": ["cluster.yml"]},
     "merge_strategy": {"parameters": "soft"},
     "custom_resolvers": {"env": environment},
 }

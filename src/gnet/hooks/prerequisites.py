@@ -12,6 +12,7 @@ from kedro.framework.session import KedroSession
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from gnet.cluster import CLUSTERS
 from gnet.errors import ModelFileError, OutdatedError
 from gnet.hooks.configuration import is_parameter
 from gnet.hooks.provenance import Record, maker, nodes_to_run, outputs, refuse_outdated
@@ -46,7 +47,9 @@ class Prerequisites:
         and what is missing, and nothing else. What exists is never made again. What was made is checked, too.
         """
         refuse_outdated(self.context, run_params, pipeline, catalog)
-        check_device(pipeline, catalog)
+        runner = CLUSTERS.another(run_params["runner"])
+        if runner is None:  # on a cluster, the workers know
+            check_device(pipeline, catalog)
         stored = sorted(name for name in pipeline.inputs() if not is_parameter(name))
         missing = [name for name in stored if not catalog.exists(name)]
         if not missing:
@@ -67,6 +70,7 @@ class Prerequisites:
         with self.unfinished.same_seed(), session:
             session.run(
                 pipeline_names=sources,
+                runner=runner,
                 to_outputs=missing,
                 only_missing_outputs=True,
                 load_versions=run_params["load_versions"],

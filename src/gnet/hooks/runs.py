@@ -116,6 +116,10 @@ class Announced:
         self.path, self.file = path, file
         atexit.register(self.withdraw)
 
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """In another process there is none: the run is this one's."""
+        return type(None), ()
+
     def withdraw(self) -> None:
         """The run has ended."""
         atexit.unregister(self.withdraw)
