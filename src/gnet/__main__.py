@@ -65,8 +65,7 @@ def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
     from gnet.models.checkpoints import read_models
     from gnet.models.interchange.writing import export_checkpoint
 
-    models = read_models(model)
-    targets = [target]
+    models, targets = read_models(model), [target]
     if len(models) > 1:
         targets = [target.with_stem(f"{target.stem}-{number}") for number in range(1, len(models) + 1)]
     for path in targets:

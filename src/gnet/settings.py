@@ -21,10 +21,9 @@ def environment(name: str, default: str = "") -> str:
 
 
 class Catalog(DataCatalog, CatalogCommandsMixin):
-    """Datasets that no catalog file names are handed on as they are.
+    """Datasets that no catalog file names are handed on as they are, so no node may write into its inputs.
 
-    Kedro's default copies them deeply, once when saved and once when loaded: a memory-mapped array would be
-    read into memory whole. Nodes share objects instead, so none may write into its inputs.
+    Kedro's default copies them deeply: a memory-mapped array would be read into memory whole.
     """
 
     default_runtime_patterns = {"{default}": {"type": "kedro.io.MemoryDataset", "copy_mode": "assign"}}  # noqa: RUF012 - overrides Kedro's

@@ -35,35 +35,31 @@ def predict_images(
     fitting: Fitting,
     **models: FittedModel | list[FittedModel],
 ) -> Predictions:
-    """Responses of each subject to every image.
+    """Responses of each subject to every image planned for it, or for any subject in use.
 
-    `prediction.images` says which images: those planned for the subject, or for any subject in use. Voxels of
-    several models (one per area) stand side by side.
+    `prediction.images` says which of the two. Voxels of several models (one per area) stand side by side.
     """
 
     def one_subject(subject: str, fitted: list[FittedModel]) -> SubjectPredictions:
         rows = np.arange(len(images))
         if prediction.images == "subject":
             rows = subject_images.loc[subject_images["subject"] == subject, "image_row"].to_numpy()
-        found = _predictions(images, rows, subject, voxels, prediction.batch_size, fitted)
-        return found(image_row=rows, image_id=np.asarray(image_ids)[rows])
+        shown = {"image_row": rows, "image_id": np.asarray(image_ids)[rows]}
+        return _predictions(fitted, subject, voxels, images, rows, prediction.batch_size, shown)
 
     return _by_subject(one_subject, models, voxels, fitting)
 
 
 def predict_pictures(
-    voxels: pd.DataFrame,
-    preparation: Images,
-    prediction: Prediction,
-    fitting: Fitting,
-    **models: FittedModel,
+    voxels: pd.DataFrame, images: Images, prediction: Prediction, fitting: Fitting, **models: FittedModel
 ) -> Predictions:
     """Responses of each subject to the pictures in the folder `prediction.folder`, by file name."""
-    pictures, names = read_pictures(prediction.folder, preparation.pixels, preparation.resampling)
+    pictures, names = read_pictures(prediction.folder, images.pixels, images.resampling)
 
     def one_subject(subject: str, fitted: list[FittedModel]) -> SubjectPredictions:
         rows = np.arange(len(pictures))
-        return _predictions(pictures, rows, subject, voxels, prediction.batch_size, fitted)(name=names)
+        shown = {"name": names}
+        return _predictions(fitted, subject, voxels, pictures, rows, prediction.batch_size, shown)
 
     return _by_subject(one_subject, models, voxels, fitting)
 
@@ -82,23 +78,24 @@ def _by_subject(
 
 
 def _predictions(
-    images: np.ndarray,
-    rows: np.ndarray,
+    models: list[FittedModel],
     subject: str,
     voxels: pd.DataFrame,
+    images: np.ndarray,
+    rows: np.ndarray,
     batch_size: int,
-    models: list[FittedModel],
-) -> Callable[..., SubjectPredictions]:
-    """The predictions of one subject, yet without what says which images they are of."""
+    shown: Mapping[str, np.ndarray],
+) -> SubjectPredictions:
+    """The predictions of one subject for some rows of the images; `shown` says which images these are."""
     tables = [model_voxels(model, voxels, subject) for model in models]
     networks, first = [model.network for model in models], models[0].voxels[subject]
-    return partial(
-        SubjectPredictions,
+    return SubjectPredictions(
         predicted_blocks(networks, subject, images, rows, batch_size=batch_size),
         np.concatenate([table["voxel_index"] for table in tables]),
         np.concatenate([table["area"].to_numpy(str) for table in tables]),
         volume_shape=None if first.shape is None else np.array(first.shape),
         affine=first.affine,
+        **shown,
     )
 
 
@@ -142,7 +139,7 @@ def score_imported(
         excluded = betas[subject].reasons_excluded
         for model in (model for model in models if subject in model.voxels):
             table = model_voxels(model, voxels, subject)
-            table = table.assign(excluded=excluded[table["column"]])
+            table["excluded"] = excluded[table["column"]]
             there = int((voxels["subject"].eq(subject) & voxels["area"].isin(model.areas)).sum())
             if there > len(table):
                 log.warning(
@@ -152,11 +149,10 @@ def score_imported(
             kept = (table["excluded"] == "").to_numpy()
             tests = scored_trials(betas[subject], trials, subject, table.loc[kept, "column"].to_numpy())
             source = PrefilteredImages(model.network, images, tests.image_row)
-            predicted = predict(
-                model.network, subject, source, tests.image_row, batch_size=scoring.batch_size
-            )
+            rows, size = tests.image_row, scoring.batch_size
+            predicted = predict(model.network, subject, source, rows, batch_size=size)[:, kept]
             tables.append(
-                score_voxels(predicted[:, kept], tests, table, resamples=scoring.resamples, seed=scoring.seed)
+                score_voxels(predicted, tests, table, resamples=scoring.resamples, seed=scoring.seed)
             )
     return pd.concat(tables, ignore_index=True)
 

@@ -50,19 +50,17 @@ def make_responses(
 
     Without noise, one trial per image: the model's predictions, z-scored per voxel; `ncsnr` is NaN. With
     measured noise, `repetitions` trials per image: the predictions times their gain plus noise with the
-    measured covariance; `ncsnr`, the ratio of signal to noise, is then known exactly. The responses of a
-    subject are computed when they are stored.
+    measured covariance; `ncsnr`, the ratio of signal to noise, is then known exactly.
     """
-    noisy = synthetic.noise == "measured"
+    noisy, repetitions = synthetic.noise == "measured", synthetic.repetitions
     betas, tables, trials = {}, [], []
     for number, subject in enumerate(predictions):
         images = subject_images[subject_images["subject"] == subject]
-        repetitions = synthetic.repetitions if noisy else 1
-        order = np.random.default_rng([synthetic.seed, number]).permutation(len(images) * repetitions)
-        position = order % len(images)
+        count = len(images) * (repetitions if noisy else 1)
+        position = np.random.default_rng([synthetic.seed, number]).permutation(count) % len(images)
         table = images.iloc[position].reset_index(drop=True)
         seen = table.groupby("image_row").cumcount()
-        table = table.assign(trial=np.arange(len(table)), session=1, repetition=seen + 1)
+        table = table.assign(trial=np.arange(count), session=1, repetition=seen + 1)
         trials.append(split_trials(table, "shared", split.holdout_fraction, split.seed))
 
         predicted, noise = predictions[subject], noise_models[subject]
@@ -70,9 +68,8 @@ def make_responses(
         index = np.intersect1d(predicted.voxel_index, noise.voxel_index)
         image_row = images["image_row"].to_numpy()
         seed = [synthetic.seed, number, 1]  # differs from that of the order and between subjects
-        betas[subject] = partial(
-            _responses, predicted, noise if noisy else None, index, image_row, position, seed
-        )
+        used = noise if noisy else None
+        betas[subject] = partial(_responses, predicted, used, index, image_row, position, seed)
         snr = np.nan
         if noisy:
             gain, factor = noise.of(positions(noise.voxel_index, index))

@@ -5,10 +5,10 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.fit_and_score import (
-    PARAMETERS,
+from gnet.pipelines.fit_and_score.pipeline import (
     area_models,
     joint_model,
+    parameters,
     transfer_analysis,
     transfer_models,
 )
@@ -29,17 +29,9 @@ def create_imported_pipeline(areas: tuple[str, ...]) -> Pipeline:
 def experiment(name: str, areas: tuple[str, ...], function: Callable[..., Any], *models: str) -> Pipeline:
     """In a namespace of its name: responses of what models predict, every model, the transfer analysis."""
     sources = [f"{model}_{part}" for model in models for part in ("predictions", "noise_model")]
-    responses = Node(
-        function,
-        inputs=["voxels", "subject_images", "params:synthetic", "params:split", *sources],
-        outputs=[f"{name}.betas", f"{name}.voxels", f"{name}.trials"],
-        name=f"make_{name}_responses",
-        namespace=name,
-    )
-    fits = Pipeline(
-        joint_model(areas) + area_models(areas) + transfer_models(areas) + transfer_analysis(areas),
-        namespace=name,
-        inputs={"images", "prefilter"},
-        parameters=PARAMETERS | {"transfer"},
-    )
-    return Pipeline([responses]) + fits
+    inputs = ["voxels", "subject_images", "params:synthetic", "params:split", *sources]
+    outputs = [f"{name}.betas", f"{name}.voxels", f"{name}.trials"]
+    responses = Node(function, inputs, outputs, name=f"make_{name}_responses", namespace=name)
+    fits = joint_model(areas) + area_models(areas) + transfer_models(areas) + transfer_analysis(areas)
+    shared = {"images", "prefilter"}
+    return Pipeline([responses]) + Pipeline(fits, namespace=name, inputs=shared, parameters=parameters(fits))
