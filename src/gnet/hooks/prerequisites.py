@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 
 from gnet.errors import ModelFileError, OutdatedError
 from gnet.hooks.configuration import is_parameter
-from gnet.hooks.provenance import Record, maker, nodes_to_run, outputs, refuse_outdated
+from gnet.hooks.provenance import maker, nodes_to_run, outputs, refuse_outdated
 from gnet.hooks.stored import place, version_in_use, versioned, versions
 from gnet.hooks.unfinished import UnfinishedFits
 
@@ -109,11 +109,11 @@ def refuse_made_twice(
 ) -> None:
     """Raise OutdatedError if what is missing would be made from models that the run itself makes anew."""
     needed = sum(pipelines[source] for source in sources).to_outputs(*missing)
-    both = needed.all_outputs() & outputs(nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"]))
+    both = needed.all_outputs() & outputs(nodes_to_run(run_params, pipeline, catalog))
     twice = sorted(name for name in both if versioned(catalog.get(name)))
     if twice:
         others = dict.fromkeys(
-            [*(run_params["pipeline_names"] or []), *(maker(name, Record(), catalog)[0] for name in missing)]
+            [*(run_params["pipeline_names"] or []), *(maker(name, catalog)[0] for name in missing)]
         )
         raise OutdatedError(
             f"{', '.join(missing)}: expected these to exist, or to be made before {', '.join(twice)}, found "

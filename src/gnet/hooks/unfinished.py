@@ -54,7 +54,7 @@ class UnfinishedFits:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Choose the seed, before any prerequisites are made."""
-        nodes = nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"])
+        nodes = nodes_to_run(run_params, pipeline, catalog)
         self.states = tuple(state for node in nodes if (state := state_path(node, catalog)))
         self.seed = None
         if not self.states:
