@@ -46,7 +46,8 @@ class Prerequisites:
         and what is missing, and nothing else. What exists is never made again. What was made is checked, too.
         """
         refuse_outdated(self.context, run_params, pipeline, catalog)
-        check_device(pipeline, catalog)
+        if "params:fitting" in pipeline.inputs():
+            catalog.load("params:fitting").check_device()  # now, not when the first fit begins
         stored = sorted(name for name in pipeline.inputs() if not is_parameter(name))
         missing = [name for name in stored if not catalog.exists(name)]
         if not missing:
@@ -73,14 +74,6 @@ class Prerequisites:
             )
         refuse_outdated(self.context, run_params, pipeline, catalog)
         log.info("Made %s. Now %s.", ", ".join(missing), names)
-
-
-def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise DeviceError at once for a device that this machine lacks, not when the first fit begins."""
-    if "params:fitting" in pipeline.inputs():
-        from gnet.models.device import resolve_device  # imports torch
-
-        resolve_device(catalog.load("params:fitting").device)
 
 
 def refuse_unmade(missing: list[str], catalog: CatalogProtocol) -> None:
