@@ -122,11 +122,7 @@ def kedro_run(
 
 
 def flat(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters that are no mappings, with their dotted names.
-
-    >>> dict(flat({"images": {"pixels": 75}, "seed": 1}))
-    {'images.pixels': 75, 'seed': 1}
-    """
+    """Parameters that are no mappings, with their dotted names such as images.pixels."""
     for name, value in parameters.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{above}{name}.")

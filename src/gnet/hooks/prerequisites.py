@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 
 from gnet.errors import ModelFileError, OutdatedError
 from gnet.hooks.configuration import is_parameter
-from gnet.hooks.provenance import maker, nodes_to_run, outputs, refuse_outdated
+from gnet.hooks.provenance import maker, outputs, refuse_outdated
 from gnet.hooks.stored import place, version_in_use, versioned, versions
 from gnet.hooks.unfinished import UnfinishedFits
 
@@ -54,7 +54,9 @@ class Prerequisites:
             return
         refuse_unmade(missing, catalog)
         sources = ["__default__"] if catalog.exists("recording") else ["simulation", "__default__"]
-        refuse_made_twice(missing, sources, run_params, pipeline, catalog)
+        needed = sum(pipelines[source] for source in sources).to_outputs(*missing).all_outputs()
+        made_twice = needed & outputs(run_params, pipeline, catalog)
+        refuse_made_twice(missing, made_twice, run_params["pipeline_names"], catalog)
         names = ", ".join(run_params["pipeline_names"] or ["the default pipeline"])
         log.info("%s needs %s, not there yet: making it first.", names, ", ".join(missing))
         if "simulation" in sources:
@@ -94,20 +96,12 @@ def refuse_unmade(missing: list[str], catalog: CatalogProtocol) -> None:
 
 
 def refuse_made_twice(
-    missing: list[str],
-    sources: list[str],
-    run_params: dict[str, Any],
-    pipeline: Pipeline,
-    catalog: CatalogProtocol,
+    missing: list[str], made_twice: set[str], asked: list[str] | None, catalog: CatalogProtocol
 ) -> None:
     """Raise OutdatedError if what is missing would be made from models that the run itself makes anew."""
-    needed = sum(pipelines[source] for source in sources).to_outputs(*missing)
-    both = needed.all_outputs() & outputs(nodes_to_run(run_params, pipeline, catalog))
-    twice = sorted(name for name in both if versioned(catalog.get(name)))
+    twice = sorted(name for name in made_twice if versioned(catalog.get(name)))
     if twice:
-        others = dict.fromkeys(
-            [*(run_params["pipeline_names"] or []), *(maker(name, catalog)[0] for name in missing)]
-        )
+        others = dict.fromkeys([*(asked or []), *(maker(name, catalog)[0] for name in missing)])
         raise OutdatedError(
             f"{', '.join(missing)}: expected these to exist, or to be made before {', '.join(twice)}, found "
             f"that they are made from {', '.join(twice)}, which this run makes anew. Let one run make all of "

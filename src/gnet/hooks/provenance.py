@@ -184,7 +184,7 @@ def refuse_outdated(
 
     Raises OutdatedError; also if a version of what the run makes would hide the one that it is about to save.
     """
-    made = outputs(nodes_to_run(run_params, pipeline, catalog))
+    made = outputs(run_params, pipeline, catalog)
     refuse_later_versions(made, catalog)
     walk = Walk(catalog, todays_parameters(context), made)
     used = sorted(name for name in pipeline.datasets() - made if not is_parameter(name))
@@ -279,9 +279,9 @@ def nodes_to_run(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: Cat
     return [node for node in pipeline.nodes if not all(map(catalog.exists, node.outputs))]
 
 
-def outputs(nodes: Iterable[Node]) -> set[str]:
-    """What nodes make."""
-    return {name for node in nodes for name in node.outputs}
+def outputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> set[str]:
+    """What a run is to make."""
+    return {name for node in nodes_to_run(run_params, pipeline, catalog) for name in node.outputs}
 
 
 def todays_parameters(context: KedroContext) -> dict[str, Any]:

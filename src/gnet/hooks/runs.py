@@ -125,14 +125,9 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
     so and None is returned. Raises BusyError if another run makes what this one reads or makes, or reads what
     it makes; StorageError if the folder cannot be written to.
     """
-    own = Announcement(
-        sorted(reads),
-        sorted(makes),
-        os.getpid(),
-        socket.gethostname(),
-        time.strftime("%Y-%m-%d %H:%M:%S"),
-        f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
-    )
+    command = f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}"
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    own = Announcement(sorted(reads), sorted(makes), os.getpid(), socket.gethostname(), started, command)
     try:
         announced = Announced(folder, own)
     except OSError as error:
