@@ -51,10 +51,7 @@ class Errors:
 
 
 def explain(
-    otherwise: Callable[..., None],
-    kind: type[BaseException],
-    error: BaseException,
-    traceback: TracebackType | None,
+    otherwise: Callable, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
     """Print an error that a user can correct by its message; leave others as they were.
 

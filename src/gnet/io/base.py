@@ -49,7 +49,7 @@ class LocalDataset(AbstractVersionedDataset):
     ACCEPTED_LOAD_ARGS: ClassVar[frozenset[str] | None] = frozenset()
     ACCEPTED_SAVE_ARGS: ClassVar[frozenset[str] | None] = frozenset()
     """Names that the arguments may contain; None for any."""
-    _read_only: ClassVar[bool] = False
+    read_only: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -138,12 +138,6 @@ class LocalDataset(AbstractVersionedDataset):
             return None
         asked = self._version.load or self._cached_load_version
         return asked or next((Path(path).parent.name for path in self._get_versions()), None)
-
-    def record_of(self, version: str | None) -> Path | None:
-        """Where the provenance record of a version (or of no version) lies; None if nothing is ever saved."""
-        if self._read_only:
-            return None
-        return self.place / version / "record.json" if version else Path(f"{self.place}.record.json")
 
     def _get_versions(self) -> list[str]:
         """Newest first: only versions named by Kedro, and before them one of any name that this saves."""

@@ -20,11 +20,7 @@ COLUMNS = (
 
 
 def inventory(
-    layout: Layout,
-    sessions: Mapping[str, int],
-    families: Sequence[str],
-    file_format: str,
-    images: bool = True,
+    layout: Layout, sessions: Mapping[str, int], families: Sequence[str], file_format: str
 ) -> pd.DataFrame:
     """List every file that a run needs, what is wrong with it, and the command that fetches it.
 
@@ -48,9 +44,7 @@ def inventory(
     if layout.design.name in table_file.problem:  # which of the two is damaged cannot be known
         contradiction = f"contradicts {layout.stimulus_table.name}"
         design_file = replace(design_file, found="unusable", problem=contradiction)
-    files = [design_file, table_file]
-    if images:
-        files.append(_check_stimuli(layout, design, listed))
+    files = [design_file, table_file, _check_stimuli(layout, design, listed)]
     trials = None if design is None else design.trials_per_session
     for subject, count in sessions.items():
         files += check_subject(layout, subject, count, trials, list(dict.fromkeys(families)), file_format)
