@@ -6,7 +6,6 @@ import signal
 import socket
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +13,9 @@ from unittest import mock
 
 import pytest
 
+from cluster_runs import wait_until
+
 PORTS = (16817, 17001, 17002)
-
-
-def wait_until(condition, seconds=30, every=0.05):
-    """Wait for a condition, and fail if it does not come true in time."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(every)
-    return found
 
 
 def kill(path: Path) -> None:
@@ -51,7 +43,8 @@ def started(folder: Path) -> Iterator[Path]:
         (folder / name).mkdir()
     host = socket.gethostname().split(".")[0]
     nodes = "\n".join(
-        f"NodeName=n{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={PORTS[n]} CPUs=2 RealMemory=4000 Gres=gpu:1"
+        f"NodeName=n{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={PORTS[n]} CPUs=2 RealMemory=4000 "
+        "Gres=gpu:1"
         for n in (1, 2)
     )
     (folder / "slurm.conf").write_text(f"""ClusterName=test

@@ -2,8 +2,8 @@
 
     kedro run --runner gnet.cluster.DaskRunner --runner-params cluster=slurm
 
-A worker is one process that runs one node at a time, on one graphics card if it has any: random seeds belong to
-a process. Nodes hand data on through the catalog, which all workers see: the data folder lies on a shared disk.
+A worker is one process that runs one node at a time, on one graphics card if it has any: random seeds belong
+to a process. Nodes hand data on through the catalog, so the data folder lies on a disk that all share.
 """
 
 from gnet.cluster.runner import CLUSTERS, DaskRunner

@@ -1,4 +1,4 @@
-"""Kedro's runner for the workers of a cluster."""
+"""Kedro's runner for the workers of a cluster, and the hook that goes with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEVICE = "device"
 
 
 class Clusters:
-    """Knows what `cluster.yml` describes, and on which of its clusters this process runs nodes, if any."""
+    """Knows the clusters that `cluster.yml` describes, and the one on which nodes run, if any."""
 
     runner: DaskRunner | None = None
     section: Section | None = None
@@ -39,20 +39,20 @@ class Clusters:
 
     @hook_impl
     def before_node_run(self, node: Node, inputs: Mapping[str, Any]) -> None:
-        """Say where a node that needs a device runs; refuse a worker that lacks the card it promised."""
+        """Say where a node that needs a device runs; refuse a worker that lacks the GPU it promised."""
         if self.section is None or DEVICE not in node.tags:
             return
-        cards = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        where = f"{socket.gethostname()}, process {os.getpid()}"
+        where = f"{os.environ.get('SLURMD_NODENAME') or socket.gethostname()}, process {os.getpid()}"
+        cards = os.environ.get("CUDA_VISIBLE_DEVICES")
         log.info("%s: on %s%s.", node.name, where, f", GPU {cards}" if cards else "")
         if self.section.gpu and inputs["params:fitting"].device == "auto":
             import torch
 
             if not torch.cuda.is_available():
                 raise DeviceError(
-                    f"{node.name}: expected a GPU on {where}, since cluster {self.runner.cluster} promises one "
-                    "(gpu: true), found none that PyTorch can use. Check the driver there (nvidia-smi) and "
-                    "the installed PyTorch, or run on the CPU: --params fitting.device=cpu"
+                    f"{node.name}: expected a GPU on {where}, since gpu is true in this cluster's section, "
+                    "found none that PyTorch can use. Look at nvidia-smi there, and at the PyTorch that is "
+                    "installed. Or run on the CPU: --params fitting.device=cpu"
                 )
 
     def another(self, runner: str) -> DaskRunner | None:
@@ -62,7 +62,7 @@ class Clusters:
 
     @property
     def folder(self) -> Path:
-        """For what jobs write, and for the keys of the encrypted connections: on the shared disk."""
+        """For what jobs print and the keys of encrypted connections: on the shared disk."""
         return self.project / self.config["globals"]["data_root"] / "cluster"
 
 
@@ -70,7 +70,7 @@ CLUSTERS = Clusters()
 
 
 class DaskRunner(AbstractRunner):
-    """Runs nodes on the workers of a cluster, as soon as what they need is stored.
+    """Runs each node on a worker of a cluster, as soon as what it needs is stored.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ class DaskRunner(AbstractRunner):
             from gnet.cluster.workers import connected
         except ImportError as error:
             raise ClusterError(
-                f"cluster {self.cluster}: expected Dask, found that {error.name} is not installed. Install it: "
-                'pip install -e ".[cluster]"'
+                f"cluster {self.cluster}: expected Dask, found that {error.name} is not installed. "
+                'Install it: pip install -e ".[cluster]"'
             ) from error
         section = CLUSTERS.section
         return Workers(connected(section, self.cluster, CLUSTERS.project, CLUSTERS.folder), section.gpu)
@@ -111,10 +111,10 @@ class DaskRunner(AbstractRunner):
 
 
 class Workers(Executor):
-    """Hands Kedro's tasks to the workers of a cluster, those that need a graphics card to workers with one."""
+    """Hands Kedro's tasks to the workers of a cluster; those that need a GPU, to workers with one."""
 
     def __init__(self, connection: AbstractContextManager[Any], gpu: bool) -> None:
-        """`connection` gives a client of Dask; `gpu` says whether some workers have a graphics card."""
+        """`connection` gives a client of Dask; `gpu` says whether there are workers with a GPU."""
         self.gpu, self.open = gpu, ExitStack()
         self.client = self.open.enter_context(connection)
 
@@ -126,5 +126,3 @@ class Workers(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers, but for those of a cluster that somebody else has started."""
         self.open.close()
-
-

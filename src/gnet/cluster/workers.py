@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-import logging
 
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster, WorkerPlugin
@@ -77,17 +77,25 @@ def connected(section: Section, name: str, project: Path, folder: Path) -> Itera
 
 def here(section: Local | Cards) -> SpecCluster:
     """Workers on this machine, each with a card of its own if the section names cards."""
-    cards = [{"CUDA_VISIBLE_DEVICES": str(card)} for card in section.gpus] if isinstance(section, Cards) else []
+    cards = (
+        [{"CUDA_VISIBLE_DEVICES": str(card)} for card in section.gpus] if isinstance(section, Cards) else []
+    )
     environments = cards or [{}] * section.workers
     security = Security.temporary()  # whoever reaches the port of a worker could run code in it
     common = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
-    options = {**common, "nthreads": 1, "memory_limit": 0, "resources": {"GPU": 1} if section.gpu else None}
+    options = {
+        **common,
+        "nthreads": 1,
+        "memory_limit": 0,  # the machine's own limit rules: memory-mapped images would count
+        "resources": {"GPU": 1} if section.gpu else None,
+        "silence_logs": logging.ERROR,
+    }
     workers = {
         number: {"cls": Nanny, "options": {**options, "env": environment}}
         for number, environment in enumerate(environments)
     }
     scheduler = {"cls": Scheduler, "options": {**common, "dashboard_address": "127.0.0.1:0"}}
-    return SpecCluster(workers, scheduler, security=security, silence_logs=logging.WARNING)
+    return SpecCluster(workers, scheduler, security=security)
 
 
 def on_slurm(section: Slurm, name: str, folder: Path) -> SpecCluster:
@@ -100,8 +108,8 @@ def on_slurm(section: Slurm, name: str, folder: Path) -> SpecCluster:
     """
     if shutil.which("sbatch") is None:
         raise ClusterError(
-            f"cluster {name}: expected Slurm's command sbatch on this machine, found none. Start the run on a "
-            "login node, or in a job."
+            f"cluster {name}: expected Slurm's command sbatch on this machine, found none. Start the run on "
+            "a login node, or in a job."
         )
     handler = signal.getsignal(signal.SIGINT)
     from dask_jobqueue import SLURMCluster  # 0.9 takes Ctrl-C for itself when it is imported
@@ -132,8 +140,8 @@ def on_slurm(section: Slurm, name: str, folder: Path) -> SpecCluster:
     if tested.returncode:
         cluster.close()
         raise ClusterError(
-            f"cluster {name}: expected options that sbatch accepts, it says: {tested.stderr.strip()}. Correct "
-            "them under sbatch in cluster.yml."
+            f"cluster {name}: expected options that sbatch accepts, it says: {tested.stderr.strip()}. "
+            "Correct them under sbatch in cluster.yml."
         )
     cluster.adapt(minimum_jobs=section.jobs, maximum_jobs=section.jobs)
     return cluster

@@ -102,8 +102,8 @@ def make_record(
     node: Node, catalog: CatalogProtocol, today: Mapping[str, Any], unfinished: bool = False
 ) -> Record:
     """The record of what a node makes: its own parameters and sources, and those of what it reads."""
-    read = list(all_inputs(node, catalog))
-    sources = {name: version_in_use(catalog.get(name)) for name in read if not is_parameter(name)}
+    stored = [name for name in node.inputs if place(catalog.get(name)) is not None]
+    sources = {name: version_in_use(catalog.get(name)) for name in stored}
     parameters: dict[str, Any] = {}
     inherited: dict[str, str | None] = {}
     for name in sources:
@@ -111,18 +111,9 @@ def make_record(
             record = read_record(catalog, name, None)  # an empty one of versioned data
             parameters |= record.parameters
             inherited |= {source: version for source, version in record.sources.items() if version}
-    own = [name.removeprefix("params:") for name in read if name.startswith("params:")]
+    own = [name.removeprefix("params:") for name in node.inputs if name.startswith("params:")]
     parameters |= {name: looked_up(today, name) for name in own}
     return Record(node.name, parameters, inherited | sources, unfinished)
-
-
-def all_inputs(node: Node, catalog: CatalogProtocol) -> Iterator[str]:
-    """What a node reads; in place of what is handed on in memory, what that was made from."""
-    for name in node.inputs:
-        if is_parameter(name) or place(catalog.get(name)) is not None:
-            yield name
-        elif made := next(nodes_making(name), None):
-            yield from all_inputs(made[1], catalog)
 
 
 def nodes_making(name: str) -> Iterator[tuple[str, Node]]:
@@ -138,7 +129,7 @@ def maker(name: str, catalog: CatalogProtocol) -> tuple[str, list[str]]:
     record = read_record(catalog, name, version_in_use(catalog.get(name)))
     found = []
     for pipeline, node in nodes_making(name):
-        read = list(all_inputs(node, catalog))
+        read = node.inputs
         another = (node.name != record.made_by, not record.sources.keys() <= set(read))
         found.append((*another, len(pipelines[pipeline].nodes), pipeline, read))
     return min(found)[-2:] if found else ("__default__", [])

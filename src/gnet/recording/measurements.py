@@ -59,7 +59,7 @@ def scored_trials(
 
 def choose_voxels(
     voxels: pd.DataFrame, responses: Mapping[str, Responses], trials: pd.DataFrame, *, areas: tuple[str, ...]
-) -> Measurements:
+) -> pd.DataFrame:
     """The voxels of some areas, which column of the responses each is, and why some cannot be fitted.
 
     A voxel without data in some session is excluded. A voxel in several of the areas belongs to the one that
@@ -83,4 +83,4 @@ def choose_voxels(
                 f"{len(table)}. Look at valid_session*.nii.gz and ncsnr.nii.gz of this subject."
             )
         tables.append(table.assign(area=table["area"].where(table["area"].isin(areas), areas[0])))
-    return Measurements(pd.concat(tables, ignore_index=True), trials, responses, areas)
+    return pd.concat(tables, ignore_index=True)

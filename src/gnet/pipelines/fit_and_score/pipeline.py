@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
@@ -12,7 +14,7 @@ from gnet.analysis.seeds import index_over_seeds
 from gnet.evaluation.accuracy import summary_table
 from gnet.figures.accuracy import accuracy_figure
 from gnet.pipelines.selecting import given, named_node
-from gnet.recording.measurements import choose_voxels
+from gnet.recording.measurements import Measurements, choose_voxels
 
 from .nodes import fit_gnet, fit_transfer, gather, gather_by_trunk, measure_transfer, score_gnet
 
@@ -25,18 +27,39 @@ def fit_and_score(model: str, areas: tuple[str, ...], function: Callable[..., An
     """Nodes that choose the voxels of some areas of all subjects, fit a model to them and score it.
 
     The function that fits takes the images, the measurements and `inputs`. `model` is the name of the
-    model's dataset; its accuracy is stored as `<model>_accuracy`.
+    model's dataset; its voxels are stored as `<model>_voxels`, its accuracy as `<model>_accuracy`.
     """
-    measured = f"{model}_measurements"
-    scoring = ["images", measured, model, "params:scoring", "params:fitting"]
-    choose = given(choose_voxels, areas=areas)
+    chosen = f"{model}_voxels"
+    measured = ["images", chosen, "trials", "betas"]
+    scoring = [*measured, model, "params:scoring", "params:fitting"]
+    choose, fit, score = (
+        given(choose_voxels, areas=areas),
+        measuring(function, areas),
+        measuring(score_gnet, areas),
+    )
     return Pipeline(
         [
-            Node(choose, ["voxels", "betas", "trials"], measured, name=f"choose_voxels_{model}"),
-            Node(function, ["images", measured, *inputs], model, name=f"fit_{model}", tags="fit"),
-            Node(score_gnet, scoring, f"{model}_accuracy", name=f"score_{model}"),
+            Node(choose, ["voxels", "betas", "trials"], chosen, name=f"choose_voxels_{model}"),
+            Node(fit, [*measured, *inputs], model, name=f"fit_{model}", tags=["fit", "device"]),
+            Node(score, scoring, f"{model}_accuracy", name=f"score_{model}", tags="device"),
         ]
     )
+
+
+def measuring(function: Callable[..., Any], areas: tuple[str, ...]) -> Callable[..., Any]:
+    """A function of images, measurements and more, as one of images, the parts of measurements, and more."""
+
+    @wraps(function)
+    def node_function(images: Any, voxels: Any, trials: Any, betas: Any, *others: Any) -> Any:
+        return function(images, Measurements(voxels, trials, betas, areas), *others)
+
+    signature = inspect.signature(
+        function, follow_wrapped=False
+    )  # Kedro finds the classes of parameters by it
+    images, _, *others = signature.parameters.values()
+    measured = (images.replace(name=name) for name in ("voxels", "trials", "betas"))
+    node_function.__signature__ = signature.replace(parameters=[images, *measured, *others])
+    return node_function
 
 
 def fit_of_kind(kind: str, model: str, areas: tuple[str, ...]) -> Pipeline:

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from gnet.pipelines.fit_and_score.pipeline import summarising
-from gnet.pipelines.selecting import by_keyword, model_files, named_node
+from gnet.pipelines.selecting import by_keyword, model_files
 
 from .nodes import fit_noise_model, predict_images, predict_pictures, score_imported
 
@@ -20,7 +20,9 @@ def predicting(model: str, *parts: str) -> Pipeline:
     measured = [predictions, "betas", "voxels", "trials"]
     return Pipeline(
         [
-            Node(predict_images, by_keyword(*data, *parts), predictions, name=f"predict_{model}"),
+            Node(
+                predict_images, by_keyword(*data, *parts), predictions, name=f"predict_{model}", tags="device"
+            ),
             Node(fit_noise_model, measured, f"{model}_noise_model", name=f"fit_noise_of_{model}"),
         ]
     )
@@ -34,7 +36,9 @@ def create_pictures_pipeline(areas: tuple[str, ...]) -> Pipeline:
     }
     return Pipeline(
         [
-            Node(predict_pictures, needed, f"{model}_pictures", name=f"predict_pictures_{model}")
+            Node(
+                predict_pictures, needed, f"{model}_pictures", name=f"predict_pictures_{model}", tags="device"
+            )
             for model, needed in inputs.items()
         ]
     )
@@ -43,5 +47,5 @@ def create_pictures_pipeline(areas: tuple[str, ...]) -> Pipeline:
 def create_imported_pipeline() -> Pipeline:
     """The same of a model from elsewhere, and its accuracy: not part of the default, because it needs one."""
     inputs = ["images", "betas", "voxels", "trials", "imported", "params:scoring", "params:fitting"]
-    scoring = named_node(score_imported, inputs, "imported_accuracy")
+    scoring = Node(score_imported, inputs, "imported_accuracy", name="score_imported", tags="device")
     return predicting("imported", "imported") + Pipeline([scoring, summarising("imported")])

@@ -23,6 +23,7 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
                 by_keyword(*data, *parts),
                 f"{model}_tuning",
                 name=f"measure_tuning_of_{model}",
+                tags="device",
             ),
             Node(
                 fit_receptive_fields,

@@ -1,0 +1,128 @@
+"""Runs on the workers of this machine, as a user starts them; and what is refused before they start."""
+
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from cluster_runs import Command, assert_same, places, wait_until
+from gnet.cluster.sections import section_of
+from gnet.errors import ClusterError
+
+
+@pytest.fixture
+def command(tmp_path):
+    return Command(tmp_path)
+
+
+@pytest.fixture
+def prepared(whole_run, tmp_path):
+    """A data folder with the release and what is prepared, without models."""
+    for layer in ("01_raw", "02_intermediate", "03_primary", "05_model_input"):
+        shutil.copytree(whole_run / layer, tmp_path / "data" / layer)
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ({"type": "local"}, "cluster here: workers: Field required. Correct it in cluster.yml."),
+        ({"type": "local", "workers": 0}, "workers: Input should be greater than or equal to 1"),
+        ({"type": "local", "workers": 1, "gpus": 1}, "gpus: Extra inputs are not permitted"),
+        ({"type": "gpus", "gpus": []}, "gpus: Tuple should have at least 1 item"),
+        ({"type": "pbs"}, "'local', 'gpus', 'slurm', 'running'"),
+        (
+            {"type": "slurm", "jobs": 1, "gpu": True, "sbatch": {"mem": "8G"}},
+            "expected an option of sbatch that asks for a GPU, since gpu is true, found --mem=8G. Add one",
+        ),
+    ],
+)
+def test_what_cannot_be_a_cluster(described, message):
+    with pytest.raises(ClusterError) as caught:
+        section_of("here", {"here": described})
+    assert message in str(caught.value)
+
+
+def test_the_whole_run_gives_the_same_files(command, whole_run):
+    log = command.succeeds(cluster="local")
+    assert_same(whole_run, command.data)
+    assert "fit_gnet8j" in " ".join(places(log))
+    assert "distributed" not in log
+
+
+def test_a_cluster_that_is_not_described(command):
+    message = command.fails(cluster="lokal")
+    assert message.startswith(
+        "ClusterError: cluster: expected one of local, gpus, slurm, running, got lokal."
+    )
+
+
+def test_a_dataset_that_is_not_stored(command, prepared):
+    command.rewrite("catalog_06_models.yml", '"{model}_voxels"', '"{model}_elsewhere"')
+    message = command.fails("--pipelines", "encoding_joint", cluster="local")
+    assert message.startswith("ClusterError: gnet8j_voxels: expected datasets that are stored, found that no")
+
+
+def test_dask_is_not_installed(command, prepared, tmp_path):
+    (tmp_path / "without" / "distributed").mkdir(parents=True)
+    (tmp_path / "without" / "distributed" / "__init__.py").write_text(
+        "raise ImportError('no such module', name='distributed')"
+    )
+    command.environment["PYTHONPATH"] = str(tmp_path / "without")
+    message = command.fails("--pipelines", "encoding_joint", cluster="local")
+    assert message == (
+        "ClusterError: cluster local: expected Dask, found that distributed is not installed. Install it: "
+        'pip install -e ".[cluster]"'
+    )
+
+
+def test_an_error_in_a_worker_is_one_message(command, prepared):
+    message = command.fails("--pipelines", "encoding_joint", "--params", "device=cuda", cluster="local")
+    assert message.startswith("DeviceError: device: expected ")
+
+
+def test_a_worker_without_the_gpu_that_it_promised(command, prepared):
+    message = command.fails("--pipelines", "encoding_joint", cluster="gpus")
+    assert "DeviceError: encoding_joint.fit_gnet8j: expected a GPU on " in message
+    assert "GPU 0" in command.log or "GPU 1" in command.log
+
+
+def test_fits_on_two_cards_see_one_each(command, prepared):
+    log = command.succeeds("--pipelines", "encoding_roi", "--params", "device=cpu", cluster="gpus")
+    used = {(process, card) for _, process, card in places(log).values()}
+    assert len(used) == 2
+    assert {card for _, card in used} == {"0", "1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--nthreads", "2"], "expected workers that run one node at a time, since random seeds belong to a"),
+        (["--nthreads", "1"], "expected workers that offer a GPU, since gpu is true, found none among 1."),
+    ],
+)
+def test_a_cluster_of_somebody_else(command, prepared, tmp_path, options, message):
+    file = tmp_path / "scheduler.json"
+    start = [sys.executable, "-m"]
+    scheduler = ["distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", "127.0.0.1:0"]
+    worker = ["distributed.cli.dask_worker", *options, "--dashboard-address", "127.0.0.1:0"]
+    described = {"type": "running", "scheduler_file": str(file)}
+    started = [
+        subprocess.Popen([*start, *words, "--scheduler-file", file], stderr=subprocess.DEVNULL)
+        for words in (scheduler, worker)
+    ]
+    try:
+        wait_until(file.exists)
+        command.describe("theirs", described | {"gpu": True})
+        assert message in command.fails("--pipelines", "encoding_joint", cluster="theirs")
+        if options[-1] == "1":
+            command.describe("theirs", described)
+            command.succeeds("--pipelines", "encoding_joint", cluster="theirs")
+        assert [process.poll() for process in started] == [None, None]
+    finally:
+        for process in started:
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            process.wait(30)
