@@ -106,6 +106,14 @@ class DaskRunner(AbstractRunner):
         CLUSTERS.section = section_of(self.cluster, CLUSTERS.config["cluster"])
         try:
             super()._run(pipeline, catalog, *arguments, **options)
+        except Exception as error:
+            if type(error).__name__ != "KilledWorker":  # of Dask, which may not be installed
+                raise
+            raise ClusterError(
+                f"cluster {self.cluster}: expected workers that live through a node, lost "
+                f"{error.allowed_failures + 1} at the same one. Their memory may be too small: see what they "
+                f"printed in {CLUSTERS.folder}, and ask for more in cluster.yml."
+            ) from error
         finally:
             CLUSTERS.section = None
 

@@ -20,8 +20,11 @@ from gnet.cluster.sections import Cards, Local, Running, Section, Slurm
 from gnet.errors import ClusterError
 
 log = logging.getLogger(__name__)
+logging.getLogger("distributed").setLevel(logging.CRITICAL)  # workers come and go; importing it set INFO
 
 MINUTE = 60
+LOST_WORKERS = 20
+"""That one node may have, before something else must be wrong."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -57,8 +60,8 @@ def connected(section: Section, name: str, project: Path, folder: Path) -> Itera
         although the section says so.
     """
     configuration = {
-        # a job that ran out of time is no failure of its node: a fit goes on from its last epoch
-        "distributed.scheduler.allowed-failures": 1000,
+        # a fit whose job ran out of time goes on in the next, from its last epoch
+        "distributed.scheduler.allowed-failures": LOST_WORKERS,
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, section.threads),
     }
     with ExitStack() as stack, dask.config.set(configuration):
@@ -88,7 +91,7 @@ def here(section: Local | Cards) -> SpecCluster:
         "nthreads": 1,
         "memory_limit": 0,  # the machine's own limit rules: memory-mapped images would count
         "resources": {"GPU": 1} if section.gpu else None,
-        "silence_logs": logging.ERROR,
+        "silence_logs": logging.CRITICAL,
     }
     workers = {
         number: {"cls": Nanny, "options": {**options, "env": environment}}
