@@ -63,8 +63,6 @@ class GNet(nn.Module):
 
     Parameters
     ----------
-    architecture : Architecture
-        Shapes and forward computation.
     voxels : mapping of int
         Number of voxels of each subject.
     prefilter : Weights, optional
@@ -90,9 +88,8 @@ class GNet(nn.Module):
         self.register_buffer("input_mean", torch.as_tensor(mean, dtype=torch.float32).reshape(3))
         self.prefilter = Prefilter(exposed=architecture.prefilter_readout)
         if prefilter is not None:
-            self.prefilter.load_state_dict(
-                {name: torch.as_tensor(np.asarray(array)) for name, array in prefilter.items()}
-            )
+            tensors = {name: torch.as_tensor(np.asarray(array)) for name, array in prefilter.items()}
+            self.prefilter.load_state_dict(tensors)
         self.prefilter.requires_grad_(architecture.trainable_prefilter)
         self.trunk = Trunk(
             architecture.trunk_width,
@@ -101,18 +98,12 @@ class GNet(nn.Module):
             dropout=architecture.dropout,
             momentum=architecture.batch_norm_momentum,
         )
+        grids, features = architecture.grids, architecture.features
+        single = architecture.readout == "single_field"
         self.readouts = nn.ModuleDict(
-            {
-                subject: Readout(
-                    count,
-                    architecture.grids,
-                    architecture.features,
-                    single_field=architecture.readout == "single_field",
-                )
-                for subject, count in voxels.items()
-            }
+            {name: Readout(count, grids, features, single_field=single) for name, count in voxels.items()}
         )
-        # Convolutions are faster, and readouts pool in this order. Maps take the order of the weights.
+        # Convolutions are faster, and readouts pool, in this order. Maps take the order of the weights.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
