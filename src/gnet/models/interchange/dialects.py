@@ -1,9 +1,7 @@
 """What checkpoints of the published code, of BERG and of this package say, under our names.
 
-The published form (GNet8j, GNet8r, transfer) has `best_params` {`enc`, `fwrfs`}; `voxel_index` says which
-voxels its readouts predict, for GNet8r those of them in `group_mask`. BERG's form has the same tensors, one
-more pooling field (on the prefilter's grid), and its voxels are those of `roi_mask_volume` in C order. What
-this package exports is the published form with everything else about the model under the key `gnet`.
+Published ones have `best_params` {`enc`, `fwrfs`} and the voxels of `voxel_index`, for GNet8r those of
+`group_mask` in it. BERG's have one more pooling field, and the voxels of `roi_mask_volume` in C order.
 """
 
 from __future__ import annotations
@@ -60,9 +58,9 @@ def read_tensors(content: Any, origin: str) -> tuple[dict[str, Tensor], tuple[st
 
 
 def read_voxels(content: Mapping[str, Any], rows: Mapping[str, int], origin: str) -> dict[str, Voxels]:
-    """A possible voxel for each row of every readout and none twice, as the checkpoint itself says.
+    """A possible voxel for each of the `rows` of every readout and none twice, as the checkpoint itself says.
 
-    Never from a region file: those were redrawn. `rows` is the number of rows of each subject's readout.
+    Never from a region file: those were redrawn.
     """
     berg = "betas_info" in content
     said_by = "betas_info" if berg else "voxel_index and brain_nii_shape"
@@ -70,16 +68,15 @@ def read_voxels(content: Mapping[str, Any], rows: Mapping[str, int], origin: str
     for key in content["best_params"]["fwrfs"]:
         subject = subject_name(key)
         try:
-            found = _berg_voxels(content, key) if berg else _published_voxels(content, key)
-            _check_voxels(found, rows[subject])
+            voxels[subject] = _berg_voxels(content, key) if berg else _published_voxels(content, key)
+            _check_voxels(voxels[subject], rows[subject])
         except ModelFileError as error:
             raise ModelFileError(f"{origin}: {subject}: {error}") from None
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-            raise ModelFileError(
-                f"{origin}: expected {said_by} to say which voxels subject {key} has, but it does not "
-                f"({error!r})."
-            ) from error
-        voxels[subject] = Voxels(found.index.astype(np.int64), found.area, found.shape)
+            problem = (
+                f"expected {said_by} to say which voxels subject {key} has, but it does not ({error!r})."
+            )
+            raise ModelFileError(f"{origin}: {problem}") from error
     return voxels
 
 
@@ -100,7 +97,7 @@ def _published_voxels(content: Mapping[str, Any], key: Any) -> Voxels:
     area = areas_of_labels(labels[mask])
     if group is not None and "group_name" in content:
         area = np.full(len(area), content["group_name"])
-    return Voxels(index[mask], area, _shape(content["brain_nii_shape"][key]))
+    return Voxels(index[mask].astype(np.int64), area, _shape(content["brain_nii_shape"][key]))
 
 
 def _berg_voxels(content: Mapping[str, Any], key: Any) -> Voxels:

@@ -14,6 +14,7 @@ from gnet.errors import ModelFileError
 BLOCKS = ("conv4a", "conv4b", "conv5a", "conv5b", "conv6a", "conv6b")
 
 PREFIXES = {
+    "mu": "input_mean",
     "pre.conv1.0.": "prefilter.conv1.",
     "pre.conv2.0.": "prefilter.conv2.",
     "enc.conv3.": "trunk.conv3.conv.",
@@ -21,29 +22,27 @@ PREFIXES = {
     **{f"enc.{block}.conv1.": f"trunk.{block}.conv." for block in BLOCKS},
     **{f"enc.{block}.bn1.": f"trunk.{block}.norm." for block in BLOCKS},
 }
-"""Prefixes of the published encoder's tensors and of ours. The published `mu` is our `input_mean`."""
+"""Beginnings of the names of the published encoder's tensors and of ours."""
 
 AREA_OF_LABEL = ("", "V1", "V1", "V2", "V2", "V3", "V3", "hV4")
 """Area of each label in `voxel_roi` (labels of prf-visualrois). Labels above these have no area here."""
 
 METADATA = "gnet"
-"""Key under which an exported checkpoint carries what the published format has no place for."""
+"""Key under which an exported checkpoint holds what the published format has no place for."""
 
 
 def from_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published class's encoder tensors under our names, see `PREFIXES`; `mu` (1, 3, 1, 1) becomes (3,).
+    """The published class's encoder tensors under our names; `mu` (1, 3, 1, 1) becomes `input_mean` (3,).
 
     Raises ModelFileError for a name that the published class does not have.
     """
     renamed = {}
     for name, tensor in state.items():
         prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
-        if name == "mu":
-            renamed["input_mean"] = tensor.flatten()
-        elif prefix is not None:
-            renamed[PREFIXES[prefix] + name.removeprefix(prefix)] = tensor
-        else:
+        if prefix is None:
             raise ModelFileError(f"encoder state: the published class has no tensor named {name!r}.")
+        ours = PREFIXES[prefix] + name.removeprefix(prefix)
+        renamed[ours] = tensor.flatten() if ours == "input_mean" else tensor
     return renamed
 
 
@@ -93,7 +92,7 @@ def published_name(name: str) -> str:
     for published, ours in PREFIXES.items():
         if name.startswith(ours):
             return published + name.removeprefix(ours)
-    return "mu" if name == "input_mean" else name
+    return name
 
 
 def areas_of_labels(labels: np.ndarray) -> np.ndarray:

@@ -1,8 +1,4 @@
-"""Pickles of `torch.save`, read without running them.
-
-A pickle is a program, and one from a stranger may do anything. Torch's restricted unpickler makes tensors,
-NumPy arrays and plain values, and refuses everything else.
-"""
+"""Pickles of `torch.save`, read without running them: a pickle from a stranger may do anything."""
 
 from __future__ import annotations
 
@@ -24,10 +20,9 @@ EXPECTED = "expected a checkpoint written by torch.save"
 
 
 def read_pickle(path: Path) -> Any:
-    """What `torch.save` wrote: tensors on the CPU, NumPy arrays, containers and plain values.
+    """What `torch.save` wrote: tensors on the CPU, NumPy arrays, containers, plain values, BERG's arguments.
 
-    The arguments that BERG stores (an `argparse.Namespace`) come as such, which is inert. The checksums of a
-    zip archive, which `torch.save` writes since 2020, are compared first; older pickles have none. Raises
+    The checksums of a zip archive, which `torch.save` writes since 2020, are compared first. Raises
     ModelFileError for a file that is missing, damaged or asks for anything else; nothing in it was run.
     """
     if path.is_dir():
@@ -73,8 +68,7 @@ def _allowed() -> list[Any]:
 
 def _refusal(text: str) -> str:
     """Our words for what the restricted unpickler did not accept."""
-    asked = re.search(r"GLOBAL (\S+)", text)
-    if asked is not None:
+    if asked := re.search(r"GLOBAL (\S+)", text):
         return (
             f"refused, because it asks for {asked[1]}, which no checkpoint of a GNet needs and which may run "
             "code. Nothing of it was run. Ask whoever made it for a file of tensors and arrays."

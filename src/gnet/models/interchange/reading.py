@@ -26,12 +26,10 @@ def import_checkpoints(paths: Iterable[Path | str], *, pixels: int | None = None
     """Models from checkpoints in the published format or BERG's, with the state of their best epoch.
 
     Files whose networks are the same in every bit, readouts apart, become one model: a subject's voxels are
-    concatenated in the order of the files. Other networks stay separate: one per area in GNet8r, one per part
-    of a split area of BERG's, whose parts were fitted separately.
+    concatenated in the order of the files. Other networks stay separate, such as one per area in GNet8r.
 
     `pixels` is the side of the images that they were fitted to, which no checkpoint says. Eight sizes give
-    the same feature maps; when omitted it is, of those eight, the one that corresponds to 227 for the
-    published maps of 25 x 25.
+    the same feature maps; the default is the one that is 227 for the published maps of 25 x 25.
 
     Raises
     ------
@@ -83,10 +81,8 @@ def _recognised(
 ) -> Architecture:
     """The architecture that tensors under our names belong to, from their shapes.
 
-    The last layer has as many maps as the readout sees of each layer. The layers before it compute some more
-    that only the layers above see: as many again in the published network, 192 besides 64 in the variant of
-    256 channels. A readout with 256 more features sees the prefilter. A single field instead of one per grid
-    is the second published form of the readout.
+    The last layer has as many maps as the readout sees of each layer, those before it some more. A readout
+    with 256 more features sees the prefilter.
     """
     last, wide = "trunk.conv6b.conv.weight", "trunk.conv4a.conv.weight"
     dimensions = {last: 4, wide: 4}
@@ -137,7 +133,7 @@ def _recognised(
 def _check_tensors(
     state: Mapping[str, Tensor], architecture: Architecture, rows: Mapping[str, int], origin: str
 ) -> None:
-    """Check that exactly the network's tensors are there, with their shapes and with finite real numbers."""
+    """Refuse other tensors than the network's, other shapes, and numbers that are not finite and real."""
     with torch.device("meta"):
         expected = {name: tuple(t.shape) for name, t in GNet(architecture, rows).state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
