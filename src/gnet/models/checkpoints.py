@@ -244,4 +244,5 @@ def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _misfit(origin: str, error: Exception) -> ModelFileError:
-    return ModelFileError(f"{origin}: its parts do not fit together: {error}. Refit the model.")
+    reason = str(error).removesuffix(".")
+    return ModelFileError(f"{origin}: its parts do not fit together: {reason}. Refit the model.")

@@ -16,8 +16,9 @@ from gnet.errors import DeviceError, ParameterError
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 """Where Linux reports free memory, and the memory limit of a container."""
-
 PRECISIONS = ("float32", "tf32", "bfloat16")
+MMAP_MAX, TRIM_THRESHOLD = -4, -1
+"""M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's mallopt(3)."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -79,10 +80,6 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     finally:
         for unit, value in zip(units, before, strict=True):
             unit.fp32_precision = value
-
-
-MMAP_MAX, TRIM_THRESHOLD = -4, -1
-"""M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's mallopt(3)."""
 
 
 @contextmanager

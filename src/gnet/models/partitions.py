@@ -23,11 +23,7 @@ def layerwise(width: int, *, prefilter: bool = False) -> Partition:
 
 
 def bipartite(width: int, *, prefilter: bool = False) -> Partition:
-    """Two parts: the layers on the coarse grid (upper) and all others (lower).
-
-    >>> [int(mask.sum()) for mask in bipartite(8).values()]
-    [144, 32]
-    """
+    """Two parts: the layers on the coarse grid (upper) and all others (lower)."""
     layers = layerwise(width, prefilter=prefilter)
     upper = np.any([layers[name] for name in COARSE], axis=0)
     return {"lower": ~upper, "upper": upper}
@@ -44,10 +40,6 @@ def partitions(architecture: Architecture) -> dict[str, Partition]:
 
 
 def fair_share(partition: Partition) -> Float[np.ndarray, " part"]:
-    """Percent of the features in each part: the share that a part would have by its size alone.
-
-    >>> fair_share(bipartite(64))
-    array([50., 50.])
-    """
+    """Percent of the features in each part: the share that a part would have by its size alone."""
     sizes = np.array([mask.sum() for mask in partition.values()], dtype=float)
     return 100 * sizes / sizes.sum()

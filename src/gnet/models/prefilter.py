@@ -65,23 +65,11 @@ def prefilter_weights(
     sha256: str = ALEXNET_SHA256,
     seed: int = 0,
 ) -> Weights:
-    """Weights of both layers from the named source: `alexnet`, `gabor` or `random`.
+    """Weights of both layers from the named source: `alexnet`, `gabor` or `random` (by `seed`).
 
-    Parameters
-    ----------
-    path : Path, optional
-        `alexnet` only: torchvision's file. If it does not exist, it is downloaded from `url`.
-    sha256 : str
-        `alexnet` only: SHA-256 of the file, or its beginning.
-    seed : int
-        `random` only.
-
-    Raises
-    ------
-    ParameterError
-        for any other source, or `alexnet` without a path.
-    ModelFileError
-        if the file cannot be downloaded, has another checksum or lacks AlexNet's first two layers.
+    AlexNet's come from torchvision's file at `path`, downloaded from `url` if there is none; `sha256` is its
+    checksum or the beginning of it. Raises ParameterError for any other source, or `alexnet` without a path;
+    ModelFileError if the file cannot be downloaded, has another checksum or lacks the first two layers.
     """
     if source == "gabor":
         return gabor_weights()

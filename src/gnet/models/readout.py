@@ -23,20 +23,12 @@ second-level cache of a CPU with its temporaries, elsewhere what keeps the devic
 
 
 def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """The readout's non-linearity `tanh(x) log(1 + |x|)`: odd, quadratic near zero, logarithmic far from it.
-
-    >>> compress(torch.tensor([0.0, 1.0, -1.0]))
-    tensor([ 0.0000,  0.5279, -0.5279])
-    """
+    """The readout's non-linearity, `tanh(x) log(1 + |x|)`: quadratic near zero, logarithmic far from it."""
     return torch.tanh(x) * torch.log1p(torch.abs(x))
 
 
 def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
-    """Consecutive slices of voxels.
-
-    >>> voxel_blocks(600, torch.device("cpu"))
-    [slice(0, 256, None), slice(256, 512, None), slice(512, 600, None)]
-    """
+    """Consecutive slices of at most `BLOCK_VOXELS` voxels."""
     size = BLOCK_VOXELS[device.type]
     return [slice(start, min(start + size, voxels)) for start in range(0, voxels, size)]
 
@@ -44,8 +36,6 @@ def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
 def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixel _"]]:
     """The maps as matrices (pixel, image x k) of a few images each: a pooling field times one pools them all.
 
-    >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 256, 25, 25))]
-    [(625, 256), (625, 256), (625, 256)]
     >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 128, 6, 6))]
     [(36, 256), (36, 128)]
     """
@@ -115,12 +105,7 @@ class Readout(nn.Module):
 
 
 def resample_mass(field: Float[Tensor, "voxel y x"], side: int) -> Float[Tensor, "voxel v u"]:
-    """Resample fields to another grid, conserving mass: each pixel is divided among new ones by area.
-
-    >>> resample_mass(torch.full((1, 3, 3), 1 / 9), 2)
-    tensor([[[0.2500, 0.2500],
-             [0.2500, 0.2500]]])
-    """
+    """Resample fields to another grid, conserving mass: each pixel is divided among new ones by area."""
     share = overlap(field.shape[-1], side).to(field)
     return torch.einsum("vyx,ty,sx->vts", field, share, share)
 

@@ -93,8 +93,6 @@ class Trunk(nn.Module):
     >>> fine, coarse = Trunk(8)(torch.zeros(2, 192, 8, 8))
     >>> fine.shape, coarse.shape
     (torch.Size([2, 144, 6, 6]), torch.Size([2, 32, 3, 3]))
-    >>> Trunk(8, pass_through=24).conv4a.conv.out_channels
-    32
     """
 
     def __init__(
