@@ -90,10 +90,7 @@ class FittedModel:
         return {subject: voxels.index for subject, voxels in self.voxels.items()}
 
     def save(self, path: Path | str) -> None:
-        """Write the model to an HDF5 file for `gnet.load_model`, replacing any existing file.
-
-        Raises StorageError if the file cannot be written.
-        """
+        """Write the model to an HDF5 file for `gnet.load_model`; StorageError if it cannot be written."""
         save_models([self], path)
 
 

@@ -61,18 +61,12 @@ class Architecture:
 class GNet(nn.Module):
     """A trunk shared by all subjects, a readout for each.
 
-    Parameters
-    ----------
-    voxels : mapping of int
-        Number of voxels of each subject.
-    prefilter : Weights, optional
-        Weights of the first two layers. Random by default, from torch's generator.
-    input_mean : array, (3,), optional
-        Mean colour, subtracted from images in [0, 1]; the images are not scaled. Zero by default.
+    `voxels` is the number of voxels of each subject; `prefilter` the weights of the first two layers (random
+    from torch's generator by default); `input_mean`, (3,), the mean colour, which is subtracted from images in
+    [0, 1] (zero by default). Images are not scaled.
     """
 
     input_mean: Tensor
-    """(3,)"""
 
     def __init__(
         self,

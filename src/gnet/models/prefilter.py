@@ -24,13 +24,10 @@ from gnet.storage.atomic import atomic_path
 
 MAPS = (64, 192)
 """Feature maps of conv1 and conv2."""
-
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-4df8aa71.pth"
 """Torchvision's AlexNet."""
-
 ALEXNET_SHA256 = "4df8aa71"
 """The beginning of its SHA-256, in its file name."""
-
 Weights = dict[str, Float[np.ndarray, "..."]]
 """`conv1.weight` (64, 3, 11, 11), `conv1.bias` (64,), `conv2.weight` (192, 64, 5, 5), `conv2.bias` (192,)."""
 

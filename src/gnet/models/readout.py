@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 BLOCK_VOXELS = {"cpu": 256, "cuda": 1024, "mps": 256}
 """Voxels pooled by one matrix product."""
-
 GROUP_ELEMENTS = {"cpu": 2**16, "cuda": 2**27, "mps": 2**24}
 """Elements of (voxel, image, feature) to which the non-linearity is applied at a time: what fits the
 second-level cache of a CPU with its temporaries, elsewhere what keeps the device busy."""

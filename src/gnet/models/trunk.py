@@ -20,7 +20,6 @@ from gnet.models.prefilter import MAPS
 
 FIRST_MAPS = 128
 """Feature maps of L1, whatever the trunk's width."""
-
 PREFILTER = ("conv1", "conv2")
 FINE = ("conv3", "conv4a", "conv4b")
 COARSE = ("conv5a", "conv5b", "conv6a", "conv6b")

@@ -22,13 +22,10 @@ ENCODER = {
     **{f"enc.{block}.bn1.": f"trunk.{block}.norm." for block in BLOCKS},
 }
 """Beginnings of the names of the published encoder's tensors and of ours."""
-
 READOUT = {"w": "weight", "b": "bias", "rf0": "fields.0", "rf1": "fields.1", "rf2": "fields.2"}
 """Names of the published readout's tensors and of ours."""
-
 AREA_OF_LABEL = ("", "V1", "V1", "V2", "V2", "V3", "V3", "hV4")
 """Area of each label in `voxel_roi` (labels of prf-visualrois). Labels above these have no area here."""
-
 METADATA = "gnet"
 """Key under which an exported checkpoint holds what the published format has no place for."""
 

@@ -25,10 +25,9 @@ def read_pickle(path: Path) -> Any:
     The checksums of a zip archive, which `torch.save` writes since 2020, are compared first. Raises
     ModelFileError for a file that is missing, damaged or asks for anything else; nothing in it was run.
     """
-    if path.is_dir():
-        raise ModelFileError(f"{path}: {EXPECTED}, found a folder. Give the file in it.")
     if not path.is_file():
-        raise ModelFileError(f"{path}: {EXPECTED}, found no such file.")
+        found = "a folder. Give the file in it" if path.is_dir() else "no such file"
+        raise ModelFileError(f"{path}: {EXPECTED}, found {found}.")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

@@ -33,7 +33,7 @@ from gnet.models.interchange.names import (
 from gnet.models.interchange.pickles import read_pickle
 from gnet.models.trunk import grid_sizes, layer_features
 
-WRONG_SHOWN = 8
+WRONG_SHOWN = 8  # tensors
 
 
 def import_checkpoints(paths: Iterable[Path | str], *, pixels: int | None = None) -> list[FittedModel]:
@@ -45,12 +45,8 @@ def import_checkpoints(paths: Iterable[Path | str], *, pixels: int | None = None
     `pixels` is the side of the images that they were fitted to, which no checkpoint says. Eight sizes give
     the same feature maps; the default is the one that is 227 for the published maps of 25 x 25.
 
-    Raises
-    ------
-    ModelFileError
-        naming the file and what is missing, misshapen or does not fit together; a voxel that two have.
-    ParameterError
-        if images of `pixels` do not give maps of the size of the pooling fields.
+    Raises ModelFileError, which names the file and what is missing, misshapen, does not fit together or is in
+    two; ParameterError if images of `pixels` do not give maps of the size of the pooling fields.
     """
     imported: list[FittedModel] = []
     for path in map(Path, paths):
