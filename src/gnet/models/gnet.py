@@ -62,8 +62,8 @@ class GNet(nn.Module):
     """A trunk shared by all subjects, a readout for each.
 
     `voxels` is the number of voxels of each subject; `prefilter` the weights of the first two layers (random
-    from torch's generator by default); `input_mean`, (3,), the mean colour, which is subtracted from images in
-    [0, 1] (zero by default). Images are not scaled.
+    from torch's generator by default); `input_mean`, (3,), the mean colour, subtracted from images in
+    [0, 1], which are not scaled (zero by default).
     """
 
     input_mean: Tensor
