@@ -26,7 +26,7 @@ MAPS = (64, 192)
 """Feature maps of conv1 and conv2."""
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-4df8aa71.pth"
 """Torchvision's AlexNet."""
-ALEXNET_SHA256 = "4df8aa71"
+ALEXNET_HASH = "4df8aa71"
 """The beginning of its SHA-256, in its file name."""
 Weights = dict[str, Float[np.ndarray, "..."]]
 """`conv1.weight` (64, 3, 11, 11), `conv1.bias` (64,), `conv2.weight` (192, 64, 5, 5), `conv2.bias` (192,)."""
@@ -59,7 +59,7 @@ def prefilter_weights(
     *,
     path: Path | None = None,
     url: str = ALEXNET_URL,
-    sha256: str = ALEXNET_SHA256,
+    sha256: str = ALEXNET_HASH,
     seed: int = 0,
 ) -> Weights:
     """Weights of both layers from the named source: `alexnet`, `gabor` or `random` (by `seed`).
@@ -81,7 +81,7 @@ def prefilter_weights(
     return alexnet_weights(path, sha256=sha256)
 
 
-def alexnet_weights(path: Path, *, sha256: str = ALEXNET_SHA256) -> Weights:
+def alexnet_weights(path: Path, *, sha256: str = ALEXNET_HASH) -> Weights:
     """First two layers of torchvision's AlexNet (`features.0`, `features.3`), read without running any code.
 
     Raises ModelFileError if the checksum differs, the layers are missing or have other shapes.

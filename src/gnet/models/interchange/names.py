@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,8 +67,8 @@ def subject_name(key: Any) -> str:
 
 def subject_key(subject: str) -> int | str:
     """The inverse of `subject_name`."""
-    match = re.fullmatch(r"subj(\d+)", subject)
-    return int(match[1]) if match and subject_name(int(match[1])) == subject else subject
+    number = subject.removeprefix("subj")
+    return int(number) if number.isdecimal() and subject_name(int(number)) == subject else subject
 
 
 def published_name(name: str) -> str:
