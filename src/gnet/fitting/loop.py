@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
+from rich.progress import Progress
 from torch import Tensor
 
 from gnet.errors import DeviceError, GNetError
@@ -59,9 +60,9 @@ def fit_network(
     Parameters
     ----------
     network : GNet
-        The network, with a readout for each subject.
+        With a readout for each subject.
     training, holdout : mapping of Trials
-        Trials of each subject of the network.
+        By subject.
     images : array of uint8, (image, 3, y, x)
         All prepared images, indexed by the trials.
     procedure : Procedure
@@ -87,20 +88,19 @@ def fit_network(
     DeviceError, StorageError
         if memory or disk will not suffice; raised before the first batch (`gnet.fitting.estimate`).
     """
-    stepper = Stepper(network, procedure)
-    device = network.device
+    stepper, device = Stepper(network, procedure), network.device
     rows = np.concatenate([part.image_row for trials in (training, holdout) for part in trials.values()])
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
     random = np.random.default_rng(seed)
     identity = "" if state is None else resume.fingerprint(network, training, holdout, procedure, seed)
-
     with (
         seeded(seed),
         precision(procedure.precision, device),
         out_of_memory_advice(procedure, device),
-        FitProgress(description, procedure.epochs) as progress,
+        bar() as shown,
     ):
+        progress = FitProgress(shown, description, procedure.epochs)
         fitted = resume.FitState()
         if state is not None:
             fitted = resume.restore(state, identity, network, stepper.optimisers, random)
@@ -120,11 +120,15 @@ def fit_network(
             loss = torch.stack(losses).cpu().double()
             if not torch.isfinite(loss).all():
                 kept = f" The state after epoch {epoch - 1} is in {state}." if state and epoch > 1 else ""
-                place = not_finite(loss, errors, batches, training)
-                raise FitError(f"{description}: {place} of epoch {epoch}. {rates_advice(procedure)}{kept}")
+                raise FitError(
+                    f"{description}: {not_finite(loss, errors, batches, training)} of epoch {epoch}. Lower "
+                    f"trunk_learning_rate ({procedure.trunk_learning_rate}) or readout_learning_rate "
+                    f"({procedure.readout_learning_rate}), or check the responses of these voxels.{kept}"
+                )
             error = torch.stack([error.sum() for error in errors]).cpu().double()
-            scores = [holdout_correlation(network, s, inputs, part) for s, part in holdout.items()]
-            correlation = np.concatenate(scores)
+            correlation = np.concatenate(
+                [holdout_correlation(network, subject, inputs, part) for subject, part in holdout.items()]
+            )
             if np.isnan(correlation).all():
                 raise FitError(
                     f"{description}: no voxel has a holdout correlation in epoch {epoch}: every prediction "
@@ -142,8 +146,7 @@ def fit_network(
             progress.report(row, fitted.best_score)
             if state is not None:
                 resume.save(state, identity, fitted, network, stepper.optimisers, random)
-    if fitted.best_state is not None:
-        network.load_state_dict(fitted.best_state)
+    network.load_state_dict(fitted.best_state)
     network.eval()
     table = pd.DataFrame(fitted.history)
     table["best"] = table.index == table["holdout_median_r"].idxmax()
@@ -155,18 +158,10 @@ class FitProgress:
 
     SECONDS_BETWEEN_LINES = 180.0
 
-    def __init__(self, description: str, epochs: int) -> None:
-        self.description, self.epochs = description, epochs
-        self.bar = bar()
-        self.task = self.bar.add_task(description, total=epochs)
+    def __init__(self, shown: Progress, description: str, epochs: int) -> None:
+        self.bar, self.description, self.epochs = shown, description, epochs
+        self.task = shown.add_task(description, total=epochs)
         self.logged = -np.inf
-
-    def __enter__(self) -> FitProgress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
 
     def advance(self, epochs: float) -> None:
         """Show the number of completed epochs, including a fraction of one."""
@@ -174,9 +169,8 @@ class FitProgress:
 
     def report(self, row: Mapping[str, float | int], best: float) -> None:
         """Show the results of a completed epoch."""
-        self.bar.update(
-            self.task, completed=row["epoch"], description=f"{self.description}, holdout r {best:.3f}"
-        )
+        described = f"{self.description}, holdout r {best:.3f}"
+        self.bar.update(self.task, completed=row["epoch"], description=described)
         now = time.monotonic()
         if self.bar.disable and now - self.logged > self.SECONDS_BETWEEN_LINES:
             self.logged = now
@@ -185,14 +179,6 @@ class FitProgress:
                 "%s: epoch %d of %d, loss %.4g, holdout r %.3f, about %s left.",
                 *(self.description, row["epoch"], self.epochs, row["loss"], row["holdout_median_r"], left),
             )
-
-
-def rates_advice(procedure: Procedure) -> str:
-    """Advice for a loss that is not finite."""
-    return (
-        f"Lower trunk_learning_rate ({procedure.trunk_learning_rate}) or readout_learning_rate "
-        f"({procedure.readout_learning_rate}), or check the responses of these voxels."
-    )
 
 
 def not_finite(
@@ -209,10 +195,8 @@ def not_finite(
     names = voxels if known is None else known.index[voxels]
     listed = ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
     where = f"{len(names)} of {len(errors[batch])} voxels ({listed})" if len(names) else "the feature weights"
-    return (
-        f"expected a finite loss, got {loss[batch].item()} for {subject}, in {where}, in batch {batch + 1} "
-        f"of {len(batches)}"
-    )
+    place = f"{subject}, in {where}, in batch {batch + 1} of {len(batches)}"
+    return f"expected a finite loss, got {loss[batch].item()} for {place}"
 
 
 @contextmanager

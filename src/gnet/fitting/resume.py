@@ -1,7 +1,4 @@
-"""The state of a fit after each epoch, on disk, from which an interrupted fit resumes.
-
-A state belongs to a single fit: it carries a fingerprint of everything that the result depends on.
-"""
+"""The state of a fit after each epoch, on disk, from which the same fit resumes if it was interrupted."""
 
 from __future__ import annotations
 
@@ -24,16 +21,16 @@ from gnet.storage.steady_file import SteadyFile
 log = logging.getLogger(__name__)
 
 VERSION = 1
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, pickle.UnpicklingError)
 
 
 @dataclass
 class FitState:
-    """Progress of a fit: its history and best state."""
+    """Progress of a fit: one row of history per epoch, and its best state."""
 
     history: list[dict[str, float | int]] = field(default_factory=list)
     best_score: float = -np.inf
-    best_state: dict[str, torch.Tensor] | None = None
+    best_state: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -45,8 +42,7 @@ class FitState:
         self.history.append(row)
         if row["holdout_median_r"] > self.best_score:
             self.best_score = float(row["holdout_median_r"])
-            state = network.state_dict()
-            self.best_state = {name: value.detach().clone() for name, value in state.items()}
+            self.best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 def fingerprint(
@@ -83,15 +79,10 @@ def save(
     optimisers: Mapping[str, torch.optim.Optimizer],
     random: np.random.Generator,
 ) -> None:
-    """Write the state after an epoch of the fit with fingerprint `identity`.
-
-    A crash while writing leaves the state of the previous epoch.
-    """
+    """Write the state after an epoch; a crash while writing leaves that of the previous epoch."""
     state = {
         "fingerprint": identity,
-        "history": fitted.history,
-        "best_score": fitted.best_score,
-        "best_state": fitted.best_state,
+        **vars(fitted),
         "network": network.state_dict(),
         "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
         "batches": random.bit_generator.state,
@@ -109,30 +100,26 @@ def restore(
     optimisers: Mapping[str, torch.optim.Optimizer],
     random: np.random.Generator,
 ) -> FitState:
-    """Restore everything as it was after the last epoch on disk; a fresh state if none can be used.
+    """Restore everything as it was after the last epoch on disk.
 
-    States of a fit with another fingerprint and files that cannot be read are reported and ignored; the next
-    epoch overwrites them.
+    States of a fit with another fingerprint and files that cannot be read are reported and ignored: the state
+    is a fresh one, and the next epoch overwrites them.
     """
     if not path.is_file():
         return FitState()
     try:
         state = torch.load(path, map_location=network.device, weights_only=True)
-        if not isinstance(state, dict):
-            raise ValueError(f"expected a dictionary, found {type(state).__name__}")  # noqa: TRY004 - of the file
         if state["fingerprint"] != identity:
             log.warning("%s: state of a fit with other parameters or data. Starting afresh.", path)
             return FitState()
         fitted = FitState(state["history"], state["best_score"], state["best_state"])
-        random_state = state["batches"]
-        networks, optimiser_states = state["network"], state["optimisers"]
-    except (*UNREADABLE, KeyError) as error:
+    except UNREADABLE as error:
         log.warning("%s: the state cannot be read (%s). Starting afresh.", path, error)
         return FitState()
-    network.load_state_dict(networks)
+    network.load_state_dict(state["network"])
     for name, optimiser in optimisers.items():
-        optimiser.load_state_dict(optimiser_states[name])
-    random.bit_generator.state = random_state
+        optimiser.load_state_dict(state["optimisers"][name])
+    random.bit_generator.state = state["batches"]
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:
         torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
