@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
-from rich.progress import Progress
 from torch import Tensor
 
 from gnet.errors import DeviceError, GNetError
@@ -26,6 +25,9 @@ from gnet.models.gnet import GNet
 from gnet.progress import bar, duration
 
 log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LINES = 180
+"""Where no terminal shows a progress bar, progress is logged: after the first epoch, then this often."""
 
 
 class FitError(GNetError, ArithmeticError):
@@ -59,14 +61,10 @@ def fit_network(
 
     Parameters
     ----------
-    network : GNet
-        With a readout for each subject.
     training, holdout : mapping of Trials
-        By subject.
+        By subject, for each readout of the network.
     images : array of uint8, (image, 3, y, x)
         All prepared images, indexed by the trials.
-    procedure : Procedure
-        How to fit.
     seed : int
         Seed of dropout and of the order of batches. On the CPU the same seed gives identical results.
     description : str
@@ -100,10 +98,9 @@ def fit_network(
         out_of_memory_advice(procedure, device),
         bar() as shown,
     ):
-        progress = FitProgress(shown, description, procedure.epochs)
-        fitted = resume.FitState()
-        if state is not None:
-            fitted = resume.restore(state, identity, network, stepper.optimisers, random)
+        task, logged = shown.add_task(description, total=procedure.epochs), -np.inf
+        saved = resume.StateFile(state, identity, network, stepper.optimisers, random)
+        fitted = saved.restore()
         scored = max(trials.response.size for trials in holdout.values())
         memory = estimate.memory_estimate(network, procedure, images=len(np.unique(rows)), scored=scored)
         estimate.check_resources(memory, procedure, device, state, description)
@@ -115,7 +112,7 @@ def fit_network(
             for loss, error in stepper.epoch(training, batches, inputs):
                 losses.append(loss)
                 errors.append(error)
-                progress.advance(epoch - 1 + len(losses) / len(batches))
+                shown.update(task, completed=epoch - 1 + len(losses) / len(batches))
             # Transferred once per epoch, and added in float64 on the CPU: not every device has float64.
             loss = torch.stack(losses).cpu().double()
             if not torch.isfinite(loss).all():
@@ -143,42 +140,20 @@ def fit_network(
                 "seconds": time.perf_counter() - started,
             }
             fitted.record(row, network)
-            progress.report(row, fitted.best_score)
-            if state is not None:
-                resume.save(state, identity, fitted, network, stepper.optimisers, random)
+            shown.update(task, description=f"{description}, holdout r {fitted.best_score:.3f}")
+            if shown.disable and time.monotonic() - logged > SECONDS_BETWEEN_LINES:
+                logged = time.monotonic()
+                left = duration((procedure.epochs - epoch) * row["seconds"])
+                log.info(
+                    "%s: epoch %d of %d, loss %.4g, holdout r %.3f, about %s left.",
+                    *(description, epoch, procedure.epochs, row["loss"], row["holdout_median_r"], left),
+                )
+            saved.save(fitted)
     network.load_state_dict(fitted.best_state)
     network.eval()
     table = pd.DataFrame(fitted.history)
     table["best"] = table.index == table["holdout_median_r"].idxmax()
     return table
-
-
-class FitProgress:
-    """A progress bar on a terminal; elsewhere a log line after the first epoch, then every few minutes."""
-
-    SECONDS_BETWEEN_LINES = 180.0
-
-    def __init__(self, shown: Progress, description: str, epochs: int) -> None:
-        self.bar, self.description, self.epochs = shown, description, epochs
-        self.task = shown.add_task(description, total=epochs)
-        self.logged = -np.inf
-
-    def advance(self, epochs: float) -> None:
-        """Show the number of completed epochs, including a fraction of one."""
-        self.bar.update(self.task, completed=epochs)
-
-    def report(self, row: Mapping[str, float | int], best: float) -> None:
-        """Show the results of a completed epoch."""
-        described = f"{self.description}, holdout r {best:.3f}"
-        self.bar.update(self.task, completed=row["epoch"], description=described)
-        now = time.monotonic()
-        if self.bar.disable and now - self.logged > self.SECONDS_BETWEEN_LINES:
-            self.logged = now
-            left = duration((self.epochs - row["epoch"]) * row["seconds"])
-            log.info(
-                "%s: epoch %d of %d, loss %.4g, holdout r %.3f, about %s left.",
-                *(self.description, row["epoch"], self.epochs, row["loss"], row["holdout_median_r"], left),
-            )
 
 
 def not_finite(
@@ -187,7 +162,7 @@ def not_finite(
     batches: Sequence[Batch],
     training: Mapping[str, Trials],
 ) -> str:
-    """Message part: batch, subject and voxels where the loss of an epoch was first not finite."""
+    """Where the loss of an epoch was first not finite: batch, subject and voxels."""
     batch = int((~torch.isfinite(loss)).nonzero()[0])
     subject, _ = batches[batch]
     voxels = (~torch.isfinite(errors[batch])).nonzero().flatten().cpu().numpy()

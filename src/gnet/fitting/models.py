@@ -63,15 +63,14 @@ def fit(
     images : array of uint8, (image, y, x, 3) or (image, 3, y, x)
         All images, square. They are resized to the size of the architecture.
     trials : mapping of Trials
-        By subject: the row in `images` that each trial showed, and the responses of the voxels, z-scored
-        within sessions, without NaN.
+        By subject, the row in `images` that each trial showed and the responses, z-scored within sessions.
     holdout : float or mapping of Trials
         Trials that select the best epoch. A number: the fraction of each subject's images that are held out
         with all their trials, drawn at random.
     architecture : Architecture, optional
-        The network. By default the published one for images of this size.
+        By default the published network for images of this size.
     procedure : Procedure, optional
-        How to fit. By default as published, 50 epochs.
+        By default the published one, 50 epochs.
     prefilter : str or Weights
         The fixed first two layers: `gabor`, `random`, or their weights (`gnet.models.prefilter`).
     device : str
@@ -85,12 +84,8 @@ def fit(
     FittedModel
         On the CPU, in its best state. `save` writes it to a file that `gnet.load_model` opens.
 
-    Raises
-    ------
-    ParameterError
-        if images or trials have the wrong shape, type or range.
-    FitError, DeviceError
-        as in `gnet.fitting.loop.fit_network`.
+    Raises ParameterError if images or trials have the wrong shape, type or range, FitError and DeviceError as
+    `gnet.fitting.loop.fit_network`.
     """
     checked = checked_images(images)
     if checked.dtype != np.uint8:

@@ -65,63 +65,62 @@ def fingerprint(
     for part in (training, holdout):
         for subject, trials in part.items():
             digest.update(subject.encode())
-            digest.update(np.ascontiguousarray(trials.image_row).data)
-            digest.update(np.ascontiguousarray(trials.response).data)
-            digest.update(b"" if trials.count is None else np.ascontiguousarray(trials.count).data)
+            for array in (trials.image_row, trials.response, trials.count):
+                digest.update(b"" if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def save(
-    path: Path,
-    identity: str,
-    fitted: FitState,
-    network: GNet,
-    optimisers: Mapping[str, torch.optim.Optimizer],
-    random: np.random.Generator,
-) -> None:
-    """Write the state after an epoch; a crash while writing leaves that of the previous epoch."""
-    state = {
-        "fingerprint": identity,
-        **vars(fitted),
-        "network": network.state_dict(),
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-        "batches": random.bit_generator.state,
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-    with atomic_path(path) as part, SteadyFile(part) as file:
-        torch.save(state, file)
+@dataclass
+class StateFile:
+    """Where the state of a fit is stored after each epoch; without a path, nowhere."""
 
+    path: Path | None
+    identity: str
+    """The fingerprint of the fit."""
+    network: GNet
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    batches: np.random.Generator
+    """Draws the order of batches."""
 
-def restore(
-    path: Path,
-    identity: str,
-    network: GNet,
-    optimisers: Mapping[str, torch.optim.Optimizer],
-    random: np.random.Generator,
-) -> FitState:
-    """Restore everything as it was after the last epoch on disk.
+    def save(self, fitted: FitState) -> None:
+        """Write the state; a crash while writing leaves that of the previous epoch."""
+        if self.path is None:
+            return
+        state = {
+            "fingerprint": self.identity,
+            **vars(fitted),
+            "network": self.network.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "batches": self.batches.bit_generator.state,
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        with atomic_path(self.path) as part, SteadyFile(part) as file:
+            torch.save(state, file)
 
-    States of a fit with another fingerprint and files that cannot be read are reported and ignored: the state
-    is a fresh one, and the next epoch overwrites them.
-    """
-    if not path.is_file():
-        return FitState()
-    try:
-        state = torch.load(path, map_location=network.device, weights_only=True)
-        if state["fingerprint"] != identity:
-            log.warning("%s: state of a fit with other parameters or data. Starting afresh.", path)
+    def restore(self) -> FitState:
+        """Restore everything as it was after the last epoch on disk; a fresh state if there is none.
+
+        States of a fit with another fingerprint and files that cannot be read are reported and ignored; the
+        next epoch overwrites them.
+        """
+        if self.path is None or not self.path.is_file():
             return FitState()
-        fitted = FitState(state["history"], state["best_score"], state["best_state"])
-    except UNREADABLE as error:
-        log.warning("%s: the state cannot be read (%s). Starting afresh.", path, error)
-        return FitState()
-    network.load_state_dict(state["network"])
-    for name, optimiser in optimisers.items():
-        optimiser.load_state_dict(state["optimisers"][name])
-    random.bit_generator.state = state["batches"]
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
-    log.info("%s: resuming after epoch %d.", path, fitted.epochs)
-    return fitted
+        try:
+            state = torch.load(self.path, map_location=self.network.device, weights_only=True)
+            if state["fingerprint"] != self.identity:
+                log.warning("%s: state of a fit with other parameters or data. Starting afresh.", self.path)
+                return FitState()
+            fitted = FitState(state["history"], state["best_score"], state["best_state"])
+        except UNREADABLE as error:
+            log.warning("%s: the state cannot be read (%s). Starting afresh.", self.path, error)
+            return FitState()
+        self.network.load_state_dict(state["network"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.batches.bit_generator.state = state["batches"]
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
+        log.info("%s: resuming after epoch %d.", self.path, fitted.epochs)
+        return fitted

@@ -89,21 +89,13 @@ class Stepper:
         self,
         subject: str,
         trunk_input: Tensor | tuple[Tensor, ...],
-        target: Tensor,
-        counts: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Update the network on one batch; the loss and each voxel's SSE are those before the last update.
+        target: Float[Tensor, "trial voxel"],
+        counts: Float[Tensor, " trial"] | None = None,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
+        """Update the network on a batch; return its loss and each voxel's SSE before the last update.
 
-        Parameters
-        ----------
-        subject : str
-            The subject of all trials.
-        trunk_input : Tensor or tuple of Tensor
-            Prefiltered images of the trials, or the maps of a frozen trunk.
-        target : Tensor, (trial, voxel)
-            Responses.
-        counts : Tensor, (trial,), optional
-            Weight of each trial. By default 1.
+        `trunk_input` are the prefiltered images of the trials, or the maps of a frozen trunk. `counts`
+        weights each row as that many trials.
         """
         procedure, readout = self.procedure, self.network.readout(subject)
         trained = procedure.trunk == "trained"

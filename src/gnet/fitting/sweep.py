@@ -71,10 +71,7 @@ class Grid:
     """One resolution of a sweep: maps in groups of images, pooling fields, and the gradients of both."""
 
     def __init__(
-        self,
-        maps: Float[Tensor, "image k _ _"],
-        fields: Float[Tensor, "voxel pixel"],
-        product: torch.dtype,
+        self, maps: Float[Tensor, "image k _ _"], fields: Float[Tensor, "voxel pixel"], product: torch.dtype
     ) -> None:
         self.features, self.shape = maps.shape[1], maps.shape[2:]
         self.groups = [group.to(product) for group in image_groups(maps)]
