@@ -72,12 +72,6 @@ def epoch_batches(
     A batch never mixes subjects. A single remaining trial joins the batch before it. Under the rule
     `fixed_slices` (published), batches are contiguous slices in time, the same in every epoch; under
     `reshuffled`, trials are assigned to batches at random in every epoch.
-
-    >>> for batch in epoch_batches({"a": 3, "b": 2}, size=2, rule="fixed_slices",
-    ...                            random=np.random.default_rng(0)):
-    ...     print(batch)
-    ('a', array([0, 1, 2]))
-    ('b', array([0, 1]))
     """
     batches: list[Batch] = []
     for subject, count in trials.items():

@@ -79,19 +79,15 @@ def fit_network(
         One row per epoch: `epoch` from 1, `loss` (the objective per trial), `training_error` (mean squared
         error), `holdout_median_r`, `holdout_without_r` (voxels), `seconds`, `best`.
 
-    Raises
-    ------
-    FitError
-        if the loss is not finite, or no voxel has a holdout correlation.
-    DeviceError, StorageError
-        if memory or disk will not suffice; raised before the first batch (`gnet.fitting.estimate`).
+    Raises FitError if the loss is not finite, or no voxel has a holdout correlation; before the first batch,
+    DeviceError or StorageError if memory or disk will not suffice (`gnet.fitting.estimate`).
     """
     stepper, device = Stepper(network, procedure), network.device
     rows = np.concatenate([part.image_row for trials in (training, holdout) for part in trials.values()])
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
     random = np.random.default_rng(seed)
-    identity = "" if state is None else resume.fingerprint(network, training, holdout, procedure, seed)
+    identity = "" if state is None else resume.fingerprint(network, (training, holdout), procedure, seed)
     with (
         seeded(seed),
         precision(procedure.precision, device),
@@ -105,7 +101,7 @@ def fit_network(
         memory = estimate.memory_estimate(network, procedure, images=len(np.unique(rows)), scored=scored)
         estimate.check_resources(memory, procedure, device, state, description)
         inputs = stepper.inputs(images, rows)
-        for epoch in range(fitted.epochs + 1, procedure.epochs + 1):
+        for epoch in range(len(fitted.history) + 1, procedure.epochs + 1):
             started = time.perf_counter()
             batches = epoch_batches(counts, size=procedure.batch_size, rule=procedure.batches, random=random)
             losses, errors = [], []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,11 +32,6 @@ class FitState:
     best_score: float = -np.inf
     best_state: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    @property
-    def epochs(self) -> int:
-        """Number of completed epochs."""
-        return len(self.history)
-
     def record(self, row: dict[str, float | int], network: GNet) -> None:
         """Store the row of an epoch, and the state of the network if it is the best so far."""
         self.history.append(row)
@@ -45,13 +40,7 @@ class FitState:
             self.best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def fingerprint(
-    network: GNet,
-    training: Mapping[str, Trials],
-    holdout: Mapping[str, Trials],
-    procedure: Procedure,
-    seed: int,
-) -> str:
+def fingerprint(network: GNet, parts: Sequence[Mapping[str, Trials]], procedure: Procedure, seed: int) -> str:
     """Digest of all that the result depends on: initial weights, trials, procedure, seed, torch's version.
 
     Images enter only through the rows of the trials and the input mean. Takes about a second per gigabyte.
@@ -62,7 +51,7 @@ def fingerprint(
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
-    for part in (training, holdout):
+    for part in parts:
         for subject, trials in part.items():
             digest.update(subject.encode())
             for array in (trials.image_row, trials.response, trials.count):
@@ -122,5 +111,5 @@ class StateFile:
         torch.set_rng_state(state["torch"].cpu())
         if state["cuda"]:
             torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
-        log.info("%s: resuming after epoch %d.", self.path, fitted.epochs)
+        log.info("%s: resuming after epoch %d.", self.path, len(fitted.history))
         return fitted
