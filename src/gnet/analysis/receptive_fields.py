@@ -93,9 +93,7 @@ class Ellipses:
 
 
 def surface(
-    parameters: Float[np.ndarray, "voxel 7"],
-    x: Float[np.ndarray, " column"],
-    y: Float[np.ndarray, " row"],
+    parameters: Float[np.ndarray, "voxel 7"], x: Float[np.ndarray, " column"], y: Float[np.ndarray, " row"]
 ) -> Float[np.ndarray, "voxel row column"]:
     """Values of the Gaussians at the given positions."""
     return _surface_and_slopes(parameters, *_grid(x, y))[0].reshape(len(parameters), len(y), len(x))

@@ -67,11 +67,7 @@ def hierarchy_index(shift: Float[np.ndarray, "model tested"]) -> HierarchyIndex:
 
 
 def hierarchy_index_over_voxels(
-    shifts: Float[np.ndarray, "model voxel"],
-    tested: Int[np.ndarray, " voxel"],
-    *,
-    resamples: int,
-    seed: int,
+    shifts: Float[np.ndarray, "model voxel"], tested: Int[np.ndarray, " voxel"], *, resamples: int, seed: int
 ) -> Float[np.ndarray, " resample"]:
     """The index in bootstrap resamples of the voxels, drawn within each tested area.
 

@@ -10,18 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gnet.analysis.comparison import paired_accuracies
-from gnet.figures.axes import (
-    QUIET,
-    dots,
-    entitle,
-    grid,
-    label,
-    legend,
-    minus,
-    note,
-    nothing,
-    subject_entries,
-)
+from gnet.figures.axes import QUIET, dots, entitle, grid, label, legend, minus, note, nothing, subject_entries
 from gnet.figures.colours import area_colours
 
 BINS = 31
