@@ -4,19 +4,14 @@ from collections.abc import Iterable
 
 PALETTE = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
 """Colours that people with any colour vision tell apart (Okabe and Ito 2008), without black and yellow."""
-
 AREAS = dict(zip(("V1", "V2", "V3", "hV4"), PALETTE, strict=False))
 """The paper's areas, from cold to warm along the visual hierarchy."""
-
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
-"""Marker of NSD's subjects 1 to 8."""
-
+"""Markers of NSD's subjects 1 to 8."""
 MODELS = {"gnet8j": "joint model", "gnet8r": "area-wise models"}
-"""By the names of their datasets."""
-
+"""What models are called, by the names of their datasets."""
 INK = "#333333"
 """Axes and text."""
-
 GUIDE = "#8C8C8C"
 """Lines that are not data."""
 
@@ -47,9 +42,5 @@ def subject_marker(subject: str) -> str:
 
 
 def model_name(model: str) -> str:
-    """What a model is called in figures, by the name of its dataset.
-
-    >>> model_name("gnet8j")
-    'joint model'
-    """
+    """What a model is called in figures, by the name of its dataset."""
     return MODELS.get(model, model)
