@@ -21,10 +21,8 @@ class NoiseModel:
     voxel_index: Int[np.ndarray, " voxel"] | None = None
     """Flat index of each voxel. None: unknown."""
 
-    def of(
-        self, rows: Int[np.ndarray, " row"]
-    ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row voxel"]]:
-        """Gain and rows of the factor for some voxels."""
+    def of(self, rows: Int[np.ndarray, " row"]) -> tuple[np.ndarray, np.ndarray]:
+        """Gain (row,) and rows of the factor (row, voxel) for some voxels."""
         return np.asarray(self.gain)[rows], np.asarray(self.factor[np.asarray(rows)])
 
 
@@ -51,7 +49,7 @@ def noise_model(
         values = np.asarray(values, np.float64)
         deviation = values - values.mean(0)
         spread = np.sqrt((deviation**2).mean(0))
-        bad = ~((spread > 0) & ~(values == values[0]).all(0))
+        bad = ~(spread > 0) | (values == values[0]).all(0)
         if bad.any():
             raise ValueError(
                 f"noise model: expected a {name} that varies in every voxel, got {bad.sum()} of {len(bad)} "

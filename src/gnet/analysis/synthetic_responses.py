@@ -24,16 +24,11 @@ def synthetic_responses(
 
     Parameters
     ----------
-    predicted : array of float (image, voxel)
-        A model's predictions. A voxel that never varies has no z-score and is NaN.
-    trial_image : array of int (trial,)
-        Which image each trial shows.
-    gain, factor : array of float (voxel,) and (voxel, source), optional
+    predicted, trial_image : arrays (image, voxel), (trial,)
+        A model's predictions, and which image each trial shows. A voxel that never varies has no z-score and
+        is NaN.
+    gain, factor : arrays (voxel,), (voxel, source), optional
         Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise.
-    seed : int or sequence of int
-        Of the noise.
-    block : int
-        Number of trials in a block.
 
     Examples
     --------
