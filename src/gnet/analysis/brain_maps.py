@@ -30,19 +30,12 @@ def mapped_values(
 ) -> pd.DataFrame:
     """The values that are mapped: one row per voxel and subject, one column per map.
 
-    Parameters
-    ----------
-    accuracy, receptive_fields, tuning : DataFrame
-        `accuracy_table`, `Ellipses.table` and `tuning_table` of one model, with subject and voxel_index.
-
-    Returns
-    -------
-    DataFrame
-        `subject`, `voxel_index`, and: `r`; `variance_explained`, `ceiling`, `fev` (percent); `x`, `y`,
-        `eccentricity`, `size` of the receptive field (degrees; NaN unless the fit is determined);
-        `lower_unique_share` (percent of the squared accuracy lost without the layers on the fine grid) and
-        `argmax_layer` (1 to 7, the layer with the largest unique share), both NaN unless r (bootstrap mean)
-        is above 0.055, the level of chance. A voxel in several areas has the values of the first.
+    From `accuracy_table`, `Ellipses.table` and `tuning_table` of one model, with subject and voxel_index.
+    Columns: `subject`, `voxel_index`, and: `r`; `variance_explained`, `ceiling`, `fev` (percent); `x`, `y`,
+    `eccentricity`, `size` of the receptive field (degrees; NaN unless the fit is determined);
+    `lower_unique_share` (percent of the squared accuracy lost without the layers on the fine grid) and
+    `argmax_layer` (1 to 7, the layer with the largest unique share), both NaN unless r (bootstrap mean)
+    is above 0.055, the level of chance. A voxel in several areas has the values of the first.
     """
     keys = ["subject", "voxel_index"]
 

@@ -22,9 +22,9 @@ def mean_difference(difference: Float[np.ndarray, " voxel"]) -> tuple[float, flo
 
 
 def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Voxels with an accuracy in both tables: subject, voxel_index, area, r_first, r_second, difference.
+    """Voxels with an accuracy r in both tables, and the difference, first less second.
 
-    The difference is first less second.
+    Columns: subject, voxel_index, area, r_first, r_second, difference.
     """
     keys = ["subject", "voxel_index", "area"]
     both = first[[*keys, "r"]].merge(second[[*keys, "r"]], on=keys, suffixes=("_first", "_second"))
@@ -33,21 +33,12 @@ def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame
 
 
 def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Difference of accuracy (first less second) over the voxels of each area and subject.
+    """Difference of accuracy (first less second) over the voxels of each area and subject that are in both.
 
-    Parameters
-    ----------
-    first, second : DataFrame
-        Accuracy tables with subject, voxel_index, area and r. Voxels in both are compared.
-
-    Returns
-    -------
-    DataFrame
-        One row per area and subject: `voxels`; `shift` (mean difference of r) and `shift_error` (standard
-        error); `share_better` (percent of voxels that the first predicts better); `p` (Wilcoxon signed-rank
-        test over voxels) and `q` (p adjusted for the false discovery rate over all rows, Benjamini and
-        Hochberg 1995). Voxels are not independent, so p measures how consistent a difference is, not how
-        surprising.
+    Columns: `area`, `subject`; `voxels`; `shift` (mean difference of r) and `shift_error` (standard error);
+    `share_better` (percent of voxels that the first predicts better); `p` (Wilcoxon signed-rank test over
+    voxels) and `q` (p adjusted for the false discovery rate over all rows, Benjamini and Hochberg 1995).
+    Voxels are not independent, so p measures how consistent a difference is, not how surprising.
     """
     # imported here: it takes half a second, and every command imports this module
     from scipy.stats import false_discovery_control, wilcoxon

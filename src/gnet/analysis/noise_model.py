@@ -38,11 +38,7 @@ def noise_model(
 
     Differs from the published code: its gradient descent (20,000 steps) approximates the factor that one
     eigendecomposition gives here. For 4,627 voxels this takes about 25 s and 0.7 GB.
-
-    Raises
-    ------
-    ValueError
-        if a voxel of either side is constant or NaN and so has no correlation.
+    Raises ValueError if a voxel of either side is constant or NaN and so has no correlation.
     """
     sides = []
     for name, values in (("response", response), ("prediction", prediction)):

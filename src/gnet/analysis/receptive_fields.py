@@ -100,10 +100,7 @@ def fit_ellipses(
 
     Levenberg-Marquardt with separate damping for each voxel, starting from the moments of the field. A voxel
     has converged when a step lowers its squared error by a fraction of less than 1e-10; a flat field never
-    does.
-
-    Row 0 of a field is the top of the image: `x` and `y` are the positions of its columns and rows, y
-    decreasing.
+    does. `x` and `y` are positions of the columns and rows; row 0 is the top of the image, so y decreases.
     """
     blocks = (fields[start : start + BLOCK].astype(np.float64) for start in range(0, len(fields), BLOCK))
     parts = [_fit_block(block.reshape(len(block), -1), *_grid(x, y), iterations) for block in blocks]

@@ -36,18 +36,10 @@ def index_over_seeds(newest: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFra
     with a plus: 2+1 for trunks of seed 2 with readouts of seed 1) are excluded, as other results may share
     their trunks.
 
-    Parameters
-    ----------
-    newest : DataFrame
-        The index of this run: subject, index, protocol, seed, settings.
-    versions : DataFrame
-        The same for all runs including this one, with `version`, which sorts by time.
-
-    Returns
-    -------
-    DataFrame
-        subject; index, the mean over seeds; seed_sd, the standard deviation over seeds, NaN for one seed;
-        seeds, their number; which, a list of them; protocol; settings. Seeds without an index are excluded.
+    `newest` is the index of this run (subject, index, protocol, seed, settings), `versions` that of all runs
+    including this one, with `version`, which sorts by time. Columns of the result: subject; index, the mean
+    over seeds; seed_sd, their standard deviation, NaN for one seed; seeds, their number; which, a list of
+    them; protocol; settings. Seeds without an index are excluded.
     """
     same = versions[versions["settings"] == newest["settings"].iloc[0]]
     same = same.assign(seed=same["seed"].convert_dtypes().astype(str))  # integers again, where possible

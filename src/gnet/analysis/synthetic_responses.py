@@ -20,18 +20,10 @@ def synthetic_responses(
 ) -> Blocks:
     """Predictions z-scored over images, or `gain * z + factor @ noise` with standard normal noise.
 
-    Float32 (trial, voxel), made block by block. The noise does not depend on the size of the blocks.
+    Float32 (trial, voxel), made in blocks of trials; the noise does not depend on their size. A voxel whose
+    prediction never varies is NaN. `gain` and `factor` are those of `gnet.analysis.noise_model.NoiseModel` or
+    some of their rows; without them there is no noise.
 
-    Parameters
-    ----------
-    predicted, trial_image : arrays (image, voxel), (trial,)
-        A model's predictions, and which image each trial shows. A voxel that never varies has no z-score and
-        is NaN.
-    gain, factor : arrays (voxel,), (voxel, source), optional
-        Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise.
-
-    Examples
-    --------
     >>> list(synthetic_responses(np.array([[1.0], [3.0]]), np.array([1, 0, 1])))
     [array([[ 1.],
            [-1.],

@@ -60,8 +60,8 @@ def hierarchy_index_over_voxels(
 ) -> Float[np.ndarray, " resample"]:
     """The index in bootstrap resamples of the voxels, drawn within each tested area.
 
-    `shifts` of each voxel's accuracy with each model's trunk; voxels with a NaN are excluded. `tested` is the
-    area of each voxel, as its position in the order of the models.
+    `tested` is the area of each voxel, as its position in the order of the models. Voxels with a NaN among
+    their shifts are excluded.
     """
     keep = np.isfinite(shifts).all(0)
     shifts, tested = shifts[:, keep], tested[keep]

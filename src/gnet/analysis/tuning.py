@@ -45,18 +45,10 @@ def tuning_scores(
 ) -> TuningScores:
     """Score the model and its parts on the same resamples of the trials: their differences are paired.
 
-    NaN where a resample has no correlation because either side is constant.
-
-    Parameters
-    ----------
-    contributions : array, (part, image, voxel)
-        Contribution of each part to the prediction; with the bias they sum to the prediction.
-    bias, measured, trial_image : arrays, (voxel,), (trial, voxel), (trial,)
-        Bias of the readout, responses in the test trials, and the image of each, an index into the
-        contributions.
-    counts : array, (resample, trial)
-        Number of times each trial is in each resample: `draw_trials` (published) or `draw_images` of
-        `gnet.evaluation.resampling`.
+    The contributions of the parts and the bias sum to the prediction. `trial_image` is the image of each test
+    trial, as an index into the contributions; `counts` is how often each trial is in each resample, from
+    `draw_trials` (published) or `draw_images` of `gnet.evaluation.resampling`. NaN where a resample has no
+    correlation because either side is constant.
     """
     whole = contributions.sum(0) + bias
 
@@ -75,7 +67,7 @@ def tuning_scores(
 
 
 def specific_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
-    """Percent of the squared accuracy that a part reaches alone, and its error: `100 rho_in^2 / rho^2`.
+    """Percent of the squared accuracy that a part reaches alone, `100 rho_in^2 / rho^2`, and its error.
 
     Both (part, voxel). The error is propagated from those of both accuracies as if they were independent
     (published code).
@@ -146,16 +138,15 @@ def tuning_table(scores: TuningScores, parts: Sequence[str]) -> pd.DataFrame:
     `unique_spread`, repeated for all parts of a voxel.
     """
     columns: dict[str, np.ndarray] = {}
-    voxels = len(scores.total.mean)
+    shape = (len(parts), len(scores.total.mean))
     for name, score in vars(scores).items():
-        columns[name] = np.broadcast_to(score.mean, (len(parts), voxels))
-        columns[f"{name}_sd"] = np.broadcast_to(score.sd, (len(parts), voxels))
-    for name, share in (("specific", specific_share(scores)), ("unique", unique_share(scores))):
-        columns[name], columns[f"{name}_error"] = share
-        columns[f"{name}_spread"] = np.broadcast_to(spread(share[0]), (len(parts), voxels))
-    table = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
-    table.insert(0, "voxel", np.tile(np.arange(voxels), len(parts)))
-    table.insert(1, "part", np.repeat(np.asarray(parts), voxels))
+        columns |= {name: score.mean, f"{name}_sd": score.sd}
+    for name, (share, error) in {"specific": specific_share(scores), "unique": unique_share(scores)}.items():
+        columns |= {name: share, f"{name}_error": error, f"{name}_spread": spread(share)}
+    table = pd.DataFrame({name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()})
+    part, voxel = np.indices(shape)
+    table.insert(0, "voxel", voxel.ravel())
+    table.insert(1, "part", np.asarray(parts)[part.ravel()])
     return table
 
 

@@ -103,12 +103,11 @@ def dots(
     size = dot_size(len(voxels))
     for subject, table in voxels.groupby("subject"):
         outlined = hollow[table.index].to_numpy()
-        colours = {
-            "facecolors": [to_rgba(colour, 0.0 if alone else 0.8) for alone in outlined],
-            "edgecolors": [to_rgba(colour if alone else "white", 0.8) for alone in outlined],
-        }
-        style = {"linewidths": np.where(outlined, 0.6, 0.25), "rasterized": True, "zorder": 2}
-        axes.scatter(table[x], table[y], size, marker=subject_marker(subject), **colours, **style)
+        faces = [to_rgba(colour, 0.0 if alone else 0.8) for alone in outlined]
+        edges = [to_rgba(colour if alone else "white", 0.8) for alone in outlined]
+        marker = {"marker": subject_marker(subject), "linewidths": np.where(outlined, 0.6, 0.25)}
+        style = {"facecolors": faces, "edgecolors": edges, "rasterized": True, "zorder": 2}
+        axes.scatter(table[x], table[y], size, **marker, **style)
 
 
 def dot_size(count: int) -> float:

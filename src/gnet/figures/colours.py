@@ -39,8 +39,3 @@ def subject_marker(subject: str) -> str:
     """
     number = int("".join(filter(str.isdigit, subject)) or 1)
     return MARKERS[(number - 1) % len(MARKERS)]
-
-
-def model_name(model: str) -> str:
-    """What a model is called in figures, by the name of its dataset."""
-    return MODELS.get(model, model)

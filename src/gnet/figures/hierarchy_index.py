@@ -29,12 +29,8 @@ def hierarchy_index_figure(
     by more than its fit error, so the mean and the standard deviation over seeds are drawn beside it, where
     there are several.
 
-    Parameters
-    ----------
-    indices : mapping of tables
-        By what they were measured on: `subject`, `index`, `fit_error` and perhaps `voxel_sd`.
-    over_seeds : mapping of tables, optional
-        By the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`).
+    `indices` are tables by what they were measured on: `subject`, `index`, `fit_error`, perhaps `voxel_sd`;
+    `over_seeds`, by the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`).
     """
     subjects = list(dict.fromkeys(subject for table in indices.values() for subject in table["subject"]))
     if not subjects:

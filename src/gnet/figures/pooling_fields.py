@@ -44,12 +44,8 @@ def pooling_fields_figure(
     Each panel has a scale of its own, from nothing (dark) to the field's maximum (light). Axes span the image
     in degrees of visual angle; the light border is not on the grid. The cross is the centre of gaze.
 
-    Parameters
-    ----------
-    fields : array (voxel, y, x)
-        One for each row of `examples` (see `example_voxels`); row 0 is the top of the image.
-    positions : array (x,)
-        Of the columns, in degrees from the centre; of the rows too, from the top with the opposite sign.
+    There is a field for each row of `examples` (`example_voxels`); its row 0 is the top of the image.
+    `positions` are those of its columns, in degrees from the centre; of its rows too, with the opposite sign.
     """
     if examples.empty:
         return nothing("no pooling field has an ellipse that is determined")

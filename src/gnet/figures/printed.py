@@ -75,7 +75,7 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
     for heading, values in summary.of(table).items():
         text = pd.api.types.is_string_dtype(values)
         grid.add_column(heading, justify="left" if text else "right", no_wrap=True)
-        places = 1 if is_percent(heading) else 3
+        places = 1 if heading.endswith("%") else 3
         columns.append(
             [f"{value:.{places}f}" if isinstance(value, float) else str(value) for value in values]
         )
@@ -85,11 +85,6 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
     console = Console(file=console.file, width=max(console.width, 120))
     console.print(f"{name}: {summary.title}", style="italic", highlight=False)
     console.print(grid)
-
-
-def is_percent(heading: str) -> bool:
-    """Whether a heading says that its column is in percent."""
-    return heading.endswith("%")
 
 
 def print_place(name: str, dataset: Any) -> None:

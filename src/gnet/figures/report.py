@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
 from gnet.figures.axes import minus
-from gnet.figures.printed import is_percent, summary_of
+from gnet.figures.printed import summary_of
 
 PAPER = (
     "St-Yves, G., Allen, E. J., Wu, Y., Kay, K. & Naselaris, T. Brain-optimized deep neural network models "
@@ -180,20 +179,11 @@ def report_page(
 ) -> str:
     """The page. Pictures and styles are inside; it has no scripts and needs no network.
 
-    Parameters
-    ----------
-    simulated : bool
-        Whether the data are simulated, which is said first. Sections that are about measured data only are
-        left out then.
-    facts : mapping
-        What the run was made with: groups of names and values.
-    excluded : table
-        `gnet.analysis.exclusions.exclusions`.
-    figures, tables : mapping
-        PNG files and stored tables by the names in `SECTIONS`. Those that are missing are left out, and so is
-        a section without any.
-    areas : sequence of str
-        The order of the areas in tables; those that are not named come last.
+    That data are simulated is said first, and sections that are about measured data only are left out then.
+    `facts` are what the run was made with, groups of names and values; `excluded` is the table of
+    `gnet.analysis.exclusions`. `figures` (PNG files) and `tables` are by the names in `SECTIONS`; those that
+    are missing are left out, and so is a section without any. `areas` orders the rows of tables; areas that
+    it does not name come last.
     """
     sections = []
     for section in SECTIONS:
@@ -211,11 +201,10 @@ def report_page(
         ]
         if shown or listed:
             sections.append({"section": section, "figures": shown, "tables": listed})
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((files("gnet.figures") / "report.html").read_text(encoding="utf-8"))
-    return template.render(
+    layout = {"trim_blocks": True, "lstrip_blocks": True}
+    templates = PackageLoader("gnet", "figures")
+    environment = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, **layout)
+    return environment.get_template("report.html").render(
         run=run,
         simulated=simulated,
         omitted=[section.title for section in SECTIONS if section.measured_only],
@@ -284,5 +273,5 @@ def _cells(values: pd.Series) -> Sequence[str]:
     if pd.api.types.is_integer_dtype(values):
         return [f"{number:,}" for number in values]
     middle = values.abs().median()
-    decimals = 1 if middle >= 10 or is_percent(str(values.name)) else 2 if middle >= 2 else 3
+    decimals = 1 if middle >= 10 or str(values.name).endswith("%") else 2 if middle >= 2 else 3
     return ["–" if pd.isna(number) else minus(f"{number:.{decimals}f}") for number in values]

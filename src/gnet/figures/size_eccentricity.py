@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
 from gnet.figures.axes import dots, entitle, grid, legend, note, subject_entries
-from gnet.figures.colours import INK, area_colours, model_name, subject_marker
+from gnet.figures.colours import INK, MODELS, area_colours, subject_marker
 
 
 def size_eccentricity_figure(
@@ -22,12 +22,8 @@ def size_eccentricity_figure(
     Only fields whose ellipse is determined are drawn; each panel says how many of how many. Lines are least
     squares fits for each subject, as far as its voxels reach. Fields larger than the axis are cut off.
 
-    Parameters
-    ----------
-    lines : table
-        `model`, `area`, `subject`, `slope`, `size_at_centre`.
-    **receptive_fields : table
-        For each model, by the name in `lines`: subject, area, eccentricity, size, determined.
+    Columns of `lines`: model, area, subject, slope, size_at_centre; of `receptive_fields`, a table for each
+    model, by its name in `lines`: subject, area, eccentricity, size, determined.
     """
     colours = area_colours(areas)
     figure, axes = grid(len(receptive_fields), len(areas), panel=(2.35, 2.2), sharex=True, sharey=True)
@@ -41,7 +37,7 @@ def size_eccentricity_figure(
             dots(panel, determined, "eccentricity", "size", colours[area])
             _lines(panel, determined, of_model[of_model["area"] == area].set_index("subject"))
             note(panel, f"{len(determined):,} of {len(voxels):,}")
-        row[0].set_ylabel(f"{model_name(model)}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
+        row[0].set_ylabel(f"{MODELS.get(model, model)}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
     for above, below, area in zip(axes[0], axes[-1], areas, strict=True):
         entitle(above, area, colours[area])
         below.set_xlabel("eccentricity (°)")

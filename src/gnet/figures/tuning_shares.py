@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gnet.figures.axes import entitle, grid
-from gnet.figures.colours import model_name
+from gnet.figures.colours import MODELS
 
 GROUP = "group"
 """In place of a subject: the mean over subjects."""
@@ -32,5 +32,5 @@ def share_panels(
             panel.axhline(0, color="#888888", linewidth=0.8, zorder=0)
             panels.append((panel, share, of_model))
     for panel, model in zip(axes[0], models, strict=False):
-        entitle(panel, model_name(model))
+        entitle(panel, MODELS.get(model, model))
     return figure, panels
