@@ -22,16 +22,6 @@ def beside_published(published: pd.DataFrame, ours: pd.DataFrame, keys: Sequence
     Columns: the keys, `source` (one of the three), the published columns, then columns that only our table
     has. Rows are in the order of the published table, then those that only our table has. Missing values are
     NaN.
-
-    >>> published = pd.DataFrame({"subj": [1, 2], "V1": [20.0, 30.0]})
-    >>> beside_published(published, pd.DataFrame({"subj": [2], "V1": [29.0]}), ["subj"])
-       subj      source    V1
-    0     1   published  20.0
-    1     1        ours   NaN
-    2     1  difference   NaN
-    3     2   published  30.0
-    4     2        ours  29.0
-    5     2  difference  -1.0
     """
     keys = list(keys)
     columns = [*dict.fromkeys([*published.columns.drop(keys), *ours.columns.drop(keys)])]

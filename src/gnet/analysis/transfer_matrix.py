@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -52,11 +53,7 @@ def hierarchy_index(shift: Float[np.ndarray, "model tested"]) -> HierarchyIndex:
 
 
 def hierarchy_index_over_voxels(
-    shifts: Float[np.ndarray, "model voxel"],
-    tested: Int[np.ndarray, " voxel"],
-    *,
-    resamples: int,
-    seed: int,
+    shifts: Float[np.ndarray, "model voxel"], tested: Int[np.ndarray, " voxel"], *, resamples: int, seed: int
 ) -> Float[np.ndarray, " resample"]:
     """The index in bootstrap resamples of the voxels, drawn within each tested area.
 
@@ -95,17 +92,11 @@ def transfer_matrix(shifts: pd.DataFrame, areas: Sequence[str]) -> pd.DataFrame:
     `shifts` is a `shift_table`. Columns: subject, trunk, tested, shift, shift_error (standard error over
     voxels), voxels (with both accuracies).
     """
-    rows = [
-        (
-            subject,
-            trunk,
-            tested,
-            *mean_difference(voxels.loc[voxels["area"] == tested, trunk].to_numpy(float)),
-        )
-        for subject, voxels in _with_pooled(shifts)
-        for trunk in areas
-        for tested in areas
-    ]
+    rows = []
+    for subject, voxels in _with_pooled(shifts):
+        for trunk, tested in product(areas, areas):
+            of_area = voxels.loc[voxels["area"] == tested, trunk].to_numpy(float)
+            rows.append((subject, trunk, tested, *mean_difference(of_area)))
     return pd.DataFrame(rows, columns=["subject", "trunk", "tested", "shift", "shift_error", "voxels"])
 
 

@@ -1,6 +1,7 @@
 """An area's colour, a subject's marker and a model's name are the same in every figure."""
 
 from collections.abc import Iterable
+from itertools import cycle
 
 PALETTE = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
 """Colours that people with any colour vision tell apart (Okabe and Ito 2008), without black and yellow."""
@@ -24,11 +25,8 @@ def area_colours(areas: Iterable[str]) -> dict[str, str]:
     >>> area_colours(["FFA", "hV4"])
     {'FFA': '#CC79A7', 'hV4': '#D55E00'}
     """
-    areas = list(dict.fromkeys(areas))
-    free = PALETTE[len(AREAS) :]
-    others = [area for area in areas if area not in AREAS]
-    further = {area: free[order % len(free)] for order, area in enumerate(others)}
-    return {area: AREAS.get(area) or further[area] for area in areas}
+    free = cycle(PALETTE[len(AREAS) :])
+    return {area: AREAS.get(area) or next(free) for area in dict.fromkeys(areas)}
 
 
 def subject_marker(subject: str) -> str:
