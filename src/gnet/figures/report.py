@@ -179,7 +179,7 @@ def report_page(
 ) -> str:
     """The page. Pictures and styles are inside; it has no scripts and needs no network.
 
-    That data are simulated is said first, and sections that are about measured data only are left out then.
+    Of `simulated` data, it says so first, and leaves out the sections that are about measured data only.
     `facts` are what the run was made with, groups of names and values; `excluded` is the table of
     `gnet.analysis.exclusions`. `figures` (PNG files) and `tables` are by the names in `SECTIONS`; those that
     are missing are left out, and so is a section without any. `areas` orders the rows of tables; areas that
