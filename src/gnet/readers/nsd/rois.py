@@ -207,7 +207,7 @@ def nsdgeneral(labels: Labels) -> Mask:
 def tight_whole_brain(aseg: Labels, nsdgeneral: Labels, kastner: Labels) -> Mask:
     """The brain without its surroundings: segmented, in nsdgeneral, or cortex in Kastner2015 (label 0 too).
 
-    All three are label volumes as they are read. The published mask is this one after `inflate`.
+    The published mask is this one after `inflate`.
     """
     return (aseg != 0) | (nsdgeneral == 1) | (kastner >= 0)
 
@@ -232,12 +232,8 @@ def inflate(mask: Mask) -> Mask:
 def area_mask(atlas: Atlas, labels: Sequence[str]) -> Mask:
     """The voxels that carry any of these labels of one family.
 
-    Raises
-    ------
-    ParameterError
-        if the family has no label of that name.
-    ReleaseError
-        if no voxel carries any of them; the family's ctab file lacks a name that NSD documents.
+    Raises ParameterError if the family has no label of that name; ReleaseError if no voxel carries any of
+    them, or the family's ctab file lacks a name that NSD documents.
     """
     unknown = [label for label in labels if label not in atlas.names.values()]
     documented = LABELS.get(atlas.family, {}).values()
