@@ -97,5 +97,4 @@ class StoredVolumes(Mapping):
         return sum(1 for _ in self)
 
     def path(self, name: str) -> Path:
-        """File of a volume."""
         return self.folder / f"{name}{SUFFIX}"
