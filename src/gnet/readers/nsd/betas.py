@@ -5,17 +5,15 @@ import logging
 from pathlib import Path
 
 import h5py
-import nibabel
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int16
-from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.progress import track
 from gnet.readers.nsd.consistency import check_session, check_trials
 from gnet.readers.nsd.layout import Layout, check_file_format
 from gnet.recording.responses import zscore_session
-from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
+from gnet.recording.volumes import UNREADABLE, coordinates, open_image, read_volume, spell_shape
 from gnet.threads import in_order
 
 VoxelIndex = Int[np.ndarray, " voxel"]
@@ -174,9 +172,7 @@ def _read_runs(stored: h5py.Dataset, x: VoxelIndex, y: VoxelIndex, z: VoxelIndex
 
 def _read_nifti(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
-    image = nibabel.load(path)
-    if not isinstance(image, SpatialImage):
-        raise TypeError(f"a {type(image).__name__}")
+    image = open_image(path)
     dtype, slope, shift = image.get_data_dtype(), image.dataobj.slope, image.dataobj.inter
     _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
     if (slope, shift) != (1, 0):

@@ -123,13 +123,12 @@ class Layout:
         """The error for a file with a problem ("expected ..., found ..."), with the same command."""
         return ReleaseError(f"{path}: {problem}. Fetch the file again: {self.fetch_command(path)}")
 
-    def _subject_folder(self, subject: str) -> Path:
+    def _subject_folder(self, subject: str, top: str = "nsddata") -> Path:
         subject_number(subject)
-        return self.root / "nsddata" / "ppdata" / subject / SPACE
+        return self.root / top / "ppdata" / subject / SPACE
 
     def _betas_folder(self, subject: str) -> Path:
-        subject_number(subject)
-        return self.root / "nsddata_betas" / "ppdata" / subject / SPACE / PREPARATION
+        return self._subject_folder(subject, "nsddata_betas") / PREPARATION
 
 
 def open_release(root: Path | str | None) -> Layout:

@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import h5py
@@ -95,24 +96,22 @@ def _refuse_blank(
             raise layout.damaged(layout.stimuli, f"expected {wanted}, found one colour: the file is damaged")
 
 
-def _open(layout: Layout) -> h5py.File:
+@contextmanager
+def _open(layout: Layout) -> Iterator[h5py.File]:
     path = layout.stimuli
     if not path.is_file():
         raise layout.missing(path, "the images of the release")
-    file = None
-    try:
-        file = h5py.File(path, "r")
-        found = _described(file)
-    except UNREADABLE as error:
-        if file:
-            file.close()
-        problem = f"expected an HDF5 file of images, but it cannot be opened ({error})"
-        raise layout.damaged(path, problem) from error
-    if found:
-        file.close()
-        wanted = f"a dataset {DATASET} of uint8 (image, y, x, 3), square"
-        raise layout.damaged(path, f"expected {wanted}, found {found}")
-    return file
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(h5py.File(path, "r"))
+            found = _described(file)
+        except UNREADABLE as error:
+            problem = f"expected an HDF5 file of images, but it cannot be opened ({error})"
+            raise layout.damaged(path, problem) from error
+        if found:
+            wanted = f"a dataset {DATASET} of uint8 (image, y, x, 3), square"
+            raise layout.damaged(path, f"expected {wanted}, found {found}")
+        yield file
 
 
 def _described(file: h5py.File) -> str:
