@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from kedro.io.core import DatasetError, Version
 
+from gnet.hooks.stored import record_path
 from gnet.io.numpy import NumpyDataset
 from gnet.io.recording import RecordingDataset
 from gnet.io.versions import VersionsDataset
@@ -30,14 +31,14 @@ def test_unversioned(dataset, tmp_path):
     assert unversioned.place == tmp_path / "x.npy"
     assert not unversioned.is_versioned
     assert unversioned.version_in_use() is None
-    assert unversioned.record_of(None) == tmp_path / "x.npy.record.json"
+    assert record_path(unversioned) == tmp_path / "x.npy.record.json"
 
 
 def test_a_version_has_its_record_in_its_folder(dataset, tmp_path):
     first = dataset(save=FIRST)
     assert first.is_versioned
     assert first.version_in_use() is None
-    assert first.record_of(FIRST) == tmp_path / "x.npy" / FIRST / "record.json"
+    assert record_path(first, FIRST) == tmp_path / "x.npy" / FIRST / "record.json"
 
 
 def test_newest_version_is_in_use_unless_another_was_asked_for(dataset, tmp_path):
@@ -104,15 +105,15 @@ def test_brackets_in_a_path_are_not_a_pattern(tmp_path):
 def test_all_versions_of_a_table_are_read_only(tmp_path):
     dataset = VersionsDataset(filepath=tmp_path / "index.csv")
     assert dataset.place == tmp_path / "index.csv"
-    assert (dataset.is_versioned, dataset.version_in_use(), dataset.record_of(None)) == (False, None, None)
+    assert (dataset.is_versioned, dataset.version_in_use(), record_path(dataset)) == (False, None, None)
 
 
 def test_release(tmp_path, monkeypatch):
     simulated = RecordingDataset(filepath=tmp_path / "nsd")
     assert simulated.place == tmp_path / "nsd"
-    assert simulated.record_of(None) == tmp_path / "nsd.record.json"
+    assert record_path(simulated) == tmp_path / "nsd.record.json"
     downloaded = RecordingDataset(filepath=tmp_path / "nsd", read_only=True)
-    assert downloaded.record_of(None) is None
+    assert record_path(downloaded) is None
     monkeypatch.delenv("NSD_ROOT", raising=False)
     unset = RecordingDataset(variable="NSD_ROOT")
-    assert (unset.place, unset.record_of(None)) == (None, None)
+    assert (unset.place, record_path(unset)) == (None, None)

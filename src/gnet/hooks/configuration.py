@@ -26,7 +26,6 @@ class DataFolder:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Check the name of the folder, and what is there."""
         check_folder(data_root(context))
 
 
@@ -48,7 +47,6 @@ class KnownParameters:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember what is configured."""
         self.configured = set(written_parameters(context))
 
     @hook_impl(tryfirst=True)
@@ -77,19 +75,7 @@ def data_root(context: KedroContext) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Check that data can be stored in a folder of this name.
-
-    Raises
-    ------
-    StorageError
-        if the name contains a character that Kedro takes for a pattern, or is no folder on this machine.
-
-    Examples
-    --------
-    >>> check_folder(Path("/data/gnet [old]"))
-    Traceback (most recent call last):
-    gnet.errors.StorageError: /data/gnet [old]: expected a data folder whose name has none of * ? [ { $ in ...
-    """
+    """Raise StorageError for a name that Kedro takes for a pattern, or that is no folder on this machine."""
     advice = "Name another folder in the environment variable GNET_DATA."
     if set(SPECIAL) & set(str(folder)) or "~" in folder.parts or any(p.endswith(":") for p in folder.parts):
         raise StorageError(
@@ -129,17 +115,12 @@ def kedro_run(
     if pinned:
         words += ["--load-versions", ",".join(f"{name}:{version}" for name, version in pinned.items())]
     if run_params["runtime_params"]:
-        given = flat(run_params["runtime_params"])
-        words += ["--params", ",".join(f"{name}={value}" for name, value in given)]
+        words += ["--params", ",".join(f"{k}={value}" for k, value in flat(run_params["runtime_params"]))]
     return shlex.join(words)
 
 
 def flat(parameters: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters that are no mappings, with their dotted names.
-
-    >>> dict(flat({"images": {"pixels": 75}, "seed": 1}))
-    {'images.pixels': 75, 'seed': 1}
-    """
+    """Parameters that are no mappings, with their dotted names such as images.pixels."""
     for name, value in parameters.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{above}{name}.")

@@ -14,7 +14,7 @@ from kedro.pipeline import Pipeline
 
 from gnet.errors import ModelFileError, OutdatedError
 from gnet.hooks.configuration import is_parameter
-from gnet.hooks.provenance import Record, maker, nodes_to_run, outputs, refuse_outdated
+from gnet.hooks.provenance import maker, outputs, refuse_outdated
 from gnet.hooks.stored import place, version_in_use, versioned, versions
 from gnet.hooks.unfinished import UnfinishedFits
 
@@ -46,14 +46,17 @@ class Prerequisites:
         and what is missing, and nothing else. What exists is never made again. What was made is checked, too.
         """
         refuse_outdated(self.context, run_params, pipeline, catalog)
-        check_device(pipeline, catalog)
+        if "params:fitting" in pipeline.inputs():
+            catalog.load("params:fitting").check_device()  # now, not when the first fit begins
         stored = sorted(name for name in pipeline.inputs() if not is_parameter(name))
         missing = [name for name in stored if not catalog.exists(name)]
         if not missing:
             return
         refuse_unmade(missing, catalog)
         sources = ["__default__"] if catalog.exists("recording") else ["simulation", "__default__"]
-        refuse_made_twice(missing, sources, run_params, pipeline, catalog)
+        needed = sum(pipelines[source] for source in sources).to_outputs(*missing).all_outputs()
+        made_twice = needed & outputs(run_params, pipeline, catalog)
+        refuse_made_twice(missing, made_twice, run_params["pipeline_names"], catalog)
         names = ", ".join(run_params["pipeline_names"] or ["the default pipeline"])
         log.info("%s needs %s, not there yet: making it first.", names, ", ".join(missing))
         if "simulation" in sources:
@@ -75,14 +78,6 @@ class Prerequisites:
         log.info("Made %s. Now %s.", ", ".join(missing), names)
 
 
-def check_device(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-    """Raise DeviceError at once for a device that this machine lacks, not when the first fit begins."""
-    if "params:fitting" in pipeline.inputs():
-        from gnet.models.device import resolve_device  # imports torch
-
-        resolve_device(catalog.load("params:fitting").device)
-
-
 def refuse_unmade(missing: list[str], catalog: CatalogProtocol) -> None:
     """Raise for inputs that no pipeline makes: the imported model, and versions that are named."""
     if "imported" in missing:
@@ -101,20 +96,12 @@ def refuse_unmade(missing: list[str], catalog: CatalogProtocol) -> None:
 
 
 def refuse_made_twice(
-    missing: list[str],
-    sources: list[str],
-    run_params: dict[str, Any],
-    pipeline: Pipeline,
-    catalog: CatalogProtocol,
+    missing: list[str], made_twice: set[str], asked: list[str] | None, catalog: CatalogProtocol
 ) -> None:
     """Raise OutdatedError if what is missing would be made from models that the run itself makes anew."""
-    needed = sum(pipelines[source] for source in sources).to_outputs(*missing)
-    both = needed.all_outputs() & outputs(nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"]))
-    twice = sorted(name for name in both if versioned(catalog.get(name)))
+    twice = sorted(name for name in made_twice if versioned(catalog.get(name)))
     if twice:
-        others = dict.fromkeys(
-            [*(run_params["pipeline_names"] or []), *(maker(name, Record(), catalog)[0] for name in missing)]
-        )
+        others = dict.fromkeys([*(asked or []), *(maker(name, catalog)[0] for name in missing)])
         raise OutdatedError(
             f"{', '.join(missing)}: expected these to exist, or to be made before {', '.join(twice)}, found "
             f"that they are made from {', '.join(twice)}, which this run makes anew. Let one run make all of "

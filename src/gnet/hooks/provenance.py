@@ -1,9 +1,7 @@
 """Stored data say what they were made with and from, and a run refuses those that do not fit it.
 
 A record lies beside an unversioned dataset (`<file>.record.json`) and in the folder of each version
-(`<folder>/<version>/record.json`): `{"made_by": node, "parameters": {...}, "sources": {name: version}}`. The
-parameters are those of the node and of all unversioned data that it read, directly or through others; the
-sources are the stored data that it read, with null as version of the unversioned ones.
+(`<folder>/<version>/record.json`): a `Record` as JSON.
 
 - Unversioned data are outdated if a parameter in their record differs from today's. Versioned data are not: a
   model carries its own configuration.
@@ -15,11 +13,10 @@ sources are the stored data that it read, with null as version of the unversione
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +28,7 @@ from kedro.pipeline import Node, Pipeline
 
 from gnet.errors import OutdatedError
 from gnet.hooks.configuration import flat, is_parameter, kedro_run, written_parameters
-from gnet.hooks.stored import exists, place, record_path, version_in_use, versioned, versions
+from gnet.hooks.stored import place, record_path, version_in_use, versioned, versions
 from gnet.storage.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -42,8 +39,11 @@ class Record:
     """What a dataset was made with and from."""
 
     made_by: str = ""
+    """Name of the node."""
     parameters: dict[str, Any] = field(default_factory=dict)
+    """Of the node and of all unversioned data that it read, directly or through others; by dotted name."""
     sources: dict[str, str | None] = field(default_factory=dict)
+    """Version of each of the stored data that it read; None for unversioned ones."""
     unfinished: bool = False
     """Whether the data beside it may be older, as those of a run that was stopped between the two."""
 
@@ -56,81 +56,151 @@ class Provenance:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember today's parameters."""
-        self.parameters = todays_parameters(context)
+        self.today = todays_parameters(context)
 
     @hook_impl
     def before_node_run(self, catalog: CatalogProtocol) -> None:
-        """Remember where the node's data lie."""
         self.catalog = catalog
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """Write the record; one that fits nothing if there are older data that it does not describe."""
-        dataset = self.catalog.get(dataset_name)
-        self._write(dataset, node, unfinished=not versioned(dataset) and exists(dataset))
+        self._write(dataset_name, node, data_saved=False)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: Node) -> None:
         """The data are stored: now the record describes them."""
-        self._write(self.catalog.get(dataset_name), node, unfinished=False)
+        self._write(dataset_name, node, data_saved=True)
 
     @hook_impl
     def on_pipeline_error(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Remove the records of versions whose data were not stored."""
         for dataset in map(catalog.get, pipeline.all_outputs()):
             path = own_record_path(dataset)
-            if versioned(dataset) and path and not (path.parent / place(dataset).name).exists():
+            if path and versioned(dataset) and not (path.parent / place(dataset).name).exists():
                 path.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # other versions are there
                     path.parent.rmdir()
                     path.parent.parent.rmdir()
 
-    def _write(self, dataset: Any, node: Node, unfinished: bool) -> None:
+    def _write(self, name: str, node: Node, data_saved: bool) -> None:
+        dataset = self.catalog.get(name)
         path = own_record_path(dataset)
         if path is None:
             return
-        record = make_record(node, self.catalog, self.parameters)
-        text = json.dumps(record | {"unfinished": True} if unfinished else record, indent=1) + "\n"
+        older_data = not data_saved and not versioned(dataset) and place(dataset).exists()
+        record = make_record(node, self.catalog, self.today, unfinished=older_data)
+        text = json.dumps(asdict(record), indent=1) + "\n"
         if not path.is_file() or path.read_bytes() != text.encode():
             with atomic_path(path) as part:
                 part.write_text(text)
 
 
+def make_record(
+    node: Node, catalog: CatalogProtocol, today: Mapping[str, Any], unfinished: bool = False
+) -> Record:
+    """The record of what a node makes: its own parameters and sources, and those of what it reads."""
+    read = list(all_inputs(node, catalog))
+    sources = {name: version_in_use(catalog.get(name)) for name in read if not is_parameter(name)}
+    parameters: dict[str, Any] = {}
+    inherited: dict[str, str | None] = {}
+    for name in sources:
+        if not getattr(catalog.get(name), "is_check", False):
+            record = read_record(catalog, name, None)  # an empty one of versioned data
+            parameters |= record.parameters
+            inherited |= {source: version for source, version in record.sources.items() if version}
+    own = [name.removeprefix("params:") for name in read if name.startswith("params:")]
+    parameters |= {name: looked_up(today, name) for name in own}
+    return Record(node.name, parameters, inherited | sources, unfinished)
+
+
+def all_inputs(node: Node, catalog: CatalogProtocol) -> Iterator[str]:
+    """What a node reads; in place of what is handed on in memory, what that was made from."""
+    for name in node.inputs:
+        if is_parameter(name) or place(catalog.get(name)) is not None:
+            yield name
+        elif made := next(nodes_making(name), None):
+            yield from all_inputs(made[1], catalog)
+
+
+def nodes_making(name: str) -> Iterator[tuple[str, Node]]:
+    """The nodes that make a dataset, each with the name of a registered pipeline that has it."""
+    for pipeline in pipelines:
+        for node in pipelines[pipeline].nodes:
+            if name in node.outputs:
+                yield pipeline, node
+
+
+def maker(name: str, catalog: CatalogProtocol) -> tuple[str, list[str]]:
+    """The smallest registered pipeline with the node that made a dataset, and what that node reads."""
+    record = read_record(catalog, name, version_in_use(catalog.get(name)))
+    found = []
+    for pipeline, node in nodes_making(name):
+        read = list(all_inputs(node, catalog))
+        another = (node.name != record.made_by, not record.sources.keys() <= set(read))
+        found.append((*another, len(pipelines[pipeline].nodes), pipeline, read))
+    return min(found)[-2:] if found else ("__default__", [])
+
+
+def own_record_path(dataset: Any) -> Path | None:
+    """Where the record of what this run saves lies."""
+    return record_path(dataset, dataset.resolve_save_version() if versioned(dataset) else None)
+
+
+def read_record(catalog: CatalogProtocol, name: str, version: str | None) -> Record:
+    """The record of a dataset, an empty one if there is none or none that can be read."""
+    path = record_path(catalog.get(name), version)
+    if path is None:
+        return Record()
+    try:
+        written = dict(read_written(path).items())
+        record = Record(**{key: written[key] for key in Record.__dataclass_fields__ if key in written})
+        changes(record.parameters, {})
+        for source, used in record.sources.items():
+            if place(catalog.get(source)) is None or not isinstance(used, str | None):
+                raise ValueError(f"expected names of stored datasets with their versions, found {source!r}")
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
+        return Record()
+    return record
+
+
+def read_written(path: Path) -> dict[str, Any]:
+    """What is written in a record, or in the file that gnet 0.1 wrote in its place."""
+    of_version = path.name == "record.json"
+    former = "made_from.json" if of_version else path.name.removesuffix("record.json") + "parameters.json"
+    if not path.is_file():
+        path = path.with_name(former)
+    written = json.loads(path.read_text()) if path.is_file() else {}
+    return {"sources": written} if path.name == "made_from.json" else written
+
+
 def refuse_outdated(
     context: KedroContext, run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
 ) -> None:
-    """Refuse a run that would use stored data that do not fit it.
+    """Refuse a run that would use stored data that do not fit it, with the command that makes them again.
 
-    Raises
-    ------
-    OutdatedError
-        with the reasons, and the command that makes the outdated data again; or if a version of what the run
-        makes would hide the one that it is about to save.
+    Raises OutdatedError; also if a version of what the run makes would hide the one that it is about to save.
     """
-    made = outputs(nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"]))
+    made = outputs(run_params, pipeline, catalog)
     refuse_later_versions(made, catalog)
     walk = Walk(catalog, todays_parameters(context), made)
-    used = {name for name in pipeline.datasets() - made if not is_parameter(name)}
-    outdated = {name: reasons for name in sorted(used) if (reasons := walk.outdated(name))}
+    used = sorted(name for name in pipeline.datasets() - made if not is_parameter(name))
+    outdated = {name: reasons for name in used if (reasons := walk.outdated(name))}
     if not outdated:
         return
     concerned: dict[str, dict[str, None]] = {}
     for reasons in outdated.values():
         for name, reason in reasons:
             concerned.setdefault(reason, {})[name] = None
-    command = kedro_run(context, run_params, walk.making(outdated), outdated)
-    raise OutdatedError(
-        "\n".join(
-            [
-                "stored data were made with other parameters, or from other versions, than this run uses:",
-                *(f"- {', '.join(names)}: {reason}" for reason, names in concerned.items()),
-                f"Make them again: {command}",
-                "Or set the parameters back. Or choose versions that belong together: --load-versions "
-                "NAME:VERSION,... Or keep both: another folder in GNET_DATA.",
-            ]
-        )
-    )
+    lines = [
+        "stored data were made with other parameters, or from other versions, than this run uses:",
+        *(f"- {', '.join(names)}: {reason}" for reason, names in concerned.items()),
+        f"Make them again: {kedro_run(context, run_params, walk.making(outdated), outdated)}",
+        "Or set the parameters back. Or choose versions that belong together: --load-versions "
+        "NAME:VERSION,... Or keep both: another folder in GNET_DATA.",
+    ]
+    raise OutdatedError("\n".join(lines))
 
 
 def refuse_later_versions(made: set[str], catalog: CatalogProtocol) -> None:
@@ -155,7 +225,7 @@ def refuse_later_versions(made: set[str], catalog: CatalogProtocol) -> None:
             )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Walk:
     """From stored data back to everything that they were made from."""
 
@@ -164,143 +234,52 @@ class Walk:
     """The parameters of this run."""
     made: set[str]
     """What the run is to make: data of a version that does not exist yet."""
-    known: dict[tuple[str, str | None], list[tuple[str, str]]] = field(default_factory=dict)
 
     def outdated(self, name: str) -> list[tuple[str, str]]:
         """Why the data that a run would load do not fit it: datasets with reasons. Empty if they do."""
-        reasons = self.reasons(name, version_in_use(self.catalog.get(name)))
+        behind, reasons = [(name, version_in_use(self.catalog.get(name)))], []
+        for of, version in behind:  # which grows on the way
+            record = read_record(self.catalog, of, version)
+            if record.unfinished:
+                reasons.append((of, "a run was stopped while it stored these"))
+            elif version is None:
+                today = {parameter: looked_up(self.today, parameter) for parameter in record.parameters}
+                for parameter, (then, now) in changes(record.parameters, today).items():
+                    reasons.append((of, f"{parameter} was {then}, is {now}"))
+            for source, used in record.sources.items():
+                if used is None:  # unversioned: its parameters are in this record, too
+                    continue
+                in_use = version_in_use(self.catalog.get(source))
+                if source in self.made:
+                    reasons.append((of, f"made from {source} of {used}, this run makes another"))
+                elif in_use not in (None, used):
+                    reasons.append((of, f"made from {source} of {used}, in use is {in_use}"))
+                elif (source, used) not in behind:
+                    behind.append((source, used))
         return reasons if reasons and self.catalog.exists(name) else []
 
-    def reasons(self, name: str, version: str | None) -> list[tuple[str, str]]:
-        """The same of one version, whether the data exist or not."""
-        if (name, version) in self.known:
-            return self.known[name, version]
-        found = self.known[name, version] = []
-        record = read_record(self.catalog, name, version)
-        if record.unfinished:
-            found.append((name, "a run was stopped while it stored these"))
-        elif version is None:
-            today = {parameter: looked_up(self.today, parameter) for parameter in record.parameters}
-            for parameter, (then, now) in changes(record.parameters, today).items():
-                found.append((name, f"{parameter} was {then}, is {now}"))
-        for source, used in record.sources.items():
-            in_use = version_in_use(self.catalog.get(source))
-            if used is None:
-                continue
-            if source in self.made:
-                found.append((name, f"made from {source} of {used}, this run makes another"))
-            elif in_use not in (None, used):
-                found.append((name, f"made from {source} of {used}, in use is {in_use}"))
-            else:
-                found += self.reasons(source, used)
-        return found
-
-    def making(self, outdated: Mapping[str, Any]) -> list[str]:
+    def making(self, outdated: Iterable[str]) -> list[str]:
         """The pipelines that make the outdated data, and the outdated ones among what these are made from."""
-        behind, makers = list(outdated), set()
+        behind, makes = list(outdated), set()
         for name in behind:
-            record = read_record(self.catalog, name, version_in_use(self.catalog.get(name)))
-            pipeline, sources = maker(name, record, self.catalog)
-            makers.add(pipeline)
+            pipeline, sources = maker(name, self.catalog)
+            makes.add(pipeline)
             for source in sources:
                 if source not in behind and not is_parameter(source) and self.outdated(source):
                     behind.append(source)
-        return [name for name in pipelines if name in makers]
+        return [name for name in pipelines if name in makes]
 
 
-def nodes_to_run(pipeline: Pipeline, catalog: CatalogProtocol, only_missing: bool) -> list[Node]:
+def nodes_to_run(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> list[Node]:
     """All nodes, or of a run for what is missing those with an output that is."""
-    if not only_missing:
+    if not run_params["only_missing_outputs"]:
         return pipeline.nodes
     return [node for node in pipeline.nodes if not all(map(catalog.exists, node.outputs))]
 
 
-def outputs(nodes: Iterable[Node]) -> set[str]:
-    """What nodes make."""
-    return {name for node in nodes for name in node.outputs}
-
-
-def maker(name: str, record: Record, catalog: CatalogProtocol) -> tuple[str, list[str]]:
-    """The smallest registered pipeline with the node that made a dataset, and what that node reads."""
-    made_by, sources = record.made_by, record.sources.keys()
-    nodes = [
-        (node.name != made_by, not sources <= set(read), len(pipeline.nodes), other, read)
-        for other, pipeline in pipelines.items()
-        for node in pipeline.nodes
-        if name in node.outputs
-        for read in [list(all_inputs(node, catalog))]
-    ]
-    return min(nodes)[-2:] if nodes else ("__default__", [])
-
-
-def all_inputs(node: Node, catalog: CatalogProtocol) -> Iterator[str]:
-    """What a node reads; in place of what is handed on in memory, what that was made from."""
-    for name in node.inputs:
-        if is_parameter(name) or place(catalog.get(name)) is not None:
-            yield name
-            continue
-        makers = (made for pipeline in pipelines.values() for made in pipeline.nodes if name in made.outputs)
-        for made in itertools.islice(makers, 1):
-            yield from all_inputs(made, catalog)
-
-
-def make_record(node: Node, catalog: CatalogProtocol, today: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of what a node makes, as it is written."""
-    from gnet.io.recording import InventoryDataset  # nothing of an inventory goes into the data
-
-    parameters: dict[str, Any] = {}
-    inherited: dict[str, str | None] = {}
-    sources: dict[str, str | None] = {}
-    read = list(all_inputs(node, catalog))
-    for name in read:
-        if is_parameter(name):
-            continue
-        dataset = catalog.get(name)
-        sources[name] = version_in_use(dataset)
-        if not versioned(dataset) and not isinstance(dataset, InventoryDataset):
-            record = read_record(catalog, name, None)
-            parameters |= record.parameters
-            inherited |= {source: version for source, version in record.sources.items() if version}
-    for name in read:  # its own parameters last: they are today's
-        if name.startswith("params:"):
-            parameters[name.removeprefix("params:")] = looked_up(today, name.removeprefix("params:"))
-    return {"made_by": node.name, "parameters": parameters, "sources": inherited | sources}
-
-
-def own_record_path(dataset: Any) -> Path | None:
-    """Where the record of what this run saves lies."""
-    return record_path(dataset, dataset.resolve_save_version() if versioned(dataset) else None)
-
-
-def read_record(catalog: CatalogProtocol, name: str, version: str | None) -> Record:
-    """The record of a dataset, an empty one if there is none or none that can be read."""
-    path = record_path(catalog.get(name), version)
-    if path is None:
-        return Record()
-    try:
-        written = dict(read_written(path).items())
-        record = Record(**{key: written[key] for key in Record.__dataclass_fields__ if key in written})
-        json.dumps(dict(flat(record.parameters)))
-        for source, used in record.sources.items():
-            if place(catalog.get(source)) is None or not isinstance(used, str | None):
-                raise ValueError(f"expected names of stored datasets with their versions, found {source!r}")
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        log.warning("%s is no record that can be read: the data beside it are taken as they are.", path)
-        return Record()
-    return record
-
-
-def read_written(path: Path) -> dict[str, Any]:
-    """What is written in a record, or in one of the two kinds of record that gnet 0.1 wrote."""
-    if path.is_file():
-        return json.loads(path.read_text())
-    former = path.with_name(path.name.removesuffix("record.json") + "parameters.json")
-    if former.is_file():
-        return json.loads(former.read_text())
-    former = path.with_name("made_from.json")
-    if path.name == "record.json" and former.is_file():
-        return {"sources": json.loads(former.read_text())}
-    return {}
+def outputs(run_params: Mapping[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> set[str]:
+    """What a run is to make."""
+    return {name for node in nodes_to_run(run_params, pipeline, catalog) for name in node.outputs}
 
 
 def todays_parameters(context: KedroContext) -> dict[str, Any]:
@@ -308,28 +287,21 @@ def todays_parameters(context: KedroContext) -> dict[str, Any]:
     return json.loads(json.dumps(written_parameters(context), default=str))
 
 
-def looked_up(parameters: Mapping[str, Any], name: str) -> Any:
+def looked_up(parameters: Any, name: str) -> Any:
     """A parameter by its dotted name; an empty mapping if there is none.
 
     >>> looked_up({"images": {"pixels": 75}}, "images.pixels")
     75
     """
-    value: Any = parameters
     for word in name.split("."):
-        if not isinstance(value, Mapping) or word not in value:
-            return {}
-        value = value[word]
-    return value
+        parameters = parameters.get(word, {}) if isinstance(parameters, Mapping) else {}
+    return parameters
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Parameters that differ, with both values as JSON. A file's path does not count, its checksum does.
-
-    >>> changes({"images": {"pixels": 75}}, {"images": {"pixels": 227}})
-    {'images.pixels': ('75', '227')}
-    """
+    """Parameters that differ, with both values as JSON. A file's path does not count, its checksum does."""
     before, after = ({name: json.dumps(value) for name, value in flat(side)} for side in (then, now))
-    both = {name: (before.get(name, "not set"), after.get(name, "not set")) for name in {**before, **after}}
+    both = {name: (before.get(name, "not set"), after.get(name, "not set")) for name in before | after}
     return {
         name: (old, new)
         for name, (old, new) in both.items()

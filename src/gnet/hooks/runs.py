@@ -1,8 +1,7 @@
 """Runs at the same time on the same data: each says what it reads and makes, and none touches another's.
 
 A run's announcement is a file in the data folder, locked for as long as its process lives: the kernel
-releases the lock however the process ends. Runs that have nothing to do with each other, such as those of two
-areas on two graphics cards, are not kept apart.
+releases the lock however the process ends.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -50,7 +49,6 @@ class OtherRuns:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember where the data lie."""
         self.folder = data_root(context)
 
     @hook_impl(trylast=True)  # after the prerequisites, whose sessions announce themselves
@@ -62,13 +60,11 @@ class OtherRuns:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """The run is over."""
         if self.announced is not None:
             self.announced.withdraw()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """The run is over, too."""
         self.after_pipeline_run()
 
 
@@ -83,25 +79,8 @@ class Announcement:
     started: str = "?"
     command: str = "?"
 
-    @classmethod
-    def read(cls, written: dict[str, Any]) -> Announcement:
-        """An announcement as it was written. Fields of another version of gnet are ignored.
-
-        >>> Announcement.read({"reads": ["betas"], "makes": [], "colour": "red"}).reads
-        ['betas']
-        """
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in written.items() if name in known})
-
     def conflict(self, other: Announcement) -> str:
-        """What `other` does that this run cannot bear; "" if they do not meet.
-
-        >>> one = Announcement(["betas"], ["V1.gnet8r"], 1, "here", "today", "")
-        >>> one.conflict(Announcement(["images"], ["betas", "trials"], 2, "here", "today", ""))
-        'makes betas'
-        >>> one.conflict(Announcement(["betas"], ["V2.gnet8r"], 2, "here", "today", ""))
-        ''
-        """
+        """What `other` does that this run cannot bear; "" if they do not meet."""
         made = sorted({*self.reads, *self.makes} & set(other.makes))
         if made:
             return f"makes {', '.join(made)}"
@@ -110,14 +89,25 @@ class Announcement:
 
 
 class Announced:
-    """The announcement of a run that is at work. It ends with the run, or with the process."""
+    """The announcement of a run at work, in a locked file. It ends with the run, or with the process."""
 
-    def __init__(self, path: Path, file: IO[str]) -> None:
-        self.path, self.file = path, file
+    def __init__(self, folder: Path, announcement: Announcement) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f".run-{uuid.uuid4().hex}.json"
+        hidden = folder / f".{self.path.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
+        self.file = hidden.open("w")
+        try:
+            json.dump(asdict(announcement), self.file)
+            self.file.flush()
+            lock(self.file)
+            hidden.rename(self.path)  # which others look for: it is locked before
+        except BaseException:
+            self.file.close()
+            hidden.unlink()
+            raise
         atexit.register(self.withdraw)
 
     def withdraw(self) -> None:
-        """The run has ended."""
         atexit.unregister(self.withdraw)
         self.path.unlink(missing_ok=True)
         self.file.close()
@@ -127,25 +117,14 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
     """Say that a run of this process begins, and see to it that it meets no other.
 
     What killed runs have left half-written is removed. Where the file system knows no locks, a warning says
-    so and None is returned.
-
-    Raises
-    ------
-    BusyError
-        if another run makes what this one reads or makes, or reads what it makes.
-    StorageError
-        if the folder cannot be written to.
+    so and None is returned. Raises BusyError if another run makes what this one reads or makes, or reads what
+    it makes; StorageError if the folder cannot be written to.
     """
-    own = Announcement(
-        sorted(reads),
-        sorted(makes),
-        os.getpid(),
-        socket.gethostname(),
-        time.strftime("%Y-%m-%d %H:%M:%S"),
-        f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
-    )
+    command = f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}"
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    own = Announcement(sorted(reads), sorted(makes), os.getpid(), socket.gethostname(), started, command)
     try:
-        announced = _announced(folder, own)
+        announced = Announced(folder, own)
     except OSError as error:
         if error.errno in NO_LOCKS:
             log.warning("%s: no locks on this file system. Start no second run on the same data.", folder)
@@ -156,8 +135,7 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
         ) from error
     others = list(at_work(folder, announced.path))
     for other in others:
-        conflict = own.conflict(other)
-        if conflict:
+        if conflict := own.conflict(other):
             announced.withdraw()
             raise BusyError(
                 f"{folder}: expected no other run at what this one reads and makes, found one that "
@@ -179,7 +157,9 @@ def at_work(folder: Path, own: Path | None = None) -> Iterator[Announcement]:
             try:
                 lock(file, shared=True)
             except BlockingIOError:
-                yield Announcement.read(json.load(file))
+                written = json.load(file)  # by another version of gnet, perhaps with other fields
+                known = {field.name for field in fields(Announcement)} & written.keys()
+                yield Announcement(**{name: written[name] for name in known})
             else:
                 path.unlink(missing_ok=True)
 
@@ -199,12 +179,7 @@ def remove_leftovers(folder: Path) -> None:
 def lock(file: IO[str], shared: bool = False) -> None:
     """Lock an open file for this process, and for no process that it starts.
 
-    Raises
-    ------
-    BlockingIOError
-        if another process has locked it.
-    OSError
-        if the file system knows no locks.
+    Raises BlockingIOError if another process has locked it, OSError if the file system knows no locks.
     """
     if fcntl is None:
         raise OSError(errno.ENOSYS, "no locks on this system")
@@ -217,27 +192,8 @@ def lock(file: IO[str], shared: bool = False) -> None:
 def alive(process: int) -> bool:
     """Whether there is a process of this number on this machine."""
     try:
-        os.kill(process, 0)
+        with contextlib.suppress(PermissionError):  # it is of another user
+            os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # of another user
-        return True
     return True
-
-
-def _announced(folder: Path, announcement: Announcement) -> Announced:
-    """The announcement as a file, which is locked before it has its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".run-{uuid.uuid4().hex}.json"
-    hidden = folder / f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
-    file = hidden.open("w")
-    try:
-        json.dump(asdict(announcement), file)
-        file.flush()
-        lock(file)
-        hidden.rename(path)
-    except BaseException:
-        file.close()
-        hidden.unlink()
-        raise
-    return Announced(path, file)

@@ -13,12 +13,6 @@ def place(dataset: Any) -> Path | None:
     return getattr(dataset, "place", None)
 
 
-def exists(dataset: Any) -> bool:
-    """Whether anything lies where a dataset is stored, be it complete or not."""
-    path = place(dataset)
-    return path is not None and path.exists()
-
-
 def versioned(dataset: Any) -> bool:
     """Whether every run saves a version of its own."""
     return getattr(dataset, "is_versioned", False)
@@ -37,6 +31,7 @@ def version_in_use(dataset: Any) -> str | None:
 
 def record_path(dataset: Any, version: str | None = None) -> Path | None:
     """Where the record of a dataset lies; None if the dataset is only read, or in memory."""
-    if place(dataset) is None or (versioned(dataset) and version is None):
+    path = place(dataset)
+    if path is None or dataset.read_only or (versioned(dataset) and version is None):
         return None
-    return dataset.record_of(version)
+    return path / version / "record.json" if version else Path(f"{path}.record.json")

@@ -1,11 +1,8 @@
 """A run that was killed goes on where it was when the same command is given again, with the same seed.
 
 The state of each fit lies beside its model's folder, in `unfinished/<model>.pt`, until the whole run has
-ended: models that the killed run had finished are not fitted a second time.
-
-All fits of a run have one seed. If `fitting.seed` is null, it is drawn from the clock and kept beside the
-states, in `unfinished/<model>.seed.json`: one file for each fit, since runs of several areas may be at work
-at the same time. A run whose fits have such a file takes the seed from there.
+ended. All its fits have one seed: if `fitting.seed` is null, it is drawn from the clock and kept beside each
+state, in `unfinished/<model>.seed.json`, where a later run of the same fits finds it.
 """
 
 from __future__ import annotations
@@ -54,10 +51,10 @@ class UnfinishedFits:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Choose the seed, before any prerequisites are made."""
-        nodes = nodes_to_run(pipeline, catalog, run_params["only_missing_outputs"])
+        nodes = nodes_to_run(run_params, pipeline, catalog)
         self.states = tuple(state for node in nodes if (state := state_path(node, catalog)))
-        self.seed = None
         if not self.states:
+            self.seed = None
             return
         configured = catalog.load("params:fitting").seed
         kept = next((seed for state in self.states if (seed := read_seed(state)) is not None), None)
@@ -116,11 +113,7 @@ def state_path(node: Node, catalog: CatalogProtocol) -> Path | None:
 
 
 def seed_path(state: Path) -> Path:
-    """Where the seed of an unfinished fit lies.
-
-    >>> seed_path(Path("unfinished/V1.gnet8r.pt")).name
-    'V1.gnet8r.seed.json'
-    """
+    """Where the seed of an unfinished fit lies."""
     return state.with_suffix(".seed.json")
 
 

@@ -25,13 +25,6 @@ class RecordingDataset(AbstractDataset):
     file `.simulated` inside. Only a folder with that file, or an empty one, is ever replaced: measured data
     are not overwritten.
 
-    ```yaml
-    recording:
-      type: gnet.io.recording.RecordingDataset
-      reader: nsd
-      filepath: ${globals:data_root}/01_raw/nsd
-    ```
-
     Parameters
     ----------
     reader : str
@@ -65,7 +58,7 @@ class RecordingDataset(AbstractDataset):
                 f"RecordingDataset: expected a folder of this machine, found '{root}'; "
                 "download the release and give its folder"
             )
-        self._reader, self._read_only = reader, read_only
+        self._reader, self.read_only = reader, read_only
         self._filepath = Path(root).expanduser() if root else None
         self.metadata = metadata  # for Kedro-Viz
 
@@ -74,10 +67,6 @@ class RecordingDataset(AbstractDataset):
         """Root of the recording; None if it is not set."""
         return self._filepath
 
-    def record_of(self, version: None) -> Path | None:
-        """As of `gnet.io.base.LocalDataset`; a recording has no versions."""
-        return None if self._read_only or self._filepath is None else Path(f"{self._filepath}.record.json")
-
     def load(self) -> Reader:
         """Open the recording; DatasetError, with the ReleaseError's text, if the folder holds none."""
         return self._open()
@@ -85,7 +74,7 @@ class RecordingDataset(AbstractDataset):
     def save(self, data: object) -> None:
         """Write a simulated release beside its final place, then rename it: all of it or nothing."""
         root = self._filepath
-        if self._read_only or root is None:
+        if self.read_only or root is None:
             raise DatasetError(
                 f"{root or 'NSD_ROOT, not set'}: this release is read-only, nothing was written; "
                 "to simulate one, use an environment whose catalog does not say read_only"
@@ -113,12 +102,12 @@ class RecordingDataset(AbstractDataset):
         return pkgutil.resolve_name(READERS[self._reader])(self._filepath)
 
     def _exists(self) -> bool:
-        if self._read_only:
+        if self.read_only:
             return self._open() is not None
         return self._filepath is not None and (self._filepath / MARKER).is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"reader": self._reader, "filepath": self._filepath, "read_only": self._read_only}
+        return {"reader": self._reader, "filepath": self._filepath, "read_only": self.read_only}
 
 
 class InventoryDataset(TableDataset):
@@ -126,6 +115,8 @@ class InventoryDataset(TableDataset):
 
     In this way the next run takes the inventory again, when missing files may have arrived.
     """
+
+    is_check = True  # it lets a run go on; nothing of it goes into what is made from the files
 
     def _exists(self) -> bool:
         return super()._exists() and bool((self.load()["problem"] == "").all())

@@ -15,7 +15,7 @@ class VersionsDataset(TableDataset):
     version is stored, the table is empty.
     """
 
-    _read_only = True
+    read_only = True
     ACCEPTS = ()
     EXPECTED = "nothing to save, as this is read only"
     ADVICE = "save to the versioned dataset of the table itself"

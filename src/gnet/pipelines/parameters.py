@@ -187,6 +187,12 @@ class Fitting(ChoicesSetAlone):
         alone = {name: value for name in bundle if (value := getattr(self, name)) is not None}
         return Choices(**{**bundle, **alone})
 
+    def check_device(self) -> None:
+        """Raise DeviceError for a device that is misspelt, or that this machine lacks."""
+        from gnet.models.device import resolve_device  # imports torch
+
+        resolve_device(self.device)
+
 
 class Scoring(Strict):
     """Measurement of accuracy."""

@@ -63,9 +63,8 @@ def choose_voxels(
     """The voxels of some areas, which column of the responses each is, and why some cannot be fitted.
 
     A voxel without data in some session is excluded. A voxel in several of the areas belongs to the one that
-    the voxel table gives it, or else to the first. The table has subject, voxel_index, area, and `in_<area>`
-    for each area; responses are by subject, of the voxels in the table and in its order. Raises ReleaseError
-    if they are not, or if a subject has no voxel left.
+    the voxel table gives it, or else to the first. The table is that of `gnet.recording.units.unit_table`.
+    Raises ReleaseError if the responses are not of its voxels, in its order, or a subject has no voxel left.
     """
     tables = []
     for subject, table in voxels.groupby("subject", sort=False):

@@ -45,8 +45,6 @@ def noise_ceiling(
 
     >>> noise_ceiling(np.array([1.0, 0.5, np.nan]))
     array([50., 20., nan])
-    >>> noise_ceiling(np.array([1.0]), repetitions=3)
-    array([75.])
     >>> noise_ceiling(np.array([1.0]), repetitions=np.array([3, 1])).round(1)  # 1/n = 2/3
     array([60.])
     """

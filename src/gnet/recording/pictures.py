@@ -16,10 +16,8 @@ from gnet.threads import in_order
 
 log = logging.getLogger(__name__)
 
-FILTERS = {
-    name: Image.Resampling[name.upper()]
-    for name in ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-}
+FILTERS = {filter.name.lower(): filter for filter in Image.Resampling}
+"""Pillow's filters by name."""
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 """Files that count as pictures. Others that Pillow knows start programs (EPS) or are rare."""
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"}
@@ -35,13 +33,9 @@ def resize(
 ) -> UInt8[np.ndarray, "image 3 pixels pixels"]:
     """Images at `pixels` x `pixels`, colour before space, by Pillow's filter of that name.
 
-    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases. Interpolation in
-    many other libraries does not widen and gives other images. Images that already have the size are not
-    changed. Raises ParameterError for an unknown filter, or less than one pixel.
-
-    >>> resize(np.full((1, 4, 4, 3), 7, dtype=np.uint8), 2)[0, 0]
-    array([[7, 7],
-           [7, 7]], dtype=uint8)
+    Pillow's filters (nearest excepted) widen with the reduction, so that nothing aliases; those of many other
+    libraries do not, and give other images. Images that already have the size are not changed. Raises
+    ParameterError for an unknown filter, or less than one pixel.
     """
     check_resampling(pixels, filter)
     resized = np.empty((len(images), 3, pixels, pixels), dtype=np.uint8)
@@ -80,12 +74,10 @@ def mean_colour(
 ) -> Float64[np.ndarray, 3]:
     """Mean of each colour over some images, in [0, 1]: what a network's input is centred on.
 
-    The sum is exact, in whole numbers, and reads a block of images at a time.
-
     >>> mean_colour(np.full((2, 3, 4, 4), 51, np.uint8), np.array([0, 1]))
     array([0.2, 0.2, 0.2])
     """
-    total = np.zeros(3, np.int64)
+    total = np.zeros(3, np.int64)  # exact
     for start in range(0, len(rows), block):
         total += images[rows[start : start + block]].sum(axis=(0, 2, 3), dtype=np.int64)
     return total / (255 * len(rows) * images.shape[2] * images.shape[3])
@@ -97,10 +89,9 @@ def read_pictures(
     """All pictures in a folder, sorted by name, and their names.
 
     Each is turned as its EXIF orientation says, cut to the largest centred square and resized. Pictures are
-    PNG, JPEG, TIFF, BMP, WebP or GIF files (of an animation the first frame); transparency is dropped.
-    Folders, which are not searched, and all other files are skipped. The log counts what was skipped and cut.
-
-    Raises ParameterError for no such folder or no picture in it, and for one that is damaged, unpacks to an
+    files in one of the `FORMATS` (of an animation the first frame); transparency is dropped. Folders, which
+    are not searched, and all other files are skipped; the log counts what was skipped and cut. Raises
+    ParameterError for no such folder or no picture in it, and for one that is damaged, unpacks to an
     unreasonable size, or has more than 8 bits per colour.
     """
     if not folder.is_dir():

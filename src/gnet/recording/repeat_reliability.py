@@ -15,14 +15,11 @@ BLOCK = 256  # units at a time
 
 @dataclass(frozen=True)
 class Sources:
-    """Names of the files that a subject's responses come from, and what to do if they do not fit together."""
+    """Names of the files of a subject's sessions, trials and ncsnr, as errors give them."""
 
     sessions: Mapping[int, str]
-    """The file of each session."""
     trials: str
-    """The file that says which picture each trial showed."""
     ncsnr: str
-    """The file that the signal-to-noise ratios come from."""
     advice: Callable[[Sequence[str]], str]
     """A sentence on what to do about files of these names."""
 
@@ -38,11 +35,6 @@ def repeat_reliability(
     and images do not belong together. Missing responses count as 0, trials of images that were shown once are
     NaN. `image` is any number that tells images apart. Returned are each trial's average over units by
     `weight`, which sums to 1; each unit's average over trials; and the standard error of the latter.
-
-    >>> zscored = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], np.float32)
-    >>> of_trials, of_units, _ = repeat_reliability(zscored, np.array([5, 5, 8, 8]), np.array([0.5, 0.5]))
-    >>> of_trials, of_units  # the first unit repeats, the second does the opposite
-    (array([0., 0., 0., 0.]), array([ 1., -1.]))
     """
     _, place, count = np.unique(image, return_inverse=True, return_counts=True)
     order = np.argsort(place, kind="stable")

@@ -17,9 +17,8 @@ def test_mask(
 ) -> Bool[np.ndarray, " trial"]:
     """Whether each trial tests: those of the "shared" images, or only of the "special" ones among them.
 
-    `trials` is one subject's table (position, shared, ...), `special` the positions of the special images
-    (None under the other rule). Under the special rule the other shared images train. Raises ParameterError
-    for another rule, or the special one without its positions.
+    `trials` is one subject's table, `special` the positions of the special images. Under the special rule the
+    other shared images train. Raises ParameterError for another rule, or this one without its positions.
     """
     if rule == "shared":
         return trials["shared"].to_numpy(dtype=bool)
@@ -50,10 +49,6 @@ def whole_images(
     """A holdout of new images: `fraction` of them, rounded up, drawn by `seed`, with all their trials.
 
     Differs from the published code: see `last_trials`.
-
-    >>> held = whole_images(np.array([4, 5, 4, 6, 5, 7]), 0.5, seed=0)
-    >>> sorted(set(np.array([4, 5, 4, 6, 5, 7])[held].tolist()))
-    [4, 6]
     """
     images = np.unique(position)
     drawn = np.random.default_rng(seed).permutation(images)[: _rounded_up(fraction, len(images))]
@@ -70,14 +65,9 @@ def split_trials(
     """One subject's trials with their part under each holdout rule: "train", "holdout" or "test".
 
     Two columns are added, part_last_trials and part_images (see `last_trials` and `whole_images`). The test
-    trials are the same in both, and `fraction` of the others are held out.
-
-    Raises
-    ------
-    ParameterError
-        for a rule `test_mask` does not know, or a fraction outside of 0 to 1.
-    ReleaseError
-        if no trial is left to test, to train or, with a fraction above 0, to hold out.
+    trials, by `test_mask`, are the same in both, and `fraction` of the others are held out. Raises
+    ParameterError for an unknown rule or a fraction outside of 0 to 1, and ReleaseError if no trial is left
+    to test or to train.
     """
     if not 0 <= fraction < 1:
         raise ParameterError(f"holdout fraction: expected at least 0 and less than 1, got {fraction}.")

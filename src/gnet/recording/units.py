@@ -38,17 +38,11 @@ def unit_table(
     Columns: subject; voxel_index, C-order over (x, y, z); x, y, z; area, the first of `areas` that contains
     the voxel, "" if none; label, the voxel's name in that area's atlas, "" if none; ncsnr, NaN where it is
     unknown; in_<name> for every mask and area, because areas may share voxels. `atlases` has the labels that
-    each area is defined in, by the area's name; `ncsnr_name` is what to call that volume in an error.
-
-    Raises
-    ------
-    ParameterError
-        for a mask and an area of the same name.
-    ReleaseError
-        if there is no voxel at all, or their ncsnr are all NaN, all the same, or one is negative or infinite.
+    each area is defined in, by the area's name; `ncsnr_name` is what to call that volume in an error. Raises
+    ParameterError for a mask and an area of the same name, and ReleaseError if there is no voxel at all, or
+    their ncsnr are all NaN, all the same, or one is negative or infinite.
     """
-    both = sorted(set(masks) & set(areas))
-    if both:
+    if both := sorted(set(masks) & set(areas)):
         raise ParameterError(
             f"{', '.join(both)}: expected different names for masks and areas. "
             "Rename the area in the parameters."
@@ -64,8 +58,7 @@ def unit_table(
         )
     table = pd.DataFrame({"subject": subject, "voxel_index": index})
     table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
-    area = np.full(len(index), "", dtype=object)
-    label = np.full(len(index), "", dtype=object)
+    area, label = np.full((2, len(index)), "", dtype=object)
     for name, mask in areas.items():
         here = mask.ravel()[index] & (area == "")
         area[here] = name

@@ -15,6 +15,7 @@ from gnet.storage.atomic import atomic_path
 UNREADABLE = Exception
 """Exceptions that reading a damaged file can raise: in nibabel and h5py it may be any."""
 PIECE = 2**20  # bytes decompressed at a time where only the checksum at the end is wanted
+Affine = Float[np.ndarray, "4 4"]
 
 
 @dataclass(frozen=True)
@@ -22,16 +23,20 @@ class Volume:
     """Numbers on a grid of voxels and where that grid lies: `affine` takes (x, y, z, 1) to millimetres."""
 
     data: Shaped[np.ndarray, "x y z *trial"]
-    affine: Float[np.ndarray, "4 4"]
+    affine: Affine
 
 
 def spell_shape(shape: tuple[int, ...]) -> str:
-    """A shape as messages and tables spell it.
-
-    >>> spell_shape((81, 104, 83))
-    '81 x 104 x 83'
-    """
+    """A shape as messages and tables spell it: 81 x 104 x 83."""
     return " x ".join(str(length) for length in shape)
+
+
+def open_image(path: Path) -> SpatialImage:
+    """A NIfTI file whose header is read, but not its numbers; TypeError if it holds no volume."""
+    image = nibabel.load(path)
+    if not isinstance(image, SpatialImage):
+        raise TypeError(f"a {type(image).__name__}")
+    return image
 
 
 def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
@@ -43,9 +48,7 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")
     try:
-        image = nibabel.load(path)
-        if not isinstance(image, SpatialImage):
-            raise TypeError(f"a {type(image).__name__}")
+        image = open_image(path)
         data = np.asanyarray(image.dataobj)
         if path.suffix == ".gz":
             with gzip.open(path) as file:
@@ -68,14 +71,11 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
 
 
 def write_volume(
-    path: Path,
-    data: Num[np.ndarray, "x y z *trial"] | Bool[np.ndarray, "x y z *trial"],
-    affine: Float[np.ndarray, "4 4"],
+    path: Path, data: Num[np.ndarray, "x y z *trial"] | Bool[np.ndarray, "x y z *trial"], affine: Affine
 ) -> None:
-    """Write one NIfTI file (gzipped where the name ends in .gz), making its folder.
+    """Write one NIfTI file atomically (gzipped where the name ends in .gz), making its folder.
 
-    The data type is kept, except that booleans become uint8. The file is written atomically, and the same
-    numbers always give the same bytes.
+    Booleans become uint8, other data types are kept. The same numbers always give the same bytes.
     """
     data = data.astype(np.uint8) if data.dtype == bool else data
     image = nibabel.Nifti1Image(data, affine, dtype=data.dtype)
@@ -103,10 +103,6 @@ def flat_index(mask: Bool[np.ndarray, "x y z"]) -> Int[np.ndarray, " voxel"]:
 def coordinates(
     voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
 ) -> tuple[Int[np.ndarray, " voxel"], Int[np.ndarray, " voxel"], Int[np.ndarray, " voxel"]]:
-    """The x, y and z of voxel indices, the inverse of `flat_index`.
-
-    >>> [int(c[0]) for c in coordinates(np.array([20]), (2, 3, 4))]
-    [1, 2, 0]
-    """
+    """The x, y and z of voxel indices, the inverse of `flat_index`."""
     x, y, z = np.unravel_index(voxel_index, shape)
     return x, y, z
