@@ -36,8 +36,7 @@ def use_areas(names: tuple[str, ...]) -> bool:
     Kedro builds pipelines before it reads parameters, so the list is handed over here.
     """
     global _areas
-    changed = names != _areas
-    _areas = names
+    changed, _areas = names != _areas, names
     return changed
 
 
