@@ -24,7 +24,6 @@ from gnet.pipelines.parameters import Choices, Fitting, Images, Model, Protocols
 from gnet.pipelines.selecting import positions
 from gnet.recording.measurements import Measurements, scored_trials
 from gnet.recording.pictures import mean_colour
-from gnet.recording.responses import Responses
 
 FITTED_BY = {"batch_size", "trunk_learning_rate", "readout_learning_rate", "l1", "precision", "compiled"}
 """Parameters of `fitting` that are the procedure's own."""
@@ -131,31 +130,19 @@ def score_gnet(
     images: np.ndarray, measured: Measurements, fitted: FittedModel, scoring: Scoring, fitting: Fitting
 ) -> pd.DataFrame:
     """Accuracy of every voxel on the test trials; excluded voxels have rows with NaN."""
-    fitted.network.to(resolve_device(fitting.device))
-    tables = [
-        score_subject(fitted, subject, voxels, images, measured.responses[subject], measured.trials, scoring)
-        for subject, voxels in measured.by_subject()
-    ]
+    network = fitted.network.to(resolve_device(fitting.device))
+    tables = []
+    for subject, voxels in measured.by_subject():
+        kept = voxels[voxels["excluded"] == ""]
+        tests = scored_trials(
+            measured.responses[subject], measured.trials, subject, kept["column"].to_numpy()
+        )
+        source = PrefilteredImages(network, images, tests.image_row)
+        predicted = predict(network, subject, source, tests.image_row, batch_size=scoring.batch_size)
+        column = positions(fitted.voxels[subject].index, kept["voxel_index"].to_numpy())
+        predicted = predicted.take(column, axis=1)  # an imported model has voxels that are excluded here
+        tables.append(score_voxels(predicted, tests, voxels, resamples=scoring.resamples, seed=scoring.seed))
     return pd.concat(tables, ignore_index=True)
-
-
-def score_subject(
-    model: FittedModel,
-    subject: str,
-    voxels: pd.DataFrame,
-    images: np.ndarray,
-    responses: Responses,
-    trials: pd.DataFrame,
-    scoring: Scoring,
-) -> pd.DataFrame:
-    """Accuracy of one subject's voxels, of which the model has at least those that are not excluded."""
-    kept = voxels[voxels["excluded"] == ""]
-    tests = scored_trials(responses, trials, subject, kept["column"].to_numpy())
-    source = PrefilteredImages(model.network, images, tests.image_row)
-    predicted = predict(model.network, subject, source, tests.image_row, batch_size=scoring.batch_size)
-    column = positions(model.voxels[subject].index, kept["voxel_index"].to_numpy())
-    predicted = predicted.take(column, axis=1)
-    return score_voxels(predicted, tests, voxels, resamples=scoring.resamples, seed=scoring.seed)
 
 
 def gather(**accuracies: pd.DataFrame) -> pd.DataFrame:

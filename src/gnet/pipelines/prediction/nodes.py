@@ -13,10 +13,10 @@ from gnet.analysis.noise_model import NoiseModel, noise_model
 from gnet.evaluation.prediction import SubjectPredictions, predicted_blocks
 from gnet.models.checkpoints import FittedModel
 from gnet.models.device import resolve_device
-from gnet.pipelines.fit_and_score.nodes import score_subject
+from gnet.pipelines.fit_and_score.nodes import score_gnet
 from gnet.pipelines.parameters import Fitting, Images, Prediction, Scoring
 from gnet.pipelines.selecting import common_subjects, model_voxels, models_of, positions, voxels_of
-from gnet.recording.measurements import scored_trials
+from gnet.recording.measurements import Measurements, scored_trials
 from gnet.recording.pictures import read_pictures
 from gnet.recording.responses import Responses
 
@@ -66,7 +66,9 @@ def _predictions(
     fitting: Fitting,
 ) -> Predictions:
     """Responses to the images that are `shown` to each subject: `image_row` among them, or else all."""
-    fitted = _on_device(models, fitting)
+    fitted, device = models_of(models), resolve_device(fitting.device)
+    for model in fitted:
+        model.network.to(device)
 
     def one_subject(subject: str) -> SubjectPredictions:
         own = [model for model in fitted if subject in model.voxels]
@@ -119,8 +121,7 @@ def score_imported(
 
     Whoever fitted the model may have held out other trials: then it was fitted to some of these.
     """
-    models = _on_device({"imported": imported}, fitting)
-    tables = []
+    models, tables = models_of({"imported": imported}), []
     for subject in common_subjects(models, voxels):
         excluded = betas[subject].reasons_excluded
         for model in (model for model in models if subject in model.voxels):
@@ -132,13 +133,6 @@ def score_imported(
                     "%s: the imported model of %s has %s of the %s voxels here; others are not predicted.",
                     *(subject, ", ".join(model.areas), f"{len(table):,}", f"{there:,}"),
                 )
-            tables.append(score_subject(model, subject, table, images, betas[subject], trials, scoring))
+            measured = Measurements(table, trials, betas, model.areas)
+            tables.append(score_gnet(images, measured, model, scoring, fitting))
     return pd.concat(tables, ignore_index=True)
-
-
-def _on_device(named: Mapping[str, FittedModel | list[FittedModel]], fitting: Fitting) -> list[FittedModel]:
-    """All models of some datasets, where they are to compute."""
-    models, device = models_of(named), resolve_device(fitting.device)
-    for model in models:
-        model.network.to(device)
-    return models
