@@ -1,7 +1,7 @@
 """The parameters and their allowed values: one class per top-level key of `conf/*/parameters*.yml`.
 
-Kedro validates them before any node runs and reports all errors at once. What each number means, its unit and
-its source stand in the configuration.
+Kedro validates them before any node runs and reports all errors at once. The configuration gives the meaning,
+unit and source of each number.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ class Release(Strict):
     @model_validator(mode="after")
     def known_subjects(self) -> Release:
         """Check that every subject in use has a number of sessions."""
-        unknown = [subject for subject in self.subjects or () if subject not in self.sessions]
-        if unknown:
+        if unknown := [subject for subject in self.subjects or () if subject not in self.sessions]:
             expected = f"expected some of {', '.join(self.sessions)} (those under release.sessions)"
             raise ValueError(f"unknown subject {', '.join(unknown)}: {expected}")
         return self
