@@ -92,7 +92,7 @@ def accuracy_drawn(model: str, areas: tuple[str, ...]) -> Pipeline:
 
 
 def transfer_analysis(areas: tuple[str, ...]) -> Pipeline:
-    """Transfer matrix, hierarchy index (also over the seeds of all runs so far), joint model against areas."""
+    """Transfer matrix, hierarchy index (also over the seeds of all runs so far), joint against area-wise."""
     by_trunk = {area: f"{area}_transfer_accuracy" for area in areas}
     fits = by_keyword(*(f"{area}.{kind}" for kind in ("gnet8r", "transfer") for area in areas))
     accuracies = {"own": "gnet8r_accuracy", "transferred": "transfer_accuracy"}
