@@ -40,5 +40,5 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"env": lambda name, default="": os.environ.get(name, default)},
+    "custom_resolvers": {"env": lambda name, default="": os.environ.get(name, default)},  # ${env:NAME}
 }
