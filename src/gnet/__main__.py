@@ -65,8 +65,7 @@ def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
     from gnet.models.checkpoints import read_models
     from gnet.models.interchange.writing import export_checkpoint
 
-    models = read_models(model)
-    targets = [target]
+    models, targets = read_models(model), [target]
     if len(models) > 1:
         targets = [target.with_stem(f"{target.stem}-{number}") for number in range(1, len(models) + 1)]
     for path in targets:
@@ -91,9 +90,8 @@ def doctor(env: str | None) -> None:
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise click.ClickException(
-            f"{path}: expected a new file, found one. Choose another or add --overwrite."
-        )
+        advice = "Choose another or add --overwrite."
+        raise click.ClickException(f"{path}: expected a new file, found one. {advice}")
 
 
 if __name__ == "__main__":

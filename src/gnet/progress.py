@@ -6,35 +6,22 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import rich
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 
 Item = TypeVar("Item")
 
 
-def bar() -> Progress:
+def bar() -> progress.Progress:
     """An empty progress display: description, bar, count, elapsed and remaining time.
 
-    Shown on rich's global console, the one Kedro's log handler writes to, so that the two do not break each
-    other's lines. Disabled where the console is not a terminal (a log file, CI).
+    Shown on the console that Kedro's log handler writes to, so that the two do not break each other's lines.
+    Disabled where that is not a terminal (a log file, CI).
     """
     console = rich.get_console()
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    count = progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()
+    times = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
+    hidden = not console.is_terminal
+    return progress.Progress(*count, *times, console=console, transient=True, disable=hidden)
 
 
 def duration(seconds: float) -> str:
@@ -54,5 +41,5 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
     >>> list(track("abc", "letters"))
     ['a', 'b', 'c']
     """
-    with bar() as progress:
-        yield from progress.track(items, total=total, description=description)
+    with bar() as shown:
+        yield from shown.track(items, total=total, description=description)

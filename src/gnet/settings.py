@@ -2,7 +2,6 @@
 
 import os
 
-from kedro.config import OmegaConfigLoader
 from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
@@ -14,16 +13,10 @@ from gnet.hooks.runs import OtherRuns
 from gnet.hooks.unfinished import UnfinishedFits
 
 
-def environment(name: str, default: str = "") -> str:
-    """The value of an environment variable; in the configuration, `${env:NAME, default}`."""
-    return os.environ.get(name, default)
-
-
 class Catalog(DataCatalog, CatalogCommandsMixin):
-    """Datasets that no catalog file names are handed on as they are.
+    """Datasets that no catalog file names are handed on as they are, so no node may write into its inputs.
 
-    Kedro's default copies them deeply, once when saved and once when loaded: a memory-mapped array would be
-    read into memory whole. Nodes share objects instead, so none may write into its inputs.
+    Kedro's default copies them deeply: a memory-mapped array would be read into memory whole.
     """
 
     default_runtime_patterns = {"{default}": {"type": "kedro.io.MemoryDataset", "copy_mode": "assign"}}  # noqa: RUF012 - overrides Kedro's
@@ -43,10 +36,9 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     Summaries(),
 )
 DATA_CATALOG_CLASS = Catalog
-CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"env": environment},
+    "custom_resolvers": {"env": lambda name, default="": os.environ.get(name, default)},  # ${env:NAME}
 }

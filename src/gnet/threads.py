@@ -1,7 +1,6 @@
 """Parallel work on all cores, with results in order.
 
-Threads suffice: Pillow's resizing and zlib's decompression, where this package spends its time, release
-Python's global lock.
+Threads suffice: Pillow's resizing and zlib's decompression release Python's global lock.
 """
 
 import os
@@ -16,9 +15,7 @@ Result = TypeVar("Result")
 
 def usable_cores() -> int:
     """Number of cores this process may use, in a container or batch job often fewer than all."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(

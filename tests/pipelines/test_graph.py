@@ -274,16 +274,16 @@ def imported_pipelines(source: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = ["gnet", "pipelines", source.parent.name][: 4 - node.level] if node.level else []
+            inside = ["gnet", "pipelines", *source.relative_to(PACKAGE).parts[:-1]]
+            package = inside[: len(inside) + 1 - node.level] if node.level else []
             module = ".".join([*package, *filter(None, [node.module])])
             modules |= {f"{module}.{alias.name}" for alias in node.names}
     return {module.split(".")[2] for module in modules if module.startswith("gnet.pipelines.")}
 
 
 def test_pipelines_do_not_import_each_other():
-    folders = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
     names = set(pipeline_registry.register_pipelines())
     assert {"simulation", "data_engineering", "masks", "encoding_joint", "encoding_roi"} <= names
-    for folder in folders:
-        for source in folder.glob("*.py"):
-            assert imported_pipelines(source) & names <= {folder.name}, source
+    for source in PACKAGE.rglob("*.py"):
+        own = source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        assert imported_pipelines(source) & names <= {own}, source

@@ -17,9 +17,7 @@ POOLED = 9
 
 
 def published_accuracy() -> pd.DataFrame:
-    """Mean variance explained 100 r^2 of single trials and noise ceiling, percent, by subject and area.
-
-    Columns: `subj`, `ROI`, `noise ceiling` and one per model.
+    """Mean variance explained 100 r^2 of single trials, percent: `subj`, `ROI`, `noise ceiling`, the models.
 
     >>> published_accuracy().groupby("ROI")["GNet8j-fpf"].mean().round(2).to_dict()
     {'V1': 14.27, 'V2': 11.39, 'V3': 8.53, 'hV4': 7.29}

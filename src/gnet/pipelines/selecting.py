@@ -1,4 +1,4 @@
-"""What several pipelines select from the stored tables in the same way."""
+"""What several pipelines name, and select from the stored tables, in the same way."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
+from kedro.pipeline import Node
 
 from gnet.errors import ModelFileError
 from gnet.models.checkpoints import FittedModel
@@ -23,36 +24,35 @@ def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
     return {"gnet8j": ["gnet8j"], "gnet8r": [f"{area}.gnet8r" for area in areas]}
 
 
-def by_keyword(names: Sequence[str]) -> dict[str, str]:
-    """Inputs of a node for a function that takes them by keyword: dots in the names become underscores.
+def by_keyword(*names: str) -> dict[str, str]:
+    """Inputs of a node for a function that takes them by keyword, in the order of its signature.
 
-    Kedro finds the classes of parameters by position: inputs must be in the order of the signature.
+    Kedro finds the classes of parameters by position.
 
-    >>> by_keyword(["V1.gnet8r"])
-    {'V1_gnet8r': 'V1.gnet8r'}
+    >>> by_keyword("params:fitting", "V1.gnet8r")
+    {'fitting': 'params:fitting', 'V1_gnet8r': 'V1.gnet8r'}
     """
-    return {name.replace(".", "_"): name for name in names}
+    return {name.removeprefix("params:").replace(".", "_"): name for name in names}
 
 
 def given(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
     """The function with some arguments set, under its own name.
 
-    >>> given(by_keyword, names=["V1.gnet8r"]).__name__
-    'by_keyword'
+    >>> given(model_files, areas=("V1",)).__name__
+    'model_files'
     """
     return update_wrapper(partial(function, **arguments), function)
 
 
-def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list[str]:
-    """The subjects of any of the models that are in use here, in the order of the voxel table.
+def named_node(function: Callable[..., Any], inputs: Any, outputs: Any) -> Node:
+    """A node with the name of its function."""
+    return Node(function, inputs, outputs, name=function.__name__)
 
-    Raises
-    ------
-    ModelFileError
-        where there is none.
-    """
+
+def common_subjects(models: Sequence[FittedModel], voxels: pd.DataFrame) -> list[str]:
+    """Subjects in use that any of the models has, in the order of the voxel table; ModelFileError if none."""
     fitted = list(dict.fromkeys(subject for model in models for subject in model.voxels))
-    here = list(dict.fromkeys(voxels["subject"]))
+    here = voxels["subject"].unique().tolist()
     common = [subject for subject in here if subject in fitted]
     if not common:
         raise ModelFileError(
@@ -72,16 +72,11 @@ def model_voxels(model: FittedModel, voxels: pd.DataFrame, subject: str) -> pd.D
 def voxels_of(voxel_index: Int[np.ndarray, " voxel"], voxels: pd.DataFrame, subject: str) -> pd.DataFrame:
     """Rows of the voxel table for a model's voxels, in the model's order, with their `column` in the betas.
 
-    Raises
-    ------
-    ModelFileError
-        where the release that was prepared does not have all of them.
+    Raises ModelFileError if the release that was prepared does not have all of them.
     """
     table = voxels[voxels["subject"] == subject]
-    known = table["voxel_index"].to_numpy()
-    column = np.searchsorted(known, voxel_index).clip(max=max(0, len(known) - 1))
-    missing = int((known[column] != voxel_index).sum()) if len(known) else len(voxel_index)
-    if missing:
+    column = pd.Index(table["voxel_index"]).get_indexer(voxel_index)
+    if missing := int((column < 0).sum()):
         found = "none" if missing == len(voxel_index) else f"only {len(voxel_index) - missing:,}"
         raise ModelFileError(
             f"{subject}: expected the model's {len(voxel_index):,} voxels in the voxel table, found "

@@ -8,10 +8,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from gnet.models.prefilter import prefilter_weights
 from gnet.pipelines.parameters import Areas, Images, Prefilter, Release, Split
-from gnet.recording.reader import Reader
+from gnet.recording.reader import Blocks, Reader
 from gnet.recording.responses import Responses
-from gnet.storage.blocks import Blocks
 
 
 def take_inventory(recording: Reader, release: Release, areas: Areas) -> pd.DataFrame:
@@ -45,16 +45,11 @@ def prepare_responses(
 ) -> dict[str, Callable[[], Responses]]:
     """The z-scored responses of each subject, made when their turn to be stored comes."""
     recording.check_inventory(inventory)
-    reader = recording.in_format(release.betas_format)
-    return {
-        subject: partial(reader.responses, subject, sessions, voxels)
-        for subject, sessions in release.used.items()
-    }
+    read = recording.in_format(release.betas_format).responses
+    return {subject: partial(read, subject, count, voxels) for subject, count in release.used.items()}
 
 
 def make_prefilter(recording: Reader, inventory: pd.DataFrame, prefilter: Prefilter) -> dict[str, np.ndarray]:
     """Weights of the two layers in front of every trunk; no download for an incomplete recording."""
-    from gnet.models.prefilter import prefilter_weights  # imports torch
-
     recording.check_inventory(inventory)
     return prefilter_weights(**dict(prefilter))

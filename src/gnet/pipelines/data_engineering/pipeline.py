@@ -1,56 +1,22 @@
 """Inventory, trials, images, responses, prefilter."""
 
-from kedro.pipeline import Node, Pipeline
+from kedro.pipeline import Pipeline
 
-from .nodes import (
-    list_images,
-    make_prefilter,
-    prepare_images,
-    prepare_responses,
-    tabulate_trials,
-    take_inventory,
-)
+from gnet.pipelines.selecting import named_node
+
+from . import nodes
 
 
 def create_pipeline() -> Pipeline:
     """Nothing expensive before the inventory has been found complete."""
+    release, checked = "params:release", ["recording", "inventory"]
     return Pipeline(
         [
-            Node(
-                take_inventory,
-                inputs=["recording", "params:release", "params:areas"],
-                outputs="inventory",
-                name="take_inventory",
-            ),
-            Node(
-                list_images,
-                inputs=["recording", "inventory", "params:release"],
-                outputs=["image_ids", "subject_images"],
-                name="list_images",
-            ),
-            Node(
-                tabulate_trials,
-                inputs=["recording", "inventory", "params:release", "params:split"],
-                outputs="trials",
-                name="tabulate_trials",
-            ),
-            Node(
-                prepare_images,
-                inputs=["recording", "image_ids", "params:images"],
-                outputs="images",
-                name="prepare_images",
-            ),
-            Node(
-                prepare_responses,
-                inputs=["recording", "inventory", "voxels", "params:release"],
-                outputs="betas",
-                name="prepare_responses",
-            ),
-            Node(
-                make_prefilter,
-                inputs=["recording", "inventory", "params:prefilter"],
-                outputs="prefilter",
-                name="make_prefilter",
-            ),
+            named_node(nodes.take_inventory, ["recording", release, "params:areas"], "inventory"),
+            named_node(nodes.list_images, [*checked, release], ["image_ids", "subject_images"]),
+            named_node(nodes.tabulate_trials, [*checked, release, "params:split"], "trials"),
+            named_node(nodes.prepare_images, ["recording", "image_ids", "params:images"], "images"),
+            named_node(nodes.prepare_responses, [*checked, "voxels", release], "betas"),
+            named_node(nodes.make_prefilter, [*checked, "params:prefilter"], "prefilter"),
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +21,12 @@ from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import Weights
 from gnet.pipelines.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
+from gnet.pipelines.selecting import positions
 from gnet.recording.measurements import Measurements, scored_trials
 from gnet.recording.pictures import mean_colour
+
+FITTED_BY = {"batch_size", "trunk_learning_rate", "readout_learning_rate", "l1", "precision", "compiled"}
+"""Parameters of `fitting` that are the procedure's own."""
 
 
 def fit_gnet(
@@ -38,23 +43,12 @@ def fit_gnet(
     """Fit one trunk and a readout for each subject to the voxels; `kind` is joint or area-wise."""
     choices, seed = fitting.choices(protocols), chosen_seed(fitting)
     rule = choices.input_mean_joint if kind == "joint" else choices.input_mean_area
+    mean = input_mean(images, measured, rule, choices.holdout)
+    architecture = Architecture(pixels=images.shape[-1], **dict(model))
     with seeded(seed):
-        network = GNet(
-            Architecture(pixels=images.shape[-1], **dict(model)),
-            readout_sizes(measured),
-            prefilter=prefilter,
-            input_mean=input_mean(images, measured, rule, choices.holdout),
-        )
-    return fit_model(
-        network.to(resolve_device(fitting.device)),
-        fit_data(measured, holdout=choices.holdout, means=choices.responses == "image_means"),
-        images,
-        procedure=procedure(fitting, choices, "trained"),
-        seed=seed,
-        areas=measured.areas,
-        settings=settings(fitting, choices, kind, measured.areas, preparation.resampling),
-        state=fitting.state,
-    )
+        network = GNet(architecture, readout_sizes(measured), prefilter=prefilter, input_mean=mean)
+    recorded = {"kind": kind, "trunk_areas": list(measured.areas), "resampling": preparation.resampling}
+    return fit(network, images, measured, fitting, choices, seed=seed, trunk="trained", recorded=recorded)
 
 
 def fit_transfer(
@@ -74,14 +68,38 @@ def fit_transfer(
     with seeded(seed):
         network = transferred(source.network, replace(source.architecture, **form), readout_sizes(measured))
     resampling = str(source.configuration.get("resampling", "bilinear"))
+    recorded = {"kind": "transfer", "trunk_areas": list(source.areas), "resampling": resampling}
+    trunk = choices.frozen_trunk
+    return fit(network, images, measured, fitting, choices, seed=seed, trunk=trunk, recorded=recorded)
+
+
+def fit(
+    network: GNet,
+    images: np.ndarray,
+    measured: Measurements,
+    fitting: Fitting,
+    choices: Choices,
+    *,
+    seed: int,
+    trunk: str,
+    recorded: Mapping[str, object],
+) -> FittedModel:
+    """Fit a network as the parameters say; the model records them in addition to the procedure."""
+    device = resolve_device(fitting.device)
+    chosen = choices.model_dump()
     return fit_model(
-        network.to(resolve_device(fitting.device)),
+        network.to(device),
         fit_data(measured, holdout=choices.holdout, means=choices.responses == "image_means"),
         images,
-        procedure=procedure(fitting, choices, choices.frozen_trunk),
+        procedure=Procedure(
+            trunk=trunk,
+            cache_bytes=int(fitting.cache_gigabytes * 1e9),
+            **{name: chosen[name] for name in ("update", "batches", "epochs")},
+            **fitting.model_dump(include=FITTED_BY),
+        ),
         seed=seed,
         areas=measured.areas,
-        settings=settings(fitting, choices, "transfer", source.areas, resampling),
+        settings={**recorded, "protocol": fitting.protocol, **chosen, "device": str(device)},
         state=fitting.state,
     )
 
@@ -95,45 +113,17 @@ def input_mean(images: np.ndarray, measured: Measurements, rule: str, holdout: s
     """Mean colour, subtracted from all images, of the images that the rule selects."""
     trials = measured.trials
     first = trials[trials["subject"] == measured.fitted["subject"].iloc[0]]
-    if rule == "seen_images":
-        averaged = first
-    elif rule == "unshared_images":
-        averaged = first[~first["shared"]]
-    else:
-        averaged = trials[trials[f"part_{holdout}"] == "train"]
+    averaged = {
+        "seen_images": first,
+        "unshared_images": first[~first["shared"]],
+        "training_images": trials[trials[f"part_{holdout}"] == "train"],
+    }[rule]
     return mean_colour(images, np.unique(averaged["image_row"]))
 
 
 def readout_sizes(measured: Measurements) -> dict[str, int]:
     """Number of fitted voxels of each subject."""
     return measured.fitted.groupby("subject", sort=False).size().to_dict()
-
-
-def procedure(fitting: Fitting, choices: Choices, trunk: str) -> Procedure:
-    """The fitting procedure given by the parameters."""
-    shared = (*("batch_size", "trunk_learning_rate", "readout_learning_rate"), "l1", "precision", "compiled")
-    return Procedure(
-        update=choices.update,
-        batches=choices.batches,
-        trunk=trunk,
-        epochs=choices.epochs,
-        cache_bytes=int(fitting.cache_gigabytes * 1e9),
-        **{name: getattr(fitting, name) for name in shared},
-    )
-
-
-def settings(
-    fitting: Fitting, choices: Choices, kind: str, trunk_areas: tuple[str, ...], resampling: str
-) -> dict[str, object]:
-    """Settings that a model records in addition to the procedure."""
-    return {
-        "kind": kind,
-        "trunk_areas": list(trunk_areas),
-        "protocol": fitting.protocol,
-        **choices.model_dump(),
-        "device": str(resolve_device(fitting.device)),
-        "resampling": resampling,
-    }
 
 
 def score_gnet(
@@ -143,10 +133,14 @@ def score_gnet(
     network = fitted.network.to(resolve_device(fitting.device))
     tables = []
     for subject, voxels in measured.by_subject():
-        columns = voxels.loc[voxels["excluded"] == "", "column"].to_numpy()
-        tests = scored_trials(measured.responses[subject], measured.trials, subject, columns)
+        kept = voxels[voxels["excluded"] == ""]
+        tests = scored_trials(
+            measured.responses[subject], measured.trials, subject, kept["column"].to_numpy()
+        )
         source = PrefilteredImages(network, images, tests.image_row)
         predicted = predict(network, subject, source, tests.image_row, batch_size=scoring.batch_size)
+        column = positions(fitted.voxels[subject].index, kept["voxel_index"].to_numpy())
+        predicted = predicted.take(column, axis=1)  # an imported model has voxels that are excluded here
         tables.append(score_voxels(predicted, tests, voxels, resamples=scoring.resamples, seed=scoring.seed))
     return pd.concat(tables, ignore_index=True)
 
@@ -158,8 +152,7 @@ def gather(**accuracies: pd.DataFrame) -> pd.DataFrame:
 
 def gather_by_trunk(**accuracies: pd.DataFrame) -> pd.DataFrame:
     """Concatenate the accuracy tables of the transfer models; `trunk` is the area of the trunk."""
-    tables = [table.assign(trunk=area) for area, table in accuracies.items()]
-    return pd.concat(tables, ignore_index=True)
+    return gather(**{area: table.assign(trunk=area) for area, table in accuracies.items()})
 
 
 def measure_transfer(

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import gnet
+from gnet import paper
 from gnet.analysis.brain_maps import brain_map, mapped_values
 from gnet.analysis.exclusions import exclusions
 from gnet.analysis.published_comparison import (
@@ -34,8 +35,7 @@ from gnet.figures.volume_slices import SubjectVolumes, volume_slices_figure
 from gnet.models.checkpoints import FittedModel
 from gnet.models.partitions import fair_share, partitions
 from gnet.models.trunk import grid_positions
-from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
-from gnet.pipelines.parameters import Release, Split, Synthetic
+from gnet.pipelines.parameters import Choices, Release, Split, Synthetic
 from gnet.pipelines.selecting import by_keyword, positions
 from gnet.recording.pictures import FIELD_OF_VIEW
 from gnet.recording.reader import Reader
@@ -43,6 +43,8 @@ from gnet.recording.volumes import Volume
 
 log = logging.getLogger(__name__)
 
+MAPPED = ("accuracy", "receptive_fields", "tuning")
+"""Tables of each model whose columns become maps."""
 PUBLISHED_SETS = {"gnet8j": "GNet8j", "gnet8r": "GNet8r"}
 """Names of the models in the paper's table of hierarchy indices."""
 
@@ -52,18 +54,16 @@ def correlate_outputs(
 ) -> pd.DataFrame:
     """Correlation of the two models' predictions over the images that both predicted, voxel by voxel."""
     tables = []
-    for subject in joint:
-        first, second = joint[subject], by_area[subject]
-        table = pd.DataFrame({"voxel_index": second.voxel_index, "area": second.area})
-        table.insert(0, "subject", subject)
+    for subject, first in joint.items():
+        second = by_area[subject]
+        table = pd.DataFrame({"subject": subject, "voxel_index": second.voxel_index, "area": second.area})
         # a voxel in several areas has one joint prediction, and is compared with each of its area-wise ones
         both = np.flatnonzero(np.isin(second.voxel_index, first.voxel_index))
         rows = np.intersect1d(first.image_row, second.image_row)
+        columns = positions(first.voxel_index, second.voxel_index[both])
         correlation = np.full(len(table), np.nan)
         correlation[both] = voxel_correlation(
-            first.of(
-                positions(first.image_row, rows), positions(first.voxel_index, second.voxel_index[both])
-            ),
+            first.of(positions(first.image_row, rows), columns),
             second.of(positions(second.image_row, rows), both),
         )
         tables.append(table.assign(correlation=correlation, images=len(rows)))
@@ -75,24 +75,15 @@ def gather_histories(**models: FittedModel) -> pd.DataFrame:
     tables = []
     for fit, model in models.items():
         kind = str(model.configuration.get("kind", "fit"))
-        areas = model.configuration.get("trunk_areas", ())
-        tables.append(
-            model.history.assign(
-                fit=fit,
-                kind=f"synthetic {kind}" if fit.startswith("synthetic_") else kind,
-                area="" if kind == "joint" else "+".join(areas),
-            )
-        )
-    table = pd.concat(tables, ignore_index=True)
-    return table[["fit", "kind", "area", *table.columns.drop(["fit", "kind", "area"])]]
+        area = "" if kind == "joint" else "+".join(model.configuration.get("trunk_areas", ()))
+        kind = f"synthetic {kind}" if fit.startswith("synthetic_") else kind
+        labels = {"fit": fit, "kind": kind, "area": area}
+        tables.append(pd.DataFrame(labels, index=model.history.index).join(model.history))
+    return pd.concat(tables, ignore_index=True)
 
 
 def draw_pooling_fields(
-    accuracy: pd.DataFrame,
-    receptive_fields: pd.DataFrame,
-    *,
-    areas: tuple[str, ...],
-    **models: FittedModel,
+    accuracy: pd.DataFrame, receptive_fields: pd.DataFrame, *, areas: tuple[str, ...], **models: FittedModel
 ) -> Figure:
     """Pooling fields of the best-predicted voxels of each area, with their ellipses."""
     examples = example_voxels(receptive_fields, accuracy)
@@ -112,10 +103,8 @@ def draw_tuning(
     average: pd.DataFrame, model: FittedModel, *, areas: tuple[str, ...]
 ) -> tuple[Figure, Figure]:
     """Shares of the layers and of the halves of the trunk, beside their shares of the features."""
-    fair = {
-        name: dict(zip(parts, fair_share(parts), strict=True))
-        for name, parts in partitions(model.architecture).items()
-    }
+    cut = partitions(model.architecture)
+    fair = {name: dict(zip(parts, fair_share(parts), strict=True)) for name, parts in cut.items()}
     return (
         layerwise_tuning_figure(average, fair["layerwise"], areas),
         bipartite_tuning_figure(average, fair["bipartite"], areas),
@@ -135,7 +124,7 @@ def draw_hierarchy_index(
     """
     indices = {"measured": measured, "synthetic": synthetic}
     if not recording.simulated:
-        published = published_hierarchy_index().query("set == 'Experimental'")
+        published = paper.published_hierarchy_index().query("set == 'Experimental'")
         names = {number: subject for subject, number in SUBJECTS.items()}
         published = published.assign(subject=published["subj"].map(names))
         published = published.rename(columns={"mean": "index", "std": "fit_error"})
@@ -143,31 +132,22 @@ def draw_hierarchy_index(
     return hierarchy_index_figure(indices, {"measured": measured_seeds, "synthetic": synthetic_seeds})
 
 
-def draw_maps(
-    masks: Mapping[str, Volume],
-    **tables: pd.DataFrame,
-) -> dict[str, Callable[[], Volume]]:
+def draw_maps(masks: Mapping[str, Volume], **tables: pd.DataFrame) -> dict[str, Callable[[], Volume]]:
     """Accuracy, receptive fields and tuning of both models as volumes in the space of the masks, NaN outside.
 
-    `tables` are the accuracy, receptive_fields and tuning tables of each model, `<model>_<table>`. Each
-    volume is made only when it is stored.
+    `tables` are `<model>_<table>`, the `MAPPED` tables. Each volume is made only when it is stored.
     """
 
     def one_map(subject: str, values: pd.DataFrame, quantity: str) -> Volume:
         space = masks[next(name for name in masks if name.startswith(f"{subject}/"))]
         known = values[["voxel_index", quantity]].dropna()
-        volume = brain_map(
-            known[quantity].to_numpy(float), known["voxel_index"].to_numpy(np.int64), space.data.shape
-        )
-        return Volume(volume, space.affine)
+        index = known["voxel_index"].to_numpy(np.int64)
+        return Volume(brain_map(known[quantity].to_numpy(float), index, space.data.shape), space.affine)
 
     maps = {}
     for model in ("gnet8j", "gnet8r"):
-        values = mapped_values(
-            *(tables[f"{model}_{table}"] for table in ("accuracy", "receptive_fields", "tuning"))
-        )
-        for subject in dict.fromkeys(values["subject"]):
-            of_subject = values[values["subject"] == subject]
+        values = mapped_values(*(tables[f"{model}_{table}"] for table in MAPPED))
+        for subject, of_subject in values.groupby("subject", sort=False):
             for quantity in values.columns.drop(["subject", "voxel_index"]):
                 maps[f"{subject}/{model}/{quantity}"] = partial(one_map, subject, of_subject, quantity)
     return maps
@@ -196,13 +176,12 @@ def read_anatomy(recording: Reader, subject: str) -> np.ndarray | None:
     """
     reason = "There is no anatomy."
     try:
-        anatomy = recording.anatomy(subject)
+        if anatomy := recording.anatomy(subject):
+            return anatomy.data
     except ReleaseError as error:
-        anatomy, reason = None, str(error)
-    if anatomy is None:
-        log.warning("%s The slices of %s are drawn without it.", reason, subject)
-        return None
-    return anatomy.data
+        reason = str(error)
+    log.warning("%s The slices of %s are drawn without it.", reason, subject)
+    return None
 
 
 def compare_with_published(
@@ -219,11 +198,11 @@ def compare_with_published(
     indices = {"Experimental": measured}
     if choices.noise == "none":
         indices[PUBLISHED_SETS[choices.source]] = synthetic
-    keys = ["subj", "ROI"]
+    keys, ours = ["subj", "ROI"], hierarchy_index_layout(**indices)
     return (
-        beside_published(published_accuracy(), accuracy_layout(gnet8j, gnet8r), keys),
-        beside_published(published_fev(), fev_layout(gnet8j, gnet8r), keys),
-        beside_published(published_hierarchy_index(), hierarchy_index_layout(**indices), ["set", "subj"]),
+        beside_published(paper.published_accuracy(), accuracy_layout(gnet8j, gnet8r), keys),
+        beside_published(paper.published_fev(), fev_layout(gnet8j, gnet8r), keys),
+        beside_published(paper.published_hierarchy_index(), ours, ["set", "subj"]),
     )
 
 
@@ -243,14 +222,13 @@ def write_report(
     `parts` are the figures and tables that the report's sections name, and the fitted models.
     """
     figures, tables = (
-        {name: parts.pop(keyword) for keyword, name in by_keyword(names).items()}
+        {name: parts.pop(keyword) for keyword, name in by_keyword(*names).items()}
         for names in (FIGURES, TABLES)
     )
-    simulated = recording.simulated
     return partial(
         report_page,
-        simulated=simulated,
-        facts=run_facts(simulated, release, split, trials, parts),
+        simulated=recording.simulated,
+        facts=run_facts(recording.simulated, release, split, trials, models=parts),
         excluded=exclusions(accuracy, receptive_fields),
         figures=figures,
         tables=tables,
@@ -259,34 +237,25 @@ def write_report(
 
 
 def run_facts(
-    simulated: bool,
-    release: Release,
-    split: Split,
-    trials: pd.DataFrame,
-    models: Mapping[str, FittedModel],
+    simulated: bool, release: Release, split: Split, trials: pd.DataFrame, models: Mapping[str, FittedModel]
 ) -> dict[str, dict[str, str]]:
     """Data, fits and versions of a run in words, by group; fits as their models recorded them."""
     tests = trials[trials["part_images"] == "test"]
     model = next(iter(models.values()))
     first, architecture = model.configuration, model.architecture
-    seeds = list(dict.fromkeys(fitted.configuration["seed"] for fitted in models.values()))
-    sessions = ", ".join(f"{subject}: {count}" for subject, count in release.used.items())
-    kind = "simulated, a stand-in" if simulated else "Natural Scenes Dataset"
-    choices = (
-        *("update", "batches", "responses", "holdout"),
-        *("input_mean_joint", "input_mean_area", "frozen_trunk", "precision"),
-    )
+    seeds = dict.fromkeys(fitted.configuration["seed"] for fitted in models.values())
+    choices = [name for name in Choices.model_fields if name != "epochs"]
     rates = f"{first['trunk_learning_rate']:g} (trunk), {first['readout_learning_rate']:g} (readouts)"
     return {
         "Data": {
-            "release": kind,
-            "sessions": sessions,
+            "release": "simulated, a stand-in" if simulated else "Natural Scenes Dataset",
+            "sessions": ", ".join(f"{subject}: {count}" for subject, count in release.used.items()),
             "trials": f"{len(trials):,}, of {trials['image_id'].nunique():,} images",
             "test": f"{len(tests):,} trials of {tests['image_id'].nunique():,} images ({split.test})",
         },
         "Fits": {
             "protocol": first["protocol"],
-            **{name.replace("_", " "): str(first[name]) for name in choices},
+            **{name.replace("_", " "): str(first[name]) for name in (*choices, "precision")},
             "seed": ", ".join(map(str, seeds)),
             "epochs": f"{first['epochs']}, batches of {first['batch_size']}",
             "learning rates": rates,

@@ -1,7 +1,7 @@
 """Figures and tables of everything that was fitted and measured, maps, and the report.
 
-What the report shows is in one place, `gnet.figures.report.SECTIONS`. A new figure is an entry there, a
-function, and one line here.
+What the report shows is in `gnet.figures.report.SECTIONS`. A new figure is an entry there, a function, and
+one line here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from gnet.figures.output_correlation import output_correlation_figure
 from gnet.figures.report import FIGURES, TABLES
 from gnet.figures.size_eccentricity import size_eccentricity_figure
 from gnet.figures.transfer_matrix import transfer_matrix_figure
-from gnet.pipelines.selecting import by_keyword, given, model_files
+from gnet.pipelines.selecting import by_keyword, given, model_files, named_node
 
 from . import nodes
 
-MAPPED = ("accuracy", "receptive_fields", "tuning")
-"""Tables of each model whose columns become maps."""
 PUBLISHED = [f"{name}_against_published" for name in ("accuracy", "fev", "hierarchy_index")]
 
 
@@ -36,16 +34,15 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
 
     def figure(function: Callable[..., Any], inputs: Any, outputs: Any, name: str = "") -> Node:
         name = name or f"draw_{outputs.removesuffix('_figure')}"
-        return Node(given(function, areas=areas), inputs=inputs, outputs=outputs, name=name)
+        return Node(given(function, areas=areas), inputs, outputs, name=name)
 
     def pooling_fields(model: str) -> Node:
-        inputs = {name: f"{model}_{name}" for name in ("accuracy", "receptive_fields")}
-        return figure(
-            nodes.draw_pooling_fields,
-            {**inputs, **by_keyword(files[model])},
-            f"{model}_pooling_fields_figure",
-            f"draw_pooling_fields_of_{model}",
-        )
+        inputs = {**of_voxels(model), **by_keyword(*files[model])}
+        name = f"draw_pooling_fields_of_{model}"
+        return figure(nodes.draw_pooling_fields, inputs, f"{model}_pooling_fields_figure", name)
+
+    def of_voxels(model: str) -> dict[str, str]:
+        return {name: f"{model}_{name}" for name in ("accuracy", "receptive_fields")}
 
     summaries, accuracies, predictions = (
         [f"{model}_{name}" for model in files] for name in ("summary", "accuracy", "predictions")
@@ -55,41 +52,26 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     indices = [f"{of}hierarchy_index" for of in ("", "synthetic.")]
     seeds = [f"{index}_seeds" for index in indices]
     tuning = ["layerwise_tuning_figure", "bipartite_tuning_figure"]
-    mapped = [f"{model}_{table}" for model in files for table in MAPPED]
-    of_data = {
-        "recording": "recording",
-        "release": "params:release",
-        "split": "params:split",
-        "trials": "trials",
-    }
-    of_voxels = {name: f"gnet8j_{name}" for name in ("accuracy", "receptive_fields")}
-    reported = {**of_data, **of_voxels, **by_keyword([*models, *FIGURES, *TABLES])}
+    mapped = [f"{model}_{table}" for model in files for table in nodes.MAPPED]
+    of_data = by_keyword("recording", "params:release", "params:split", "trials")
+    reported = {**of_data, **of_voxels("gnet8j"), **by_keyword(*models, *FIGURES, *TABLES)}
+    compared = [*summaries, *indices, "params:synthetic"]
     return Pipeline(
         [
             figure(explained_variance_figure, summaries, "explained_variance_figure"),
             figure(joint_versus_areas_figure, accuracies, "joint_versus_areas_figure"),
-            Node(nodes.correlate_outputs, predictions, "output_correlation", name="correlate_outputs"),
+            named_node(nodes.correlate_outputs, predictions, "output_correlation"),
             figure(output_correlation_figure, "output_correlation", "output_correlation_figure"),
-            Node(nodes.gather_histories, by_keyword(fits), "fit_history", name="gather_histories"),
+            named_node(nodes.gather_histories, by_keyword(*fits), "fit_history"),
             figure(fit_history_figure, "fit_history", "fit_history_figure"),
             *map(pooling_fields, files),
             figure(size_eccentricity_figure, fields, "size_eccentricity_figure"),
             figure(nodes.draw_tuning, ["tuning_average", "gnet8j"], tuning, "draw_tuning"),
             figure(transfer_matrix_figure, matrices, "transfer_matrix_figure"),
-            Node(
-                nodes.draw_hierarchy_index,
-                ["recording", *indices, *seeds],
-                "hierarchy_index_figure",
-                name="draw_hierarchy_index",
-            ),
-            Node(nodes.draw_maps, by_keyword(["masks", *mapped]), "maps", name="draw_maps"),
+            named_node(nodes.draw_hierarchy_index, ["recording", *indices, *seeds], "hierarchy_index_figure"),
+            named_node(nodes.draw_maps, by_keyword("masks", *mapped), "maps"),
             figure(nodes.draw_volume_slices, ["recording", "masks", "maps"], "volume_slices_figure"),
-            Node(
-                nodes.compare_with_published,
-                [*summaries, *indices, "params:synthetic"],
-                PUBLISHED,
-                name="compare_with_published",
-            ),
-            Node(given(nodes.write_report, areas=areas), reported, "report", name="write_report"),
+            named_node(nodes.compare_with_published, compared, PUBLISHED),
+            named_node(given(nodes.write_report, areas=areas), reported, "report"),
         ]
     )

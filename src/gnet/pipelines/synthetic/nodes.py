@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,20 +22,10 @@ Experiment = tuple[dict[str, Callable[[], Responses]], pd.DataFrame, pd.DataFram
 
 
 def make_chosen_responses(
-    voxels: pd.DataFrame,
-    subject_images: pd.DataFrame,
-    synthetic: Synthetic,
-    split: Split,
-    gnet8j_predictions: Mapping[str, SubjectPredictions],
-    gnet8j_noise_model: Mapping[str, NoiseModel],
-    gnet8r_predictions: Mapping[str, SubjectPredictions],
-    gnet8r_noise_model: Mapping[str, NoiseModel],
+    voxels: pd.DataFrame, subject_images: pd.DataFrame, synthetic: Synthetic, split: Split, **models: Any
 ) -> Experiment:
     """`make_responses` from the joint or the area-wise models, as set by `synthetic.source`."""
-    source = {
-        "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
-        "gnet8r": (gnet8r_predictions, gnet8r_noise_model),
-    }[synthetic.source]
+    source = [models[f"{synthetic.source}_{part}"] for part in ("predictions", "noise_model")]
     return make_responses(voxels, subject_images, synthetic, split, *source)
 
 
@@ -50,19 +41,17 @@ def make_responses(
 
     Without noise, one trial per image: the model's predictions, z-scored per voxel; `ncsnr` is NaN. With
     measured noise, `repetitions` trials per image: the predictions times their gain plus noise with the
-    measured covariance; `ncsnr`, the ratio of signal to noise, is then known exactly. The responses of a
-    subject are computed when they are stored.
+    measured covariance; `ncsnr`, the ratio of signal to noise, is then known exactly.
     """
-    noisy = synthetic.noise == "measured"
+    noisy, repetitions = synthetic.noise == "measured", synthetic.repetitions
     betas, tables, trials = {}, [], []
     for number, subject in enumerate(predictions):
         images = subject_images[subject_images["subject"] == subject]
-        repetitions = synthetic.repetitions if noisy else 1
-        order = np.random.default_rng([synthetic.seed, number]).permutation(len(images) * repetitions)
-        position = order % len(images)
+        count = len(images) * (repetitions if noisy else 1)
+        position = np.random.default_rng([synthetic.seed, number]).permutation(count) % len(images)
         table = images.iloc[position].reset_index(drop=True)
         seen = table.groupby("image_row").cumcount()
-        table = table.assign(trial=np.arange(len(table)), session=1, repetition=seen + 1)
+        table = table.assign(trial=np.arange(count), session=1, repetition=seen + 1)
         trials.append(split_trials(table, "shared", split.holdout_fraction, split.seed))
 
         predicted, noise = predictions[subject], noise_models[subject]
@@ -70,9 +59,8 @@ def make_responses(
         index = np.intersect1d(predicted.voxel_index, noise.voxel_index)
         image_row = images["image_row"].to_numpy()
         seed = [synthetic.seed, number, 1]  # differs from that of the order and between subjects
-        betas[subject] = partial(
-            _responses, predicted, noise if noisy else None, index, image_row, position, seed
-        )
+        used = noise if noisy else None
+        betas[subject] = partial(_responses, predicted, used, index, image_row, position, seed)
         snr = np.nan
         if noisy:
             gain, factor = noise.of(positions(noise.voxel_index, index))

@@ -40,13 +40,9 @@ def measure_tuning(
             table = model_voxels(model, voxels, subject)
             tests = scored_trials(betas[subject], trials, subject, table["column"].to_numpy())
             draws = draw(tests.trial_image, tuning.resamples, tuning.seed)
+            source, size = PrefilteredImages(network, images, tests.image_row), tuning.batch_size
             by_layer = partition_contributions(
-                network,
-                subject,
-                PrefilteredImages(network, images, tests.image_row),
-                tests.image_row,
-                list(layers.values()),
-                batch_size=tuning.batch_size,
+                network, subject, source, tests.image_row, list(layers.values()), batch_size=size
             )
             bias = network.readout(subject).bias.detach().cpu().numpy()
             for name, parts in partitions(model.architecture).items():
@@ -63,10 +59,8 @@ def measure_tuning(
 
 def average_tuning(**tuning: pd.DataFrame) -> pd.DataFrame:
     """Mean shares by area and subject, and of the group of subjects, for every model."""
-    return pd.concat(
-        [average_table(table).assign(model=model.removesuffix("_tuning")) for model, table in tuning.items()],
-        ignore_index=True,
-    )
+    averages = {model.removesuffix("_tuning"): average_table(table) for model, table in tuning.items()}
+    return pd.concat([table.assign(model=model) for model, table in averages.items()], ignore_index=True)
 
 
 def fit_receptive_fields(voxels: pd.DataFrame, **models: FittedModel) -> pd.DataFrame:
@@ -86,17 +80,10 @@ def fit_size_eccentricity(**fields: pd.DataFrame) -> pd.DataFrame:
     """Regression of field size on eccentricity in each area and subject, for every model."""
     rows = []
     for model, table in fields.items():
+        name = model.removesuffix("_receptive_fields")
         for (area, subject), voxels in table[table["determined"]].groupby(["area", "subject"]):
-            slope, foveal = size_eccentricity(voxels["eccentricity"].to_numpy(), voxels["size"].to_numpy())
-            rows.append(
-                {
-                    "model": model.removesuffix("_receptive_fields"),
-                    "area": area,
-                    "subject": subject,
-                    "voxels": len(voxels),
-                    "slope": slope,
-                    "size_at_centre": foveal,
-                    "median_size": voxels["size"].median(),
-                }
-            )
-    return pd.DataFrame(rows)
+            size = voxels["size"]
+            slope, foveal = size_eccentricity(voxels["eccentricity"].to_numpy(), size.to_numpy())
+            rows.append((name, area, subject, len(voxels), slope, foveal, size.median()))
+    columns = ["model", "area", "subject", "voxels", "slope", "size_at_centre", "median_size"]
+    return pd.DataFrame(rows, columns=columns)

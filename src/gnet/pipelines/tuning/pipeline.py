@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from gnet.pipelines.selecting import by_keyword, model_files
+from gnet.pipelines.selecting import by_keyword, model_files, named_node
 
 from .nodes import average_tuning, fit_receptive_fields, fit_size_eccentricity, measure_tuning
 
@@ -10,41 +10,15 @@ from .nodes import average_tuning, fit_receptive_fields, fit_size_eccentricity, 
 def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """For each kind of model its tuning and its fields; then the averages of both."""
     files = model_files(areas)
-    nodes = []
+    data = ("images", "betas", "voxels", "trials", "params:tuning", "params:fitting")
+    tunings, all_fields = ([f"{model}_{name}" for model in files] for name in ("tuning", "receptive_fields"))
+    nodes = [
+        named_node(average_tuning, by_keyword(*tunings), "tuning_average"),
+        named_node(fit_size_eccentricity, by_keyword(*all_fields), "size_eccentricity"),
+    ]
     for model, parts in files.items():
-        nodes += [
-            Node(
-                measure_tuning,
-                inputs={
-                    **by_keyword(["images", "betas", "voxels", "trials"]),
-                    "tuning": "params:tuning",
-                    "fitting": "params:fitting",
-                    **by_keyword(parts),
-                },
-                outputs=f"{model}_tuning",
-                name=f"measure_tuning_of_{model}",
-            ),
-            Node(
-                fit_receptive_fields,
-                inputs=by_keyword(["voxels", *parts]),
-                outputs=f"{model}_receptive_fields",
-                name=f"fit_receptive_fields_of_{model}",
-            ),
-        ]
-    return Pipeline(
-        [
-            *nodes,
-            Node(
-                average_tuning,
-                inputs={f"{model}_tuning": f"{model}_tuning" for model in files},
-                outputs="tuning_average",
-                name="average_tuning",
-            ),
-            Node(
-                fit_size_eccentricity,
-                inputs={f"{model}_receptive_fields": f"{model}_receptive_fields" for model in files},
-                outputs="size_eccentricity",
-                name="fit_size_eccentricity",
-            ),
-        ]
-    )
+        tuning, fields = f"{model}_tuning", f"{model}_receptive_fields"
+        measured, fitted = by_keyword(*data, *parts), by_keyword("voxels", *parts)
+        nodes.append(Node(measure_tuning, measured, tuning, name=f"measure_tuning_of_{model}"))
+        nodes.append(Node(fit_receptive_fields, fitted, fields, name=f"fit_receptive_fields_of_{model}"))
+    return Pipeline(nodes)

@@ -1,12 +1,20 @@
-"""Nodes of masks."""
+"""Masks as volumes, and one table of all voxels that are modelled."""
 
 from __future__ import annotations
 
 import pandas as pd
+from kedro.pipeline import Pipeline
 
 from gnet.pipelines.parameters import Areas, Masks, Release
+from gnet.pipelines.selecting import named_node
 from gnet.recording.reader import Reader
 from gnet.recording.volumes import Volume
+
+
+def create_pipeline() -> Pipeline:
+    """One node: every mask of every subject."""
+    inputs = ["recording", "inventory", "params:release", "params:areas", "params:masks"]
+    return Pipeline([named_node(draw_masks, inputs, ["masks", "voxels"])])
 
 
 def draw_masks(
