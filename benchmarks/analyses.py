@@ -20,7 +20,7 @@ import torch
 
 from gnet.analysis.noise_model import covariance_factor
 from gnet.evaluation.prediction import PrefilteredImages, partition_contributions, predict
-from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.evaluation.resampling import resample_counts, resampled_correlation
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.partitions import layerwise
 
@@ -76,7 +76,7 @@ def bootstrap(voxels: int, trials: int = 3000, resamples: int = 64, looped: int 
         )
 
     (found, fast), (expected, slow) = (
-        timed(lambda: bootstrap_correlation(measured, predicted, draws)),
+        timed(lambda: resampled_correlation(measured, predicted, resample_counts(draws, len(measured)))),
         timed(loop),
     )
     np.testing.assert_allclose(found[:looped], expected, atol=1e-5)

@@ -28,7 +28,8 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from gnet.analysis.transfer_matrix import hierarchy_index, transfer_shift
+from gnet.analysis.comparison import mean_difference
+from gnet.analysis.transfer_matrix import hierarchy_index
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.simulation import brain
 from gnet.simulation.release import SimulationPlan, simulate
@@ -106,7 +107,7 @@ def perfect(organisation: str, seed: int, noise: str) -> tuple[float, np.ndarray
     )
     areas = [planted["area"] == area for area in brain.AREAS]
     shifts = [
-        [transfer_shift(row[area], own[area])[0] for area, own in zip(areas, r, strict=True)] for row in r
+        [mean_difference(row[area] - own[area])[0] for area, own in zip(areas, r, strict=True)] for row in r
     ]
     return hierarchy_index(np.array(shifts)).index, np.array(shifts)
 

@@ -89,7 +89,7 @@ def test_mistakes_are_said_in_a_line(run, tmp_path, arguments, message):
 def test_wrong_size_of_images(run, tmp_path, checkpoint):
     result = run("import-checkpoint", checkpoint, "--to", tmp_path / "to", "--pixels", 500)
     assert result.exit_code == 1
-    assert "Error: pixels: images of 500 give maps of" in result.output
+    assert "gnet8j.pt: pixels: images of 500 give maps of" in result.output
 
 
 def test_help_and_version(run):

@@ -90,9 +90,8 @@ def doctor(env: str | None) -> None:
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
-        raise click.ClickException(
-            f"{path}: expected a new file, found one. Choose another or add --overwrite."
-        )
+        advice = "Choose another or add --overwrite."
+        raise click.ClickException(f"{path}: expected a new file, found one. {advice}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ are drawn from the inventory, responses prepared for the voxels in masks."""
 OWN_BOXES = {"prepare_responses": "responses"}
 """Namespace of single nodes. In the box of data, responses would make a circle of layers for Kedro-Viz where
 masks are not shown: from voxels, an input of the box then, back to the inventory, an output."""
-
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
 """The paper's areas, until a session's configuration names others (`gnet.hooks.configuration.Areas`)."""
 
@@ -36,8 +35,7 @@ def use_areas(names: tuple[str, ...]) -> bool:
     Kedro builds pipelines before it reads parameters, so the list is handed over here.
     """
     global _areas
-    changed = names != _areas
-    _areas = names
+    changed, _areas = names != _areas, names
     return changed
 
 
@@ -48,8 +46,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     folder of them, and `imported` and `synthetic_imported`, which need a model from elsewhere.
     """
     with warnings.catch_warnings():
-        # Kedro warns of dots in names outside of their namespace. These are meant: a prediction reads the
-        # models that the areas' namespaces made.
+        # dots in names outside of their namespace are meant: a prediction reads models that areas made
         warnings.filterwarnings("ignore", "One or more dataset names contain", UserWarning)
         of_areas = (encoding_joint, encoding_roi, prediction, transfer, tuning, synthetic, reporting)
         imported = prediction.create_imported_pipeline()

@@ -18,16 +18,10 @@ def bar() -> progress.Progress:
     Disabled where that is not a terminal (a log file, CI).
     """
     console = rich.get_console()
-    return progress.Progress(
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeElapsedColumn(),
-        progress.TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    count = progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()
+    times = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
+    hidden = not console.is_terminal
+    return progress.Progress(*count, *times, console=console, transient=True, disable=hidden)
 
 
 def duration(seconds: float) -> str:

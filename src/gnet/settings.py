@@ -2,7 +2,6 @@
 
 import os
 
-from kedro.config import OmegaConfigLoader
 from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
@@ -13,11 +12,6 @@ from gnet.hooks.prerequisites import Prerequisites
 from gnet.hooks.provenance import Provenance
 from gnet.hooks.runs import OtherRuns
 from gnet.hooks.unfinished import UnfinishedFits
-
-
-def environment(name: str, default: str = "") -> str:
-    """The value of an environment variable; in the configuration, `${env:NAME, default}`."""
-    return os.environ.get(name, default)
 
 
 class Catalog(DataCatalog, CatalogCommandsMixin):
@@ -44,11 +38,10 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     CLUSTERS,
 )
 DATA_CATALOG_CLASS = Catalog
-CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "config_patterns": {"cluster": ["cluster.yml"]},
     "merge_strategy": {"parameters": "soft"},
-    "custom_resolvers": {"env": environment},
+    "custom_resolvers": {"env": lambda name, default="": os.environ.get(name, default)},  # ${env:NAME}
 }

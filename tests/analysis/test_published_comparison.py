@@ -9,7 +9,6 @@ from gnet.analysis.published_comparison import (
     fev_layout,
     hierarchy_index_layout,
 )
-from gnet.errors import ParameterError
 from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
 
 
@@ -78,6 +77,14 @@ def test_hierarchy_index():
     assert table.loc[(table["set"] == "GNet8j") & (table["source"] == "ours"), "mean"].isna().all()
 
 
-def test_other_names_of_subjects_are_refused():
-    with pytest.raises(ParameterError, match="unknown subject 'CN1': expected a name like 'subj01'"):
-        accuracy_layout(summary(1.0, ("CN1",)), summary(1.0, ("CN1",)))
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("other", ["CN1", "subj09"])  # 9 is the paper's number of all subjects together
+def test_subjects_that_the_paper_does_not_have_are_left_out(other):
+    ours = summary(1.0, ("subj02", other))
+    assert set(accuracy_layout(ours, ours)["subj"]) == {2}
+    index = pd.DataFrame({"subject": [other, "pooled"], "index": 0.5, "fit_error": 0.1})
+    assert hierarchy_index_layout(Experimental=index)["subj"].tolist() == [9]
+    alone = summary(1.0, (other,))
+    compared = beside_published(published_fev(), fev_layout(alone, alone), ["subj", "ROI"])
+    assert compared["subj"].dtype == published_fev()["subj"].dtype
+    assert set(compared["subj"]) == set(range(1, 9))

@@ -76,11 +76,6 @@ def test_batches_follow_the_generator(rule):
     assert first != other
 
 
-def test_unknown_rule():
-    with pytest.raises(ParameterError, match="batches: expected fixed_slices or reshuffled, got 'random'"):
-        epochs(1, "random", {"subj01": 3})
-
-
 def test_more_images_than_responses(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # users have no check of shapes
     with pytest.raises(ParameterError, match="one image for each response, got 3 images and 2 responses"):

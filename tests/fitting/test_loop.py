@@ -118,9 +118,10 @@ def test_a_trained_trunk_moves_whole_and_the_prefilter_stays(few, update):
     assert stayed == {name for name in before if name.startswith(("prefilter.", "input_mean"))}
 
 
+@pytest.mark.parametrize("seen", [False, True])
 @pytest.mark.parametrize("update", UPDATES)
-def test_a_trainable_prefilter_moves(few, update):
-    network = few.network(trainable_prefilter=True)
+def test_a_trainable_prefilter_moves(few, update, seen):
+    network = few.network(trainable_prefilter=True, prefilter_readout=seen)
     before = state_of(network)
     few.fit(network, update=update)
     assert moved(before, network) == before.keys() - {"input_mean"}

@@ -33,7 +33,8 @@ def random_maps(images, grids, features, seed=1, dtype=torch.float32):
 def test_contributions_and_bias_are_the_prediction(form):
     grids, features = (5, 3), (4, 6)
     readout, maps = random_readout(7, grids, features, form), random_maps(3, grids, features)
-    fine, coarse = readout.contributions(maps)
+    of_fine = np.arange(10) < 4
+    fine, coarse = readout.partition_contributions(maps, [of_fine, ~of_fine])
     torch.testing.assert_close(fine + coarse + readout.bias, readout(maps))
     # each resolution alone, with the other's weights at nought
     for part, weights in ((coarse, slice(0, 4)), (fine, slice(4, 10))):

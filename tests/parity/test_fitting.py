@@ -5,7 +5,7 @@ import torch
 
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import PrefilteredImages, predict
-from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.evaluation.resampling import resample_counts, resampled_correlation
 from gnet.fitting.objective import voxel_loss
 from gnet.fitting.stepper import Procedure, Stepper
 from gnet.models.interchange.names import from_published_encoder, from_published_readout
@@ -83,9 +83,8 @@ def test_correlation_and_its_bootstrap(reference):
     undefined = np.isnan(correlation)
     assert undefined.sum() == 1
     np.testing.assert_allclose(np.nan_to_num(correlation), recorded["correlation"], rtol=1e-5, atol=1e-6)
-    resampled = bootstrap_correlation(
-        recorded["response"], recorded["prediction"], recorded["resample_index"]
-    )
+    counts = resample_counts(recorded["resample_index"], len(recorded["response"]))
+    resampled = resampled_correlation(recorded["response"], recorded["prediction"], counts)
     assert (np.isnan(resampled).all(0) == undefined).all()
     np.testing.assert_allclose(np.nan_to_num(resampled.mean(0)), recorded["mean"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(np.nan_to_num(resampled.std(0)), recorded["std"], rtol=1e-5, atol=1e-6)

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from gnet.errors import ParameterError
 from gnet.simulation.brain import (
     AREAS,
     FIELD_OF_VIEW,
@@ -112,13 +111,6 @@ def test_higher_areas_are_harder_to_explain_by_energies_but_not_out_of_reach(ene
 def test_no_area_of_an_even_brain_is_much_harder_than_another(energies):
     accuracy = accuracy_from_energies(area_maps(energies, "even", 0), energies).values()
     assert 0.9 < min(accuracy) <= max(accuracy) < 0.98  # wide fields average more out
-
-
-def test_an_unknown_organisation_is_refused(energies):
-    with pytest.raises(
-        ParameterError, match=r"expected one of parallel, hierarchical, even, got 'anarchic'\. Correct"
-    ):
-        area_maps(energies[:1], "anarchic", 0)
 
 
 def test_fields_sum_to_one_and_lie_where_they_should():

@@ -264,7 +264,7 @@ def test_betas_outside_the_areas_are_there_and_weak(release, layout):
             r"got 3 sessions of 40 trials = 120 and 3 x \(10 \+ 31\) images = 123\. Correct",
         ),
         ({"sessions": {}}, "expected sessions of one subject or more, got none"),
-        ({"sessions": {"subj01": 4, "subj02": 2}}, "subj01: expected 1 to 3 sessions, as planned, got 4"),
+        ({"sessions": {"subj01": 4, "subj02": 2}}, "expected 1 to 3 sessions of subj01, as planned, got 4"),
         ({"sessions": {"subj01": 3}}, "expected a volume shape for each subject, got sessions of subj01 and"),
         (
             {"ceiling": (60.0, 20.0)},
@@ -274,7 +274,7 @@ def test_betas_outside_the_areas_are_there_and_weak(release, layout):
         ({"voxels_per_label": (5, 4)}, r"voxels_per_label of at least 1, fewest first, got \[5, 4\]"),
         ({"missing_voxels": 5}, "expected 0 to 4 missing_voxels, no more than a label has, got 5"),
         ({"shared_images": 0, "own_images": 40}, "expected shared and own images, got 0 and 40"),
-        ({"organisation": "anarchic"}, "expected one of parallel, hierarchical, even, got 'anarchic'"),
+        ({"organisation": "anarchic"}, "one of parallel, hierarchical, even as organisation, got 'anarchic'"),
     ],
 )
 def test_a_plan_that_contradicts_itself_is_refused(plan, change, message):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
@@ -16,14 +14,7 @@ def brain_map(
 ) -> Float32[np.ndarray, "x y z"]:
     """A volume with the values of some voxels, NaN elsewhere.
 
-    Parameters
-    ----------
-    values : array, (voxel,)
-        The values.
-    voxel_index : array, (voxel,)
-        Flat indices in C order over (x, y, z), without duplicates.
-    shape : tuple of int
-        Shape (x, y, z) of the volume.
+    `voxel_index` are flat indices in C order over (x, y, z), without duplicates.
 
     >>> brain_map(np.array([0.5]), np.array([3]), (1, 2, 2))
     array([[[nan, nan],
@@ -39,38 +30,30 @@ def mapped_values(
 ) -> pd.DataFrame:
     """The values that are mapped: one row per voxel and subject, one column per map.
 
-    Parameters
-    ----------
-    accuracy, receptive_fields, tuning : DataFrame
-        `accuracy_table`, `Ellipses.table` and `tuning_table` of one model, with subject and voxel_index.
-
-    Returns
-    -------
-    DataFrame
-        `subject`, `voxel_index`, and: `r`; `variance_explained`, `ceiling`, `fev` (percent); `x`, `y`,
-        `eccentricity`, `size` of the receptive field (degrees; NaN unless the fit is determined);
-        `lower_unique_share` (percent of the squared accuracy lost without the layers on the fine grid) and
-        `argmax_layer` (1 to 7, the layer with the largest unique share), both NaN unless r (bootstrap mean)
-        is above 0.055, the level of chance. A voxel in several areas has the values of the first.
+    From `accuracy_table`, `Ellipses.table` and `tuning_table` of one model, with subject and voxel_index.
+    Columns: `subject`, `voxel_index`, and: `r`; `variance_explained`, `ceiling`, `fev` (percent); `x`, `y`,
+    `eccentricity`, `size` of the receptive field (degrees; NaN unless the fit is determined);
+    `lower_unique_share` (percent of the squared accuracy lost without the layers on the fine grid) and
+    `argmax_layer` (1 to 7, the layer with the largest unique share), both NaN unless r (bootstrap mean)
+    is above 0.055, the level of chance. A voxel in several areas has the values of the first.
     """
     keys = ["subject", "voxel_index"]
 
-    def by_voxel(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-        table = table.drop_duplicates(keys).set_index(keys)
-        return table[list(columns)].rename(columns=dict(columns))
+    def by_voxel(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+        return table.drop_duplicates(keys).set_index(keys)[columns]
 
     fields = receptive_fields[receptive_fields["determined"]]
-    known = tuning.drop_duplicates([*keys, "partition", "part"])
-    known = known[known["total"] > SIGNIFICANT]
-    lower = known[(known["partition"] == "bipartite") & (known["part"] == "lower")]
-    layers = known[(known["partition"] == "layerwise") & known["unique"].notna()]
-    names = list(dict.fromkeys(tuning.loc[tuning["partition"] == "layerwise", "part"]))
+    tuning = tuning.drop_duplicates([*keys, "partition", "part"])
+    layers = tuning[tuning["partition"] == "layerwise"]
+    layers = layers.assign(argmax_layer=pd.factorize(layers["part"])[0] + 1)
+    layers = layers[(layers["total"] > SIGNIFICANT) & layers["unique"].notna()]
     greatest = layers.sort_values("unique", ascending=False, kind="stable")
-    greatest = greatest.assign(number=greatest["part"].map({name: n + 1 for n, name in enumerate(names)}))
+    lower = tuning[(tuning["partition"] == "bipartite") & (tuning["part"] == "lower")]
+    lower = lower[lower["total"] > SIGNIFICANT].rename(columns={"unique": "lower_unique_share"})
     return (
-        by_voxel(accuracy, {name: name for name in ("r", "variance_explained", "ceiling", "fev")})
-        .join(by_voxel(fields, {name: name for name in ("x", "y", "eccentricity", "size")}))
-        .join(by_voxel(lower, {"unique": "lower_unique_share"}))
-        .join(by_voxel(greatest, {"number": "argmax_layer"}))
+        by_voxel(accuracy, ["r", "variance_explained", "ceiling", "fev"])
+        .join(by_voxel(fields, ["x", "y", "eccentricity", "size"]))
+        .join(by_voxel(lower, ["lower_unique_share"]))
+        .join(by_voxel(greatest, ["argmax_layer"]))
         .reset_index()
     )

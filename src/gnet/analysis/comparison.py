@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+
+
+def mean_difference(difference: Float[np.ndarray, " voxel"]) -> tuple[float, float, int]:
+    """Mean of a difference over voxels, its standard error, and the number of voxels; NaN are excluded.
+
+    >>> mean_difference(np.array([0.5, -0.5, np.nan]))
+    (0.0, 0.5, 2)
+    """
+    difference = np.asarray(difference[np.isfinite(difference)], np.float64)
+    count = len(difference)
+    if count == 0:
+        return np.nan, np.nan, 0
+    error = difference.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
+    return float(difference.mean()), float(error), count
 
 
 def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Voxels with an accuracy in both tables: subject, voxel_index, area, r_first, r_second, difference.
+    """Voxels with an accuracy r in both tables, and the difference, first less second.
 
-    The difference is first less second.
+    Columns: subject, voxel_index, area, r_first, r_second, difference.
     """
     keys = ["subject", "voxel_index", "area"]
     both = first[[*keys, "r"]].merge(second[[*keys, "r"]], on=keys, suffixes=("_first", "_second"))
@@ -18,42 +33,23 @@ def paired_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame
 
 
 def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Difference of accuracy (first less second) over the voxels of each area and subject.
+    """Difference of accuracy (first less second) over the voxels of each area and subject that are in both.
 
-    Parameters
-    ----------
-    first, second : DataFrame
-        Accuracy tables with subject, voxel_index, area and r. Voxels in both are compared.
-
-    Returns
-    -------
-    DataFrame
-        One row per area and subject: `voxels`; `shift` (mean difference of r) and `shift_error` (standard
-        error); `share_better` (percent of voxels that the first predicts better); `p` (Wilcoxon signed-rank
-        test over voxels) and `q` (p adjusted for the false discovery rate over all rows, Benjamini and
-        Hochberg 1995). Voxels are not independent, so p measures how consistent a difference is, not how
-        surprising.
+    Columns: `area`, `subject`; `voxels`; `shift` (mean difference of r) and `shift_error` (standard error);
+    `share_better` (percent of voxels that the first predicts better); `p` (Wilcoxon signed-rank test over
+    voxels) and `q` (p adjusted for the false discovery rate over all rows, Benjamini and Hochberg 1995).
+    Voxels are not independent, so p measures how consistent a difference is, not how surprising.
     """
     # imported here: it takes half a second, and every command imports this module
     from scipy.stats import false_discovery_control, wilcoxon
 
-    both = paired_accuracies(first, second)
     rows = []
-    for (area, subject), voxels in both.groupby(["area", "subject"]):
+    for (area, subject), voxels in paired_accuracies(first, second).groupby(["area", "subject"]):
         difference = voxels["difference"].to_numpy(float)
-        rows.append(
-            {
-                "area": area,
-                "subject": subject,
-                "voxels": len(difference),
-                "shift": difference.mean(),
-                "shift_error": difference.std(ddof=1) / np.sqrt(len(difference))
-                if len(difference) > 1
-                else np.nan,
-                "share_better": 100 * (difference > 0).mean(),
-                "p": wilcoxon(difference).pvalue if difference.any() else 1.0,
-            }
-        )
+        shift, error, count = mean_difference(difference)
+        better = 100 * (difference > 0).mean()
+        p = wilcoxon(difference).pvalue if difference.any() else 1.0
+        rows.append((area, subject, count, shift, error, better, p))
     columns = ["area", "subject", "voxels", "shift", "shift_error", "share_better", "p"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(q=false_discovery_control(table["p"]) if len(table) else [])

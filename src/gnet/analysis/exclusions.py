@@ -21,30 +21,15 @@ def exclusions(accuracy: pd.DataFrame, receptive_fields: pd.DataFrame) -> pd.Dat
     rows = []
     for subject, voxels in accuracy.groupby("subject"):
         fitted = voxels[voxels["excluded"] == ""]
-        reasons = voxels.loc[voxels["excluded"] != "", "excluded"].value_counts()
-        rows += [(subject, f"not fitted: {reason}", n, len(voxels)) for reason, n in reasons.items()]
-        if reasons.empty:
-            rows.append((subject, "not fitted", 0, len(voxels)))
-        fields = receptive_fields[receptive_fields["subject"] == subject]
-        rows += [
-            (
-                subject,
-                "no accuracy: prediction or response never varies",
-                fitted["r"].isna().sum(),
-                len(fitted),
-            ),
-            (
-                subject,
-                f"no FEV: noise ceiling below {FEV_CEILING:.0f} % or unknown",
-                fitted["fev"].isna().sum(),
-                len(fitted),
-            ),
-            (
-                subject,
-                "no receptive field: its ellipse is not determined",
-                (~fields["determined"]).sum(),
-                len(fields),
-            ),
-        ]
+        counts = voxels.loc[voxels["excluded"] != "", "excluded"].value_counts()
+        reasons = {f"not fitted: {reason}": count for reason, count in counts.items()} or {"not fitted": 0}
+        rows += [(subject, reason, count, len(voxels)) for reason, count in reasons.items()]
+        determined = receptive_fields.loc[receptive_fields["subject"] == subject, "determined"]
+        for reason, excluded in (
+            ("no accuracy: prediction or response never varies", fitted["r"].isna()),
+            (f"no FEV: noise ceiling below {FEV_CEILING:.0f} % or unknown", fitted["fev"].isna()),
+            ("no receptive field: its ellipse is not determined", ~determined),
+        ):
+            rows.append((subject, reason, excluded.sum(), len(excluded)))
     table = pd.DataFrame(rows, columns=["subject", "reason", "voxels", "of"])
     return table.astype({"voxels": int, "of": int})

@@ -8,9 +8,12 @@ import pandas as pd
 
 from gnet.analysis.transfer_matrix import POOLED
 from gnet.paper import POOLED as PUBLISHED_POOLED
-from gnet.readers.nsd.layout import subject_number
 
 SOURCES = ("published", "ours", "difference")
+SUBJECTS = {f"subj{number:02d}": number for number in range(1, 9)} | {POOLED: PUBLISHED_POOLED}
+"""`subj` of the paper's tables for each of its subjects."""
+NAMES = {"area": "ROI", "index": "mean", "fit_error": "std"}
+"""What our columns are called in the paper's tables."""
 
 
 def beside_published(published: pd.DataFrame, ours: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -19,36 +22,25 @@ def beside_published(published: pd.DataFrame, ours: pd.DataFrame, keys: Sequence
     Columns: the keys, `source` (one of the three), the published columns, then columns that only our table
     has. Rows are in the order of the published table, then those that only our table has. Missing values are
     NaN.
-
-    >>> published = pd.DataFrame({"subj": [1, 2], "V1": [20.0, 30.0]})
-    >>> beside_published(published, pd.DataFrame({"subj": [2], "V1": [29.0]}), ["subj"])
-       subj      source    V1
-    0     1   published  20.0
-    1     1        ours   NaN
-    2     1  difference   NaN
-    3     2   published  30.0
-    4     2        ours  29.0
-    5     2  difference  -1.0
     """
     keys = list(keys)
-    columns = list(dict.fromkeys([*published.columns, *ours.columns]))
-    columns = [column for column in columns if column not in keys]
-    rows = pd.concat([published[keys], ours[keys]]).drop_duplicates()
+    columns = [*dict.fromkeys([*published.columns.drop(keys), *ours.columns.drop(keys)])]
+    rows = pd.concat([published[keys], ours[keys]]).drop_duplicates().reset_index(drop=True)
     sides = [rows.merge(table, on=keys, how="left").reindex(columns=columns) for table in (published, ours)]
     blocks = [*sides, sides[1] - sides[0]]
-    tables = [
-        pd.concat([rows.reset_index(drop=True), block], axis=1).assign(source=source)
-        for source, block in zip(SOURCES, blocks, strict=True)
-    ]
+    tables = [rows.join(block).assign(source=source) for source, block in zip(SOURCES, blocks, strict=True)]
     stacked = pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
     return stacked[[*keys, "source", *columns]]
 
 
 def accuracy_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
-    """Summaries of both models (`summary_table`) in the layout of the paper's accuracies."""
+    """Summaries of both models (`summary_table`) in the layout of the paper's accuracies.
+
+    Subjects that the paper does not have are left out, here and in the other layouts.
+    """
     both = _both(gnet8j, gnet8r, "variance_explained")
-    ceiling = gnet8j.set_index(["subject", "area"])["ceiling"].rename("noise ceiling")
-    return _numbered(both.join(ceiling))[["subj", "ROI", "noise ceiling", "GNet8j-fpf", "GNet8r-fpf"]]
+    both["noise ceiling"] = gnet8j.set_index(["subject", "area"])["ceiling"]
+    return _numbered(both.reset_index())[["subj", "ROI", "noise ceiling", "GNet8j-fpf", "GNet8r-fpf"]]
 
 
 def fev_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
@@ -57,26 +49,13 @@ def fev_layout(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame) -> pd.DataFrame:
     The paper reports these only for a fine-tuned model, which we do not have, so columns are added and not
     compared.
     """
-    return _numbered(_both(gnet8j, gnet8r, "fev"))[["subj", "ROI", "GNet8j-fpf", "GNet8r-fpf"]]
+    return _numbered(_both(gnet8j, gnet8r, "fev").reset_index())[["subj", "ROI", "GNet8j-fpf", "GNet8r-fpf"]]
 
 
 def hierarchy_index_layout(**index: pd.DataFrame) -> pd.DataFrame:
     """Tables of the hierarchy index, named by the paper's sets, in its layout."""
-    tables = [
-        pd.DataFrame(
-            {
-                "set": name,
-                "subj": [
-                    PUBLISHED_POOLED if subject == POOLED else subject_number(subject)
-                    for subject in table["subject"]
-                ],
-                "mean": table["index"].to_numpy(),
-                "std": table["fit_error"].to_numpy(),
-            }
-        )
-        for name, table in index.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
+    tables = [_numbered(table).assign(set=name) for name, table in index.items()]
+    return pd.concat(tables, ignore_index=True)[["set", "subj", "mean", "std"]]
 
 
 def _both(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -86,7 +65,7 @@ def _both(gnet8j: pd.DataFrame, gnet8r: pd.DataFrame, column: str) -> pd.DataFra
 
 
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:
-    """Subjects and areas under the paper's names, sorted by subject."""
-    table = table.reset_index().rename(columns={"area": "ROI"})
-    table.insert(0, "subj", table["subject"].map(subject_number))
-    return table.sort_values("subj", kind="stable")
+    """Rows of the paper's subjects, with its numbers and its names of columns, sorted by number."""
+    table = table[table["subject"].isin(SUBJECTS)]
+    table = table.assign(subj=table["subject"].map(SUBJECTS).astype(int))
+    return table.rename(columns=NAMES).sort_values("subj", kind="stable")

@@ -17,7 +17,7 @@ from gnet.recording.pictures import FIELD_OF_VIEW
 BLOCK = 256
 """Voxels fitted at a time: their Jacobians at 25 x 25 pixels take 9 MB."""
 
-NAMES = ("log_amplitude", "x", "y", "log_sigma_u", "log_sigma_v", "angle", "offset")
+Positions = Float[np.ndarray, " pixel"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Ellipses:
     """
 
     parameters: Float[np.ndarray, "voxel 7"]
-    """In the order of `NAMES`, lengths in the unit of the positions passed to the fit."""
+    """log_amplitude, x0, y0, log(sigma_u), log(sigma_v), angle, offset; lengths as in the positions."""
     errors: Float[np.ndarray, "voxel 7"]
     """Standard errors, from the curvature at the minimum and the residual variance."""
     residual: Float[np.ndarray, " voxel"]
@@ -76,26 +76,14 @@ class Ellipses:
 
     def table(self) -> pd.DataFrame:
         """Columns: x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, determined."""
-        x, y = self.centre.T
-        return pd.DataFrame(
-            {
-                "x": x,
-                "y": y,
-                "size": self.size,
-                "eccentricity": self.eccentricity,
-                "radial_angle": self.radial_angle,
-                "sigma_long": self.sigmas.max(1),
-                "sigma_short": self.sigmas.min(1),
-                "residual": self.residual,
-                "determined": self.determined,
-            }
-        )
+        table = pd.DataFrame(self.centre, columns=["x", "y"])
+        table = table.assign(size=self.size, eccentricity=self.eccentricity, radial_angle=self.radial_angle)
+        table = table.assign(sigma_long=self.sigmas.max(1), sigma_short=self.sigmas.min(1))
+        return table.assign(residual=self.residual, determined=self.determined)
 
 
 def surface(
-    parameters: Float[np.ndarray, "voxel 7"],
-    x: Float[np.ndarray, " column"],
-    y: Float[np.ndarray, " row"],
+    parameters: Float[np.ndarray, "voxel 7"], x: Float[np.ndarray, " column"], y: Float[np.ndarray, " row"]
 ) -> Float[np.ndarray, "voxel row column"]:
     """Values of the Gaussians at the given positions."""
     return _surface_and_slopes(parameters, *_grid(x, y))[0].reshape(len(parameters), len(y), len(x))
@@ -112,33 +100,20 @@ def fit_ellipses(
 
     Levenberg-Marquardt with separate damping for each voxel, starting from the moments of the field. A voxel
     has converged when a step lowers its squared error by a fraction of less than 1e-10; a flat field never
-    does.
-
-    Parameters
-    ----------
-    fields : array, (voxel, row, column)
-        Pooling fields; row 0 is the top of the image.
-    x, y : array, (column,) and (row,)
-        Positions of the columns and rows, y decreasing.
-    iterations : int
-        Maximum number of steps.
+    does. `x` and `y` are positions of the columns and rows; row 0 is the top of the image, so y decreases.
     """
-    parts = [
-        _fit_block(fields[start : start + BLOCK].astype(np.float64), x, y, iterations)
-        for start in range(0, len(fields), BLOCK)
-    ]
+    blocks = (fields[start : start + BLOCK].astype(np.float64) for start in range(0, len(fields), BLOCK))
+    parts = [_fit_block(block.reshape(len(block), -1), *_grid(x, y), iterations) for block in blocks]
     return Ellipses(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def _grid(
-    x: Float[np.ndarray, " column"], y: Float[np.ndarray, " row"]
-) -> tuple[Float[np.ndarray, " pixel"], Float[np.ndarray, " pixel"]]:
+def _grid(x: Float[np.ndarray, " column"], y: Float[np.ndarray, " row"]) -> tuple[Positions, Positions]:
     across, down = np.meshgrid(x, y)
     return across.ravel(), down.ravel()
 
 
 def _moments(
-    fields: Float[np.ndarray, "voxel pixel"], x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
+    fields: Float[np.ndarray, "voxel pixel"], x: Positions, y: Positions
 ) -> Float[np.ndarray, "voxel 7"]:
     """Initial parameters: offset at the median, centre at the peak, size from the mass above the offset."""
     offset = np.median(fields, axis=1)
@@ -150,23 +125,11 @@ def _moments(
     sigma = sigma.clip(np.sqrt(pixel) / 2, np.ptp(x))
     # 0.9 and 0.3 rad: with equal axes the angle has no gradient, and an angle along the grid can be a saddle
     # point of a symmetric field. So the axes differ, and do not lie along the grid.
-    return np.stack(
-        [
-            np.log(amplitude),
-            x[peak],
-            y[peak],
-            np.log(sigma),
-            np.log(sigma * 0.9),
-            np.full(len(fields), 0.3),
-            offset,
-        ],
-        axis=1,
-    )
+    log_sigmas, angle = (np.log(sigma), np.log(sigma * 0.9)), np.full(len(fields), 0.3)
+    return np.stack([np.log(amplitude), x[peak], y[peak], *log_sigmas, angle, offset], axis=1)
 
 
-def _bounds(
-    x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
-) -> tuple[Float[np.ndarray, " 7"], Float[np.ndarray, " 7"]]:
+def _bounds(x: Positions, y: Positions) -> tuple[Float[np.ndarray, " 7"], Float[np.ndarray, " 7"]]:
     """Bounds far beyond any real field, so that the fit of a flat field cannot overflow."""
     extent = max(np.ptp(x), np.ptp(y))
     widest, narrowest = np.log(100 * extent), np.log(extent / 1000)
@@ -176,7 +139,7 @@ def _bounds(
 
 
 def _surface_and_slopes(
-    parameters: Float[np.ndarray, "voxel 7"], x: Float[np.ndarray, " pixel"], y: Float[np.ndarray, " pixel"]
+    parameters: Float[np.ndarray, "voxel 7"], x: Positions, y: Positions
 ) -> tuple[Float[np.ndarray, "voxel pixel"], Float[np.ndarray, "voxel pixel 7"]]:
     log_amplitude, x0, y0, log_u, log_v, angle, offset = (column[:, None] for column in parameters.T)
     dx, dy, cos, sin = x - x0, y - y0, np.cos(angle), np.sin(angle)
@@ -196,22 +159,17 @@ def _surface_and_slopes(
 
 
 def _fit_block(
-    fields: Float[np.ndarray, "voxel row column"],
-    x: Float[np.ndarray, " column"],
-    y: Float[np.ndarray, " row"],
-    iterations: int,
+    fields: Float[np.ndarray, "voxel pixel"], x: Positions, y: Positions, iterations: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    across, down = _grid(x, y)
-    target = fields.reshape(len(fields), -1)
     # scaled by its maximum, so that damping and tolerance mean the same for every voxel
-    unit = np.abs(target).max(1).clip(min=1e-300)
-    target = target / unit[:, None]
-    found = _moments(target, across, down)
-    value, slopes = _surface_and_slopes(found, across, down)
+    unit = np.abs(fields).max(1).clip(min=1e-300)
+    target = fields / unit[:, None]
+    found = _moments(target, x, y)
+    value, slopes = _surface_and_slopes(found, x, y)
     error = ((target - value) ** 2).sum(1)
     damping = np.full(len(target), 1e-3)
     converged = np.zeros(len(target), bool)
-    bounds = _bounds(across, down)
+    bounds = _bounds(x, y)
     for _ in range(iterations):
         active = np.flatnonzero(~converged)
         if not len(active):
@@ -221,9 +179,8 @@ def _fit_block(
         normal = jacobian.transpose(0, 2, 1) @ jacobian
         scale = np.einsum("vkk->vk", normal).clip(min=1e-12)
         damped = normal + (damping[active, None] * scale)[:, :, None] * np.eye(normal.shape[1])
-        trial = found[active] + np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
-        trial = trial.clip(*bounds)
-        trial_value, trial_slopes = _surface_and_slopes(trial, across, down)
+        trial = (found[active] + np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]).clip(*bounds)
+        trial_value, trial_slopes = _surface_and_slopes(trial, x, y)
         trial_error = ((target[active] - trial_value) ** 2).sum(1)
         better = trial_error <= error[active]
         taken = active[better]
@@ -247,10 +204,6 @@ def size_eccentricity(
     """Slope and intercept (size at the centre of gaze) of the regression of size on eccentricity.
 
     Voxels where either is not finite are excluded; NaN for fewer than two voxels.
-
-    >>> slope, intercept = size_eccentricity(np.array([1.0, 2.0, np.nan]), np.array([1.5, 2.0, 9.0]))
-    >>> round(slope, 6), round(intercept, 6)
-    (0.5, 1.0)
     """
     known = np.isfinite(eccentricity) & np.isfinite(size)
     if known.sum() < 2:

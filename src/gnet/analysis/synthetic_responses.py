@@ -20,23 +20,10 @@ def synthetic_responses(
 ) -> Blocks:
     """Predictions z-scored over images, or `gain * z + factor @ noise` with standard normal noise.
 
-    Float32 (trial, voxel), made block by block. The noise does not depend on the size of the blocks.
+    Float32 (trial, voxel), made in blocks of trials; the noise does not depend on their size. A voxel whose
+    prediction never varies is NaN. `gain` and `factor` are those of `gnet.analysis.noise_model.NoiseModel` or
+    some of their rows; without them there is no noise.
 
-    Parameters
-    ----------
-    predicted : array of float (image, voxel)
-        A model's predictions. A voxel that never varies has no z-score and is NaN.
-    trial_image : array of int (trial,)
-        Which image each trial shows.
-    gain, factor : array of float (voxel,) and (voxel, source), optional
-        Of `gnet.analysis.noise_model.NoiseModel`, perhaps some of its rows; without them there is no noise.
-    seed : int or sequence of int
-        Of the noise.
-    block : int
-        Number of trials in a block.
-
-    Examples
-    --------
     >>> list(synthetic_responses(np.array([[1.0], [3.0]]), np.array([1, 0, 1])))
     [array([[ 1.],
            [-1.],

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from gnet.analysis.comparison import mean_difference
 
-def transfer_shift(
-    transferred: Float[np.ndarray, " voxel"], own: Float[np.ndarray, " voxel"]
-) -> tuple[float, float, int]:
-    """`D[j, i]`: mean over an area's voxels of accuracy with trunk j less that of the area's own model.
-
-    Returns the mean, its standard error over voxels, and the number of voxels with both accuracies.
-
-    >>> shift, error, voxels = transfer_shift(np.array([0.2, 0.3, np.nan]), np.array([0.3, 0.5, 0.1]))
-    >>> round(shift, 6), round(error, 6), voxels
-    (-0.15, 0.05, 2)
-    """
-    difference = np.asarray(transferred - own, np.float64)
-    difference = difference[np.isfinite(difference)]
-    count = len(difference)
-    if count == 0:
-        return np.nan, np.nan, 0
-    error = difference.std(ddof=1) / np.sqrt(count) if count > 1 else np.nan
-    return float(difference.mean()), float(error), count
+POOLED = "pooled"
+"""Value of `subject` for the voxels of all subjects together."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +53,12 @@ def hierarchy_index(shift: Float[np.ndarray, "model tested"]) -> HierarchyIndex:
 
 
 def hierarchy_index_over_voxels(
-    shifts: Float[np.ndarray, "model voxel"],
-    tested: Int[np.ndarray, " voxel"],
-    *,
-    resamples: int,
-    seed: int,
+    shifts: Float[np.ndarray, "model voxel"], tested: Int[np.ndarray, " voxel"], *, resamples: int, seed: int
 ) -> Float[np.ndarray, " resample"]:
     """The index in bootstrap resamples of the voxels, drawn within each tested area.
 
-    Parameters
-    ----------
-    shifts : array, (model, voxel)
-        Shift of each voxel's accuracy with each model's trunk. Voxels with a NaN are excluded.
-    tested : array, (voxel,)
-        Area of each voxel, as its position in the order of the models.
-    resamples : int
-        Number of resamples.
-    seed : int
-        Seed of the bootstrap.
+    `tested` is the area of each voxel, as its position in the order of the models. Voxels with a NaN among
+    their shifts are excluded.
     """
     keep = np.isfinite(shifts).all(0)
     shifts, tested = shifts[:, keep], tested[keep]
@@ -92,33 +66,18 @@ def hierarchy_index_over_voxels(
     matrices = np.full((resamples, len(shifts), len(shifts)), np.nan)
     for area in range(len(shifts)):
         of_area = shifts[:, tested == area]
-        if of_area.shape[1]:
-            counts = random.multinomial(
-                of_area.shape[1], np.full(of_area.shape[1], 1 / of_area.shape[1]), resamples
-            )
-            matrices[:, :, area] = counts @ of_area.T / of_area.shape[1]
+        if voxels := of_area.shape[1]:
+            counts = random.multinomial(voxels, np.full(voxels, 1 / voxels), resamples)
+            matrices[:, :, area] = counts @ of_area.T / voxels
     return np.array([hierarchy_index(matrix).index for matrix in matrices])
 
 
-POOLED = "pooled"
-"""Value of `subject` for the voxels of all subjects together."""
-
-
 def shift_table(own: pd.DataFrame, transferred: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Shift of every voxel's accuracy with every area's trunk.
+    """Shift of every voxel's accuracy with every area's trunk; NaN where either accuracy is.
 
-    Parameters
-    ----------
-    own : DataFrame
-        Accuracy table of the area-wise models: subject, voxel_index, area, r.
-    transferred : mapping of DataFrame
-        For each area, the accuracy table of the readouts fitted to its trunk.
-
-    Returns
-    -------
-    DataFrame
-        subject, voxel_index, area, and a column of shifts for the trunk of each area. NaN where either
-        accuracy is.
+    `own` is the accuracy table of the area-wise models (subject, voxel_index, area, r), `transferred` for
+    each area that of the readouts fitted to its trunk. Columns: subject, voxel_index, area, and the shifts
+    with the trunk of each area.
     """
     keys = ["subject", "voxel_index", "area"]
     table = own[[*keys, "r"]]
@@ -128,17 +87,16 @@ def shift_table(own: pd.DataFrame, transferred: Mapping[str, pd.DataFrame]) -> p
 
 
 def transfer_matrix(shifts: pd.DataFrame, areas: Sequence[str]) -> pd.DataFrame:
-    """Mean shift for each pair of trunk and tested area, for each subject and pooled.
+    """`D[j, i]`: mean shift over the voxels of area i with the trunk of area j, for each subject and pooled.
 
-    `shifts` is a `shift_table`. Columns: subject, trunk, tested, shift, shift_error, voxels.
+    `shifts` is a `shift_table`. Columns: subject, trunk, tested, shift, shift_error (standard error over
+    voxels), voxels (with both accuracies).
     """
     rows = []
     for subject, voxels in _with_pooled(shifts):
-        for trunk in areas:
-            for tested in areas:
-                of_area = voxels.loc[voxels["area"] == tested, trunk].to_numpy(float)
-                shift, error, count = transfer_shift(of_area, np.zeros_like(of_area))
-                rows.append((subject, trunk, tested, shift, error, count))
+        for trunk, tested in product(areas, areas):
+            of_area = voxels.loc[voxels["area"] == tested, trunk].to_numpy(float)
+            rows.append((subject, trunk, tested, *mean_difference(of_area)))
     return pd.DataFrame(rows, columns=["subject", "trunk", "tested", "shift", "shift_error", "voxels"])
 
 
@@ -149,19 +107,15 @@ def index_table(shifts: pd.DataFrame, areas: Sequence[str], *, resamples: int, s
     resamples of the voxels; subject_sd, over subjects (pooled row only); downward and upward, the slopes.
     """
     matrix = transfer_matrix(shifts, areas)
+    place = {area: position for position, area in enumerate(areas)}
     rows = []
     for subject, voxels in _with_pooled(shifts):
-        of_subject = matrix[matrix["subject"] == subject]
-        found = hierarchy_index(of_subject["shift"].to_numpy().reshape(len(areas), len(areas)))
-        resampled = hierarchy_index_over_voxels(
-            voxels[list(areas)].to_numpy(float).T,
-            voxels["area"].map({name: position for position, name in enumerate(areas)}).to_numpy(int),
-            resamples=resamples,
-            seed=seed,
-        )
-        rows.append(
-            (subject, found.index, found.error, np.nanstd(resampled), np.nan, found.downward, found.upward)
-        )
+        of_subject = matrix.loc[matrix["subject"] == subject, "shift"].to_numpy()
+        found = hierarchy_index(of_subject.reshape(len(areas), len(areas)))
+        of_voxels, tested = voxels[list(areas)].to_numpy(float).T, voxels["area"].map(place).to_numpy(int)
+        resampled = hierarchy_index_over_voxels(of_voxels, tested, resamples=resamples, seed=seed)
+        errors = (found.error, np.nanstd(resampled), np.nan)
+        rows.append((subject, found.index, *errors, found.downward, found.upward))
     columns = ["subject", "index", "fit_error", "voxel_sd", "subject_sd", "downward", "upward"]
     table = pd.DataFrame(rows, columns=columns)
     pooled = table["subject"] == POOLED

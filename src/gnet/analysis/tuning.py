@@ -1,8 +1,7 @@
 """Tuning of voxels to layers: accuracy with, and without, each part of the features.
 
 Predictions are linear in the feature weights, so everything follows from the contributions of the parts in a
-single forward pass. Accuracies are bootstrap means; all parts are scored on the same resamples, so that
-differences between parts are paired.
+single forward pass. Accuracies are bootstrap means.
 """
 
 from __future__ import annotations
@@ -44,46 +43,31 @@ def tuning_scores(
     trial_image: Int[np.ndarray, " trial"],
     counts: Int[np.ndarray, "resample trial"],
 ) -> TuningScores:
-    """Score the model and its parts on the same resamples of the trials.
+    """Score the model and its parts on the same resamples of the trials: their differences are paired.
 
-    Parameters
-    ----------
-    contributions : array, (part, image, voxel)
-        Contribution of each part to the prediction; with the bias they sum to the prediction.
-    bias : array, (voxel,)
-        Bias of the readout.
-    measured : array, (trial, voxel)
-        Responses in the test trials.
-    trial_image : array, (trial,)
-        Image of each test trial, as an index into the contributions.
-    counts : array, (resample, trial)
-        Number of times each trial is in each resample: `draw_trials` (published) or `draw_images` of
-        `gnet.evaluation.resampling`.
-
-    Returns
-    -------
-    TuningScores
-        NaN where a resample has no correlation because either side is constant.
+    The contributions of the parts and the bias sum to the prediction. `trial_image` is the image of each test
+    trial, as an index into the contributions; `counts` is how often each trial is in each resample, from
+    `draw_trials` (published) or `draw_images` of `gnet.evaluation.resampling`. NaN where a resample has no
+    correlation because either side is constant.
     """
     whole = contributions.sum(0) + bias
 
-    def score(predicted: Float[np.ndarray, "image voxel"]) -> tuple[np.ndarray, np.ndarray]:
+    def score(predicted: Float[np.ndarray, "image voxel"]) -> Scores:
         resampled = resampled_correlation(measured, predicted[trial_image], counts)
-        return resampled.mean(0), resampled.std(0)
+        return Scores(resampled.mean(0), resampled.std(0))
+
+    def stack(scores: list[Scores]) -> Scores:
+        return Scores(np.stack([one.mean for one in scores]), np.stack([one.sd for one in scores]))
 
     inclusive = [score(part + bias) for part in contributions]
     # not the whole less a part: if nothing else varies, that would score rounding errors
     others = (np.delete(contributions, part, axis=0).sum(0) for part in range(len(contributions)))
     exclusive = [score(rest + bias) for rest in others]
-    return TuningScores(
-        Scores(*score(whole)),
-        Scores(*(np.stack(values) for values in zip(*inclusive, strict=True))),
-        Scores(*(np.stack(values) for values in zip(*exclusive, strict=True))),
-    )
+    return TuningScores(score(whole), stack(inclusive), stack(exclusive))
 
 
 def specific_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
-    """Percent of the squared accuracy that a part reaches alone, and its error: `100 rho_in^2 / rho^2`.
+    """Percent of the squared accuracy that a part reaches alone, `100 rho_in^2 / rho^2`, and its error.
 
     Both (part, voxel). The error is propagated from those of both accuracies as if they were independent
     (published code).
@@ -101,6 +85,7 @@ def unique_share(scores: TuningScores) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ratio(part: Scores, total: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """`100 part^2 / total^2` and its error."""
     with np.errstate(divide="ignore", invalid="ignore"):
         share = 100 * part.mean**2 / total.mean**2
         error = 200 * np.abs(part.mean) / total.mean**2 * np.hypot(part.sd, part.mean * total.sd / total.mean)
@@ -153,17 +138,15 @@ def tuning_table(scores: TuningScores, parts: Sequence[str]) -> pd.DataFrame:
     `unique_spread`, repeated for all parts of a voxel.
     """
     columns: dict[str, np.ndarray] = {}
-    voxels = len(scores.total.mean)
-    for name in ("total", "inclusive", "exclusive"):
-        score = getattr(scores, name)
-        columns[name] = np.broadcast_to(score.mean, (len(parts), voxels))
-        columns[f"{name}_sd"] = np.broadcast_to(score.sd, (len(parts), voxels))
-    for name, share in (("specific", specific_share(scores)), ("unique", unique_share(scores))):
-        columns[name], columns[f"{name}_error"] = share
-        columns[f"{name}_spread"] = np.broadcast_to(spread(share[0]), (len(parts), voxels))
-    table = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
-    table.insert(0, "voxel", np.tile(np.arange(voxels), len(parts)))
-    table.insert(1, "part", np.repeat(np.asarray(parts), voxels))
+    shape = (len(parts), len(scores.total.mean))
+    for name, score in vars(scores).items():
+        columns |= {name: score.mean, f"{name}_sd": score.sd}
+    for name, (share, error) in {"specific": specific_share(scores), "unique": unique_share(scores)}.items():
+        columns |= {name: share, f"{name}_error": error, f"{name}_spread": spread(share)}
+    table = pd.DataFrame({name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()})
+    part, voxel = np.indices(shape)
+    table.insert(0, "voxel", voxel.ravel())
+    table.insert(1, "part", np.asarray(parts)[part.ravel()])
     return table
 
 
@@ -173,27 +156,17 @@ def average_table(tuning: pd.DataFrame) -> pd.DataFrame:
     `tuning` is a `tuning_table` with subject, voxel_index, area and partition. The group (subject "group") is
     the mean over subjects; its `voxels` are the sum.
     """
-    rows = []
+    tables = []
     for (partition, area, subject), voxels in tuning.groupby(["partition", "area", "subject"], sort=False):
-        parts = list(dict.fromkeys(voxels["part"]))
+        parts = voxels["part"].unique()
         total = voxels.loc[voxels["part"] == parts[0], "total"].to_numpy()
         averages = {}
         for share in ("specific", "unique"):
             values = voxels[share].to_numpy().reshape(len(parts), -1)  # parts vary slowest
             averages[share], count = voxel_average(values, total)
-        rows += [
-            {
-                "partition": partition,
-                "area": area,
-                "subject": subject,
-                "part": part,
-                "specific": averages["specific"][position],
-                "unique": averages["unique"][position],
-                "voxels": count,
-            }
-            for position, part in enumerate(parts)
-        ]
-    table = pd.DataFrame(rows)
+        names = {"partition": partition, "area": area, "subject": subject, "part": parts}
+        tables.append(pd.DataFrame(names | averages | {"voxels": count}))
+    table = pd.concat(tables, ignore_index=True)
     group = table.groupby(["partition", "area", "part"], sort=False, as_index=False).agg(
         specific=("specific", "mean"), unique=("unique", "mean"), voxels=("voxels", "sum")
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from gnet.evaluation.resampling import bootstrap_correlation
+from gnet.evaluation.resampling import draw_trials, resampled_correlation
 from gnet.recording.measurements import ScoredTrials
 from gnet.recording.noise_ceiling import noise_ceiling
 from gnet.recording.split import image_average
@@ -73,10 +73,8 @@ def accuracy_table(
         Row of `predicted` that each trial showed; every row at least once.
     ncsnr : array, (voxel,)
         Noise ceiling signal-to-noise ratio from the release.
-    resamples : int
-        Bootstrap resamples of the trials (published: 64).
-    seed : int
-        Seed of the bootstrap.
+    resamples, seed : int
+        Bootstrap resamples of the trials (published: 64), and the seed that draws them.
 
     Returns
     -------
@@ -86,22 +84,19 @@ def accuracy_table(
         `ceiling` (n = 1) and `ceiling_images` (the repetitions used), `fev` and `fev_images`, in percent; the
         numbers of `trials` and `images`. NaN where undefined.
     """
+    by_trial = predicted[trial_image]
     shown, averaged, repetitions = image_average(measured, trial_image)
-    table = pd.DataFrame({"r": voxel_correlation(measured, predicted[trial_image])})
-    draws = np.random.default_rng(seed).integers(len(measured), size=(resamples, len(measured)))
-    table["r_sd"] = bootstrap_correlation(measured, predicted[trial_image], draws).std(0)
-    table["variance_explained"] = 100 * table["r"] ** 2
-    table["ceiling"] = noise_ceiling(ncsnr, 1)
-    table["fev"] = explained_fraction(table["variance_explained"].to_numpy(), table["ceiling"].to_numpy())
-    table["r_images"] = voxel_correlation(averaged, predicted[shown])
-    table["variance_explained_images"] = 100 * table["r_images"] ** 2
-    table["ceiling_images"] = noise_ceiling(ncsnr, repetitions)
-    table["fev_images"] = explained_fraction(
-        table["variance_explained_images"].to_numpy(), table["ceiling_images"].to_numpy()
-    )
-    table["trials"] = len(measured)
-    table["images"] = len(shown)
-    return table
+    table = pd.DataFrame(index=range(measured.shape[1]))
+    for kind, r, ceiling in (
+        ("", voxel_correlation(measured, by_trial), noise_ceiling(ncsnr, 1)),
+        ("_images", voxel_correlation(averaged, predicted[shown]), noise_ceiling(ncsnr, repetitions)),
+    ):
+        explained = 100 * r**2
+        table[f"r{kind}"], table[f"variance_explained{kind}"] = r, explained
+        table[f"ceiling{kind}"], table[f"fev{kind}"] = ceiling, explained_fraction(explained, ceiling)
+    counts = draw_trials(trial_image, resamples, seed)
+    table.insert(1, "r_sd", resampled_correlation(measured, by_trial, counts).std(0))
+    return table.assign(trials=len(measured), images=len(shown))
 
 
 def score_voxels(
@@ -114,31 +109,12 @@ def score_voxels(
 ) -> pd.DataFrame:
     """Accuracy of all voxels of one subject on its test trials, with NaN for excluded voxels.
 
-    Parameters
-    ----------
-    predicted : array, (image, voxel)
-        Predictions for the images of the test trials, for the voxels that are not excluded.
-    tests : ScoredTrials
-        Responses of the same voxels.
-    voxels : DataFrame
-        All voxels: subject, voxel_index, area, label, ncsnr, `excluded`.
-    resamples, seed : int
-        As in `accuracy_table`.
-
-    Returns
-    -------
-    DataFrame
-        One row per voxel: subject, voxel_index, area, label, excluded, and the columns of `accuracy_table`.
+    `predicted` and `tests` are of the voxels that are not excluded; `voxels` is the table of all: subject,
+    voxel_index, area, label, ncsnr, excluded. Its columns but ncsnr precede those of `accuracy_table`.
     """
     scored = voxels[voxels["excluded"] == ""]
-    accuracy = accuracy_table(
-        predicted,
-        tests.response,
-        tests.trial_image,
-        scored["ncsnr"].to_numpy(),
-        resamples=resamples,
-        seed=seed,
-    )
+    responses, trial_image, ncsnr = tests.response, tests.trial_image, scored["ncsnr"].to_numpy()
+    accuracy = accuracy_table(predicted, responses, trial_image, ncsnr, resamples=resamples, seed=seed)
     identity = voxels[["subject", "voxel_index", "area", "label", "excluded"]]
     return identity.join(accuracy.set_index(scored.index))
 
@@ -154,9 +130,8 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     fitted = accuracy["excluded"] == ""
     excluded = (~fitted).groupby([accuracy["area"], accuracy["subject"]]).sum()
     voxels = accuracy[fitted]
-    voxels = voxels.assign(
-        r_over_ceiling=voxels["r"] / np.sqrt(voxels["ceiling"].where(voxels["ceiling"] > 0) / 100)
-    )
+    ceiling = voxels["ceiling"].where(voxels["ceiling"] > 0)
+    voxels = voxels.assign(r_over_ceiling=voxels["r"] / np.sqrt(ceiling / 100))
     table = voxels.groupby(["area", "subject"]).agg(
         voxels=("r", "size"),
         median_r=("r", "median"),

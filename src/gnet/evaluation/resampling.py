@@ -6,22 +6,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 
-def bootstrap_correlation(
-    measured: Float[np.ndarray, "trial voxel"],
-    predicted: Float[np.ndarray, "trial voxel"],
-    draws: Int[np.ndarray, "resample trial"],
-) -> Float[np.ndarray, "resample voxel"]:
-    """Correlation of every voxel in every resample; NaN where either side is constant in it.
-
-    >>> x = np.array([[0.0], [1.0], [2.0], [4.0]])
-    >>> bootstrap_correlation(x, -x, np.array([[0, 1, 2, 3], [0, 0, 1, 3], [2, 2, 2, 2]])).round(3)
-    array([[-1.],
-           [-1.],
-           [nan]])
-    """
-    return resampled_correlation(measured, predicted, resample_counts(draws, len(measured)))
-
-
 def resample_counts(draws: Int[np.ndarray, "resample draw"], items: int) -> Int[np.ndarray, "resample item"]:
     """Number of times each item was drawn in each resample.
 
@@ -63,6 +47,10 @@ def resampled_correlation(
     """Correlation of every voxel in resamples given as trial counts; NaN where either side is constant.
 
     Five matrix products give the sums for all correlations of all resamples; no trials are copied.
+
+    >>> x = np.array([[0.0], [1.0], [2.0], [4.0]])
+    >>> resampled_correlation(x, -x, np.array([[1, 1, 1, 1], [2, 1, 0, 1], [0, 0, 4, 0]])).ravel().round(3)
+    array([-1., -1., nan])
     """
     counts = counts.astype(np.float64)
     x, y = (np.asarray(side, np.float64) for side in (measured, predicted))

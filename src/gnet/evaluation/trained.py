@@ -19,13 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from gnet.errors import ModelFileError, ParameterError
-from gnet.evaluation.prediction import (
-    NO_ROWS,
-    Maps,
-    PrefilteredImages,
-    responses_of,
-    with_common_prefilter,
-)
+from gnet.evaluation.prediction import Maps, joint_responses
 from gnet.models.checkpoints import FittedModel, read_models
 from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
@@ -61,22 +55,13 @@ class PoolingFields(NamedTuple):
 
 
 def load_model(path: str | Path, *, device: str = "auto") -> TrainedModel:
-    """Open a model file for use.
+    """Open a model file for use on a device, `auto | cpu | cuda | cuda:n | mps`.
 
-    Parameters
-    ----------
-    path : str or Path
-        A model in HDF5, or the folder in which a pipeline keeps its versions: the newest is opened.
-        Checkpoints of the published code must be imported first: `gnet import-checkpoint`.
-    device : str
-        `auto | cpu | cuda | cuda:n | mps`.
+    `path` is a model in HDF5, or the folder in which a pipeline keeps its versions: the newest is opened.
+    Checkpoints of the published code must be imported first: `gnet import-checkpoint`.
 
-    Raises
-    ------
-    ModelFileError
-        if the file is missing, damaged or not a model.
-    DeviceError
-        if the device does not exist.
+    Raises ModelFileError if the file is missing, damaged or not a model, and DeviceError if the device does
+    not exist.
     """
     return TrainedModel(read_models(path), device=device)
 
@@ -87,10 +72,8 @@ class TrainedModel:
     Images may be uint8 or floats in [0, 1], (image, y, x, 3) or (image, 3, y, x), square and of any size.
     They are resized with the filter that prepared the images of the fit.
 
-    Raises
-    ------
-    ModelFileError
-        if a voxel occurs in two models.
+    ModelFileError if a voxel occurs in two models. All methods raise ParameterError for a subject, area or
+    voxel that the model does not have, and for images of the wrong shape, type or range.
     """
 
     def __init__(self, models: Sequence[FittedModel], *, device: str = "cpu") -> None:
@@ -122,44 +105,17 @@ class TrainedModel:
         return f"TrainedModel(areas: {', '.join(self.areas) or 'unknown'}; voxels: {voxels})"
 
     def voxels(self, subject: str, area: str | None = None) -> pd.DataFrame:
-        """The voxels of a subject, or of one of its areas, in the order of all results.
-
-        Raises
-        ------
-        ParameterError
-            if the model does not have the subject or area.
-        """
+        """The voxels of a subject, or of one of its areas, in the order of all results."""
         return self._chosen(subject, area)[1]
 
     def predict(self, images: Any, subject: str, area: str | None = None) -> Predictions:
-        """Predicted responses of a subject's voxels, or those of one area, to images.
-
-        Parameters
-        ----------
-        images : array, (image, y, x, 3) or (image, 3, y, x)
-            uint8, or floats in [0, 1]; square, of any size.
-        subject : str
-            Subject of the voxels.
-        area : str, optional
-            Restrict the voxels to this area.
-
-        Returns
-        -------
-        responses : array of float32, (image, voxel)
-            In standard deviations of the voxel within a session.
-        voxels : DataFrame
-            One row per column of `responses`.
-
-        Raises
-        ------
-        ParameterError
-            if images have the wrong shape, type or range, or the model does not have the subject or area.
-        """
+        """Predicted responses, float32, of a subject's voxels, or those of one area, to images."""
         chosen, voxels = self._chosen(subject, area)
-        responses = self._each_model(
-            images, subject, chosen, lambda network, maps: network.readout(subject)(maps)
-        )
-        return Predictions(responses, voxels)
+
+        def respond(network: GNet, maps: Maps) -> Tensor:
+            return network.readout(subject)(maps)
+
+        return Predictions(self._responses(images, subject, chosen, respond), voxels)
 
     def contributions(
         self,
@@ -170,42 +126,24 @@ class TrainedModel:
     ) -> Contributions:
         """Contribution of each part of a partition of the features to the predicted responses.
 
-        Parameters
-        ----------
-        images, subject, area
-            As in `predict`.
-        partition : str or mapping of arrays
-            `layerwise`, `bipartite`, or for each part a boolean array over the features of the readout.
-
-        Raises
-        ------
-        ParameterError
-            as in `predict`, and if the partition does not exist or does not fit the features.
+        The partition is `layerwise`, `bipartite`, or for each part a boolean array over the features of the
+        readout; ParameterError if it does not fit them.
         """
         chosen, voxels = self._chosen(subject, area)
         models = self._models_of(subject)
-        masks = {id(model.network): _masks(partition, model.architecture) for model in models}
-        parts = self._each_model(
-            images,
-            subject,
-            chosen,
-            lambda network, maps: network.readout(subject).partition_contributions(
-                maps, list(masks[id(network)].values())
-            ),
-        )
+        names = list(_masks(partition, models[0].architecture))
+
+        def respond(network: GNet, maps: Maps) -> Tensor:
+            masks = list(_masks(partition, network.architecture).values())
+            return network.readout(subject).partition_contributions(maps, masks)
+
+        parts = self._responses(images, subject, chosen, respond)
         bias = [model.network.readout(subject).bias.detach().cpu().numpy() for model in models]
-        names = list(next(iter(masks.values())))
         return Contributions(dict(zip(names, parts, strict=True)), np.concatenate(bias)[chosen], voxels)
 
     @torch.no_grad()
     def pooling_fields(self, subject: str, area: str | None = None) -> PoolingFields:
-        """Pooling fields of a subject's voxels on each grid; all grids span the whole image.
-
-        Raises
-        ------
-        ParameterError
-            if the model does not have the subject or area.
-        """
+        """Pooling fields of a subject's voxels on each grid; all grids span the whole image."""
         chosen, voxels = self._chosen(subject, area)
         fields = [
             [field.cpu().numpy() for field in model.network.readout(subject).pooling_fields()]
@@ -224,31 +162,12 @@ class TrainedModel:
     ) -> Float[np.ndarray, "3 pixels pixels"]:
         """Gradient of the predicted response of one voxel with respect to the pixels of one image.
 
-        Parameters
-        ----------
-        image : array, (y, x, 3) or (3, y, x)
-            uint8 or floats in [0, 1]. It is resized first: the gradient is that of the resized image.
-        subject : str
-            Subject of the voxel.
-        voxel : int
-            `voxel_index` of the voxel.
-
-        Returns
-        -------
-        array, (3, pixels, pixels)
-            In standard deviations of the response per unit of pixel value, with pixel values in [0, 1].
-
-        Raises
-        ------
-        ParameterError
-            if the image has the wrong shape, type or range, or the model does not have the subject or voxel.
+        `voxel` is its `voxel_index`. The image, (y, x, 3) or (3, y, x), is resized first: the gradient is
+        that of the resized image, in standard deviations of the response per unit of pixel value in [0, 1].
         """
         table = self.voxels(subject)
-        for model in self._models_of(subject):
-            rows = np.flatnonzero(model.voxels[subject].index == voxel)
-            if len(rows):
-                break
-        else:
+        models = [model for model in self._models_of(subject) if voxel in model.voxels[subject].index]
+        if not models:
             raise ParameterError(
                 f"voxel: this model has {len(table):,} voxels of {subject}, none of them with voxel_index "
                 f"{voxel}. See model.voxels({subject!r})."
@@ -258,11 +177,11 @@ class TrainedModel:
             raise ParameterError(
                 f"image: expected one image, (y, x, 3) or (3, y, x), got shape {picture.shape}."
             )
-        network = model.network
-        pixels = torch.from_numpy(_Resized(checked_images(picture[None]), model)[np.zeros(1, int)])
-        pixels = pixels.to(network.device)
+        network, [row] = models[0].network, np.flatnonzero(models[0].voxels[subject].index == voxel)
+        resized = _Resized(checked_images(picture[None]), models[0])[np.zeros(1, int)]
+        pixels = torch.from_numpy(resized).to(network.device)
         pixels = (pixels if pixels.is_floating_point() else pixels / 255).requires_grad_()
-        network.readout(subject)(network.trunk(network.prefiltered(pixels)))[0, int(rows[0])].backward()
+        network.readout(subject)(network.trunk(network.prefiltered(pixels)))[0, row].backward()
         return cast(Tensor, pixels.grad)[0].cpu().numpy()
 
     def _models_of(self, subject: str) -> list[FittedModel]:
@@ -300,40 +219,27 @@ class TrainedModel:
             )
         return chosen, table[chosen].reset_index(drop=True)
 
-    def _each_model(
+    def _responses(
         self,
         images: Any,
         subject: str,
         chosen: Bool[np.ndarray, " voxel"],
         respond: Callable[[GNet, Maps], Tensor],
     ) -> np.ndarray:
-        """Apply `respond` to the images for the chosen voxels; models without any of them are not run."""
-        checked = checked_images(images)
-        models = self._models_of(subject)
-        wanted = np.split(chosen, np.cumsum([len(model.voxels[subject]) for model in models])[:-1])
-        run = [position for position, voxels in enumerate(wanted) if voxels.any()]
-        networks = [models[position].network for position in run]
-        results: dict[int, np.ndarray] = {}
-        for group in with_common_prefilter(networks):
-            source = PrefilteredImages(networks[group[0]], _Resized(checked, models[run[group[0]]]), NO_ROWS)
-            of_group = [networks[place] for place in group]
-            results |= dict(
-                zip(group, responses_of(of_group, source, np.arange(len(checked)), respond), strict=True)
-            )
-        parts = [results[place][..., wanted[position]] for place, position in enumerate(run)]
-        return np.concatenate(parts, axis=-1)
+        """`joint_responses` of the chosen voxels; models without any of them are not run."""
+        checked, models = checked_images(images), self._models_of(subject)
+        ends = np.cumsum([len(model.voxels[subject]) for model in models])
+        of_models = zip(models, np.split(chosen, ends[:-1]), strict=True)
+        run, wanted = zip(*((model, part) for model, part in of_models if part.any()), strict=True)
+        networks, resized = [model.network for model in run], [_Resized(checked, model) for model in run]
+        found = joint_responses(networks, resized, np.arange(len(checked)), respond)
+        return found[..., np.concatenate(wanted)]
 
 
 def checked_images(images: Any) -> np.ndarray:
     """The images as (image, y, x, 3), uint8 or float32.
 
-    Raises
-    ------
-    ParameterError
-        unless they are square colour images, uint8 or floats in [0, 1] without NaN.
-
-    >>> checked_images(np.zeros((2, 3, 40, 40), np.uint8)).shape
-    (2, 40, 40, 3)
+    ParameterError unless they are square colour images, uint8 or floats in [0, 1] without NaN.
     """
     found = np.asarray(images)
     if found.ndim != 4 or 3 not in (found.shape[1], found.shape[3]):
@@ -373,8 +279,7 @@ class _Resized:
     """Images resized on reading to the size of a model, with the filter of the images of its fit."""
 
     def __init__(self, images: np.ndarray, model: FittedModel) -> None:
-        self.images = images
-        self.side = model.architecture.pixels
+        self.images, self.side = images, model.architecture.pixels
         self.resampling = str(model.configuration.get("resampling", "bilinear"))
 
     def __getitem__(self, rows: Int[np.ndarray, " row"]) -> np.ndarray:
@@ -399,7 +304,7 @@ def _resize_floats(
 
 
 def _masks(partition: str | Mapping[str, Any], architecture: Architecture) -> Partition:
-    """The named partition of the features, or the given one after a check of its length and type."""
+    """The named partition of the features, or the given one after a check."""
     if isinstance(partition, str):
         if partition not in PARTITIONS:
             raise ParameterError(

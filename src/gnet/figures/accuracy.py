@@ -33,24 +33,16 @@ def accuracy_figure(accuracy: pd.DataFrame, areas: Sequence[str]) -> Figure:
     Both are of single trials (n = 1). On the line "all", the prediction explains everything that is not
     noise; the dotted lines are a half and a quarter of that. A voxel above the line is not an error: its
     ceiling is an estimate, and so is r. Squaring hides the sign of r, so voxels with r < 0 are drawn hollow.
-    Voxels that were not fitted, or have no r or no ceiling, are not drawn, and the panel says how many they
-    are. Its FEV is the mean over voxels with a ceiling of 5 % or more.
-
-    Parameters
-    ----------
-    accuracy : table
-        As `gnet.evaluation.accuracy.accuracy_table` makes it, with `subject` and `area`.
-    areas : sequence of str
-        Their names, in the order in which they are drawn.
+    Voxels without r or ceiling are counted and not drawn. FEV is the mean over voxels with a ceiling of 5 %
+    or more. `accuracy` is an `accuracy_table` of `gnet.evaluation.accuracy` with `subject` and `area`.
     """
     drawable = accuracy.dropna(subset=["variance_explained", "ceiling"])
     if drawable.empty:
         return nothing("no voxel has an accuracy and a noise ceiling")
     colours = area_colours(areas)
     columns = min(COLUMNS, len(areas))
-    figure, axes = grid(
-        math.ceil(len(areas) / columns), columns, panel=(2.35, 2.6), share=(True, True), dpi=200
-    )
+    rows = math.ceil(len(areas) / columns)
+    figure, axes = grid(rows, columns, panel=(2.35, 2.6), sharex=True, sharey=True, dpi=200)
     limit = 10 * math.ceil(max(10.0, *drawable["variance_explained"], *drawable["ceiling"]) / 10)
     for panel, area in zip(axes.flat, areas, strict=False):
         voxels, drawn = (table[table["area"] == area] for table in (accuracy, drawable))
@@ -69,7 +61,7 @@ def accuracy_figure(accuracy: pd.DataFrame, areas: Sequence[str]) -> Figure:
     figure.supxlabel("noise ceiling of single trials (%)", color=INK, fontsize=MEDIUM)
     figure.supylabel("variance explained, $100\\,r^2$ (%)", color=INK, fontsize=MEDIUM)
     negative = [marker_entry("r < 0", "o", hollow=True)] if (drawable["r"] < 0).any() else []
-    legend(figure, [*subject_entries(sorted(set(accuracy["subject"]))), *negative])
+    legend(figure, [*subject_entries(accuracy["subject"]), *negative])
     return figure
 
 

@@ -24,39 +24,22 @@ SMALL, MEDIUM, LARGE = 8, 9.5, 11.5
 
 
 def grid(
-    rows: int,
-    columns: int,
-    *,
-    panel: tuple[float, float],
-    share: tuple[bool | str, bool | str] = (False, False),
-    dpi: int = DPI,
+    rows: int, columns: int, *, panel: tuple[float, float], dpi: int = DPI, **share: bool | str
 ) -> tuple[Figure, np.ndarray]:
-    """A figure without window or pyplot state, and its axes (row, column).
+    """A figure without window or pyplot state, and its axes (row, column): two thin spines, small ticks.
 
-    Parameters
-    ----------
-    rows, columns : int
-        How many panels there are.
-    panel : (float, float)
-        Width and height of one panel in inches.
-    share : (bool or str, bool or str)
-        Whether the panels share their x and their y axes, as Matplotlib's `sharex` and `sharey`.
-    dpi : int
-        Pixels per inch.
+    `panel` is the width and height of each panel in inches; `share` is Matplotlib's `sharex` and `sharey`.
     """
     width, height = panel
     figure = Figure(figsize=(0.9 + width * columns, 0.7 + height * rows), dpi=dpi, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=share[0], sharey=share[1])
+    axes = figure.subplots(rows, columns, squeeze=False, **share)
     for one in axes.flat:
-        quieten(one)
+        one.spines[["top", "right"]].set_visible(False)
+        one.spines[["left", "bottom"]].set_color(INK)
+        one.tick_params(colors=INK, labelsize=SMALL, length=3, width=0.6)
+        for axis in (one.xaxis, one.yaxis):
+            axis.label.set(color=INK, fontsize=MEDIUM)
     return figure, axes
-
-
-def quieten(axes: Axes) -> None:
-    """Two thin spines, small ticks."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(INK)
-    axes.tick_params(colors=INK, labelsize=SMALL, length=3, width=0.6)
 
 
 def entitle(axes: Axes, text: str, colour: str = INK) -> None:
@@ -69,29 +52,11 @@ def subtitle(axes: Axes, text: str) -> None:
     axes.set_title(text, fontsize=SMALL, color=INK, pad=3)
 
 
-def label(axes: Axes, x: str = "", y: str = "") -> None:
-    """What the axes show, with units."""
-    if x:
-        axes.set_xlabel(x, color=INK, fontsize=MEDIUM)
-    if y:
-        axes.set_ylabel(y, color=INK, fontsize=MEDIUM)
-
-
-def note(axes: Axes, text: str, *, x: float = 0.03, y: float = 0.97) -> None:
-    """A few words in a corner, at a position in fractions of the panel."""
-    axes.text(
-        x,
-        y,
-        text,
-        transform=axes.transAxes,
-        va="top" if y > 0.5 else "bottom",
-        ha="left" if x < 0.5 else "right",
-        fontsize=SMALL,
-        color=INK,
-        linespacing=1.35,
-        zorder=5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1},
-    )
+def note(axes: Axes, text: str, *, y: float = 0.97) -> None:
+    """A few words at the left edge, at a height in fractions of the panel."""
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
+    style = {"fontsize": SMALL, "color": INK, "linespacing": 1.35, "zorder": 5, "bbox": box}
+    axes.text(0.03, y, text, transform=axes.transAxes, va="top" if y > 0.5 else "bottom", **style)
 
 
 def nothing(text: str) -> Figure:
@@ -105,17 +70,10 @@ def legend(figure: Figure, entries: Sequence[Artist]) -> None:
     """A legend above the panels, on the right: in one line if the figure is wide enough."""
     widths = [0.5 + 0.075 * len(entry.get_label()) for entry in entries]  # inches, about
     room = figure.get_figwidth()
-    figure.legend(
-        handles=entries,
-        loc="outside upper right",
-        ncols=len(entries) if sum(widths) < room else max(1, int(room / max(widths))),
-        frameon=False,
-        fontsize=SMALL + 0.5,
-        labelcolor=INK,
-        handletextpad=0.4,
-        columnspacing=1.2,
-        borderpad=0.1,
-    )
+    columns = len(entries) if sum(widths) < room else max(1, int(room / max(widths)))
+    text = {"frameon": False, "fontsize": SMALL + 0.5, "labelcolor": INK}
+    spaces = {"handletextpad": 0.4, "columnspacing": 1.2, "borderpad": 0.1}
+    figure.legend(handles=entries, loc="outside upper right", ncols=columns, **text, **spaces)
 
 
 def marker_entry(name: str, marker: str, *, colour: str = "#666666", hollow: bool = False) -> Line2D:
@@ -130,53 +88,31 @@ def line_entry(name: str, style: str = "-", *, colour: str = QUIET, width: float
 
 
 def subject_entries(subjects: Iterable[str]) -> list[Line2D]:
-    """A legend's lines for the subjects' markers."""
-    return [marker_entry(subject, subject_marker(subject)) for subject in subjects]
-
-
-def ordered(values: Iterable[str]) -> list[str]:
-    """Each value once, in the order in which it comes.
-
-    >>> ordered(["V1", "V2", "V1"])
-    ['V1', 'V2']
-    """
-    return list(dict.fromkeys(values))
+    """A legend's lines for the markers of the subjects, each named once or more often, sorted."""
+    return [marker_entry(subject, subject_marker(subject)) for subject in sorted(set(subjects))]
 
 
 def dots(
     axes: Axes, voxels: pd.DataFrame, x: str, y: str, colour: str, *, hollow: pd.Series | None = None
 ) -> None:
-    """A dot for each voxel, in the marker of its subject: smaller, the more there are.
+    """A dot for each voxel at two of its columns, in the marker of its subject: smaller, the more there are.
 
-    Dots are drawn as pixels in vector files too.
-
-    Parameters
-    ----------
-    axes : Axes
-        Where they are drawn.
-    voxels : table
-        `subject` and the two columns.
-    x, y : str
-        The columns that are drawn.
-    colour : str
-        Of all dots.
-    hollow : series of bool, optional
-        Rows of `voxels` whose dots have an outline only.
+    Rows of `voxels` that are `hollow` have an outline only. Dots are drawn as pixels in vector files too.
     """
     hollow = pd.Series(False, voxels.index) if hollow is None else hollow
+    size = dot_size(len(voxels))
     for subject, table in voxels.groupby("subject"):
         outlined = hollow[table.index].to_numpy()
-        axes.scatter(
-            table[x],
-            table[y],
-            s=dot_size(len(voxels)),
-            marker=subject_marker(subject),
-            facecolors=[to_rgba(colour, 0.0 if alone else 0.8) for alone in outlined],
-            edgecolors=[to_rgba(colour if alone else "white", 0.8) for alone in outlined],
-            linewidths=np.where(outlined, 0.6, 0.25),
-            rasterized=True,
-            zorder=2,
-        )
+        faces = [to_rgba(colour, 0.0 if alone else 0.8) for alone in outlined]
+        edges = [to_rgba(colour if alone else "white", 0.8) for alone in outlined]
+        marker = {"marker": subject_marker(subject), "linewidths": np.where(outlined, 0.6, 0.25)}
+        style = {"facecolors": faces, "edgecolors": edges, "rasterized": True, "zorder": 2}
+        axes.scatter(table[x], table[y], size, **marker, **style)
+
+
+def dot_size(count: int) -> float:
+    """Area of a dot in square points: smaller, the more there are."""
+    return float(np.clip(2600 / max(count, 1), 1.5, 14))
 
 
 def subject_ticks(axes: Axes, subjects: Sequence[str]) -> None:
@@ -194,18 +130,5 @@ def colour_bar(figure: Figure, drawn: ScalarMappable, axes: Any, text: str, **sh
 
 
 def minus(text: str) -> str:
-    """The text of a number with a minus sign in the place of the hyphen, as on the axes.
-
-    >>> minus("-0.05")
-    '−0.05'
-    """
+    """The text of a number with a minus sign in the place of the hyphen, as on the axes."""
     return text.replace("-", "−")
-
-
-def dot_size(count: int) -> float:
-    """Area of a dot in square points: smaller, the more there are.
-
-    >>> dot_size(10), dot_size(100_000)
-    (14.0, 1.5)
-    """
-    return float(np.clip(2600 / max(count, 1), 1.5, 14))

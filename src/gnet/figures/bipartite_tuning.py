@@ -23,15 +23,7 @@ def bipartite_tuning_figure(
 
     Bars are means over subjects, markers the subjects, in percent of r^2. The dashed and the dotted line are
     the shares that the lower and the upper half would have if all features contributed equally.
-
-    Parameters
-    ----------
-    average : table
-        See `share_panels`.
-    fair_share : mapping of str to float
-        Percent of the features in each half.
-    areas : sequence of str
-        Their names, in the order in which they are drawn.
+    `average` as for `share_panels`; `fair_share`: percent of the features in each half.
     """
     subjects = sorted(set(average["subject"]) - {GROUP})
     colours = [area_colours(areas)[area] for area in areas]
@@ -40,34 +32,21 @@ def bipartite_tuning_figure(
     for panel, share, of_model in panels:
         shares = of_model.set_index(["part", "subject", "area"])[share]
         for order, half in enumerate(fair_share):
+            means, *of_subjects = (
+                shares.reindex(pd.MultiIndex.from_product([[half], [subject], areas])).to_numpy()
+                for subject in (GROUP, *subjects)
+            )
             position = np.arange(len(areas)) + (order - 0.5) * (WIDTH + 0.04)
             panel.axhline(fair_share[half], linestyle=styles[half], color=QUIET, linewidth=1.3, zorder=0)
-            panel.bar(
-                position,
-                _of_areas(shares, half, GROUP, areas),
-                WIDTH,
-                color=colours,
-                edgecolor=colours,
-                alpha=0.9 if half == "lower" else 0.35,
-                linewidth=1,
-            )
-            for number, subject in enumerate(subjects):
+            bar = {"color": colours, "edgecolor": colours, "linewidth": 1}
+            panel.bar(position, means, WIDTH, alpha=0.9 if half == "lower" else 0.35, **bar)
+            for number, (subject, values) in enumerate(zip(subjects, of_subjects, strict=True)):
                 aside = (number - (len(subjects) - 1) / 2) * 0.7 * WIDTH / len(subjects)
-                panel.plot(
-                    position + aside,
-                    _of_areas(shares, half, subject, areas),
-                    subject_marker(subject),
-                    color="white",
-                    markeredgecolor="#333333",
-                    markersize=4,
-                    markeredgewidth=0.8,
-                )
+                edge = {"markeredgecolor": "#333333", "markeredgewidth": 0.8}
+                marker = subject_marker(subject)
+                panel.plot(position + aside, values, marker, color="white", markersize=4, **edge)
         panel.set_xticks(range(len(areas)), areas)
     halves = [Patch(facecolor="#555555", label="lower half"), Patch(facecolor="#CCCCCC", label="upper half")]
     fair = [line_entry(f"share of features, {half}", style) for half, style in styles.items()]
     legend(figure, [*halves, *fair, *subject_entries(subjects)])
     return figure
-
-
-def _of_areas(shares: pd.Series, half: str, subject: str, areas: Sequence[str]) -> np.ndarray:
-    return shares.reindex(pd.MultiIndex.from_product([[half], [subject], areas])).to_numpy()

@@ -1,22 +1,18 @@
 """An area's colour, a subject's marker and a model's name are the same in every figure."""
 
 from collections.abc import Iterable
+from itertools import cycle
 
 PALETTE = ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
 """Colours that people with any colour vision tell apart (Okabe and Ito 2008), without black and yellow."""
-
 AREAS = dict(zip(("V1", "V2", "V3", "hV4"), PALETTE, strict=False))
 """The paper's areas, from cold to warm along the visual hierarchy."""
-
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "p")
-"""Marker of NSD's subjects 1 to 8."""
-
+"""Markers of NSD's subjects 1 to 8."""
 MODELS = {"gnet8j": "joint model", "gnet8r": "area-wise models"}
-"""By the names of their datasets."""
-
+"""What models are called, by the names of their datasets."""
 INK = "#333333"
 """Axes and text."""
-
 GUIDE = "#8C8C8C"
 """Lines that are not data."""
 
@@ -29,11 +25,8 @@ def area_colours(areas: Iterable[str]) -> dict[str, str]:
     >>> area_colours(["FFA", "hV4"])
     {'FFA': '#CC79A7', 'hV4': '#D55E00'}
     """
-    areas = list(dict.fromkeys(areas))
-    free = PALETTE[len(AREAS) :]
-    others = [area for area in areas if area not in AREAS]
-    further = {area: free[order % len(free)] for order, area in enumerate(others)}
-    return {area: AREAS.get(area) or further[area] for area in areas}
+    free = cycle(PALETTE[len(AREAS) :])
+    return {area: AREAS.get(area) or next(free) for area in dict.fromkeys(areas)}
 
 
 def subject_marker(subject: str) -> str:
@@ -44,12 +37,3 @@ def subject_marker(subject: str) -> str:
     """
     number = int("".join(filter(str.isdigit, subject)) or 1)
     return MARKERS[(number - 1) % len(MARKERS)]
-
-
-def model_name(model: str) -> str:
-    """What a model is called in figures, by the name of its dataset.
-
-    >>> model_name("gnet8j")
-    'joint model'
-    """
-    return MODELS.get(model, model)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import entitle, grid, label, legend, line_entry, marker_entry, nothing, subject_ticks
+from gnet.figures.axes import entitle, grid, legend, line_entry, marker_entry, nothing, subject_ticks
 from gnet.figures.colours import area_colours
 
 LEVEL = "#555555"
@@ -19,45 +19,33 @@ def explained_variance_figure(joint: pd.DataFrame, by_area: pd.DataFrame, areas:
 
     Filled: the joint model, hollow: the area-wise one. The bar above a subject is the mean noise ceiling of
     single trials. FEV is a mean over the voxels with a ceiling of 5 % or more, of which there may be fewer.
-
-    Parameters
-    ----------
-    joint, by_area : table
-        Summaries (`gnet.evaluation.accuracy.summary_table`) of the two kinds of models.
-    areas : sequence of str
-        Their names, in the order in which they are drawn.
+    `joint` and `by_area` are the summaries (`gnet.evaluation.accuracy.summary_table`) of both.
     """
     subjects = sorted({*joint["subject"], *by_area["subject"]})
     if not subjects:
         return nothing("no area has been scored")
     colours = area_colours(areas)
     width = float(np.clip(0.42 * len(subjects), 1.7, 3.2))
-    figure, axes = grid(2, len(areas), panel=(width, 2.2), share=(True, "row"))
+    figure, axes = grid(2, len(areas), panel=(width, 2.2), sharex=True, sharey="row")
     position = np.arange(len(subjects))
-    for column, area in enumerate(areas):
+    for (above, below), area in zip(axes.T, areas, strict=True):
         first, second = (
             table[table["area"] == area].set_index("subject").reindex(subjects) for table in (joint, by_area)
         )
-        above, below = axes[:, column]
         entitle(above, area, colours[area])
         above.hlines(first["ceiling"], position - 0.33, position + 0.33, color=LEVEL, linewidth=2)
-        for axis, quantity in ((above, "variance_explained"), (below, "fev")):
-            style = {"linestyle": "", "color": colours[area], "markersize": 6.5}
-            axis.plot(position - 0.13, first[quantity], "o", **style)
-            axis.plot(position + 0.13, second[quantity], "o", markerfacecolor="white", **style)
-            axis.grid(axis="y", color="#E4E4E4", linewidth=0.6)
-            axis.set_axisbelow(True)
-        subject_ticks(above, subjects)
-        subject_ticks(below, subjects)
-    label(axes[0, 0], y="variance explained,\n$100\\,r^2$ (%)")
-    label(axes[1, 0], y="fraction of explainable\nvariance, FEV (%)")
+        style = {"linestyle": "", "color": colours[area], "markersize": 6.5}
+        for panel, quantity in ((above, "variance_explained"), (below, "fev")):
+            panel.plot(position - 0.13, first[quantity], "o", **style)
+            panel.plot(position + 0.13, second[quantity], "o", markerfacecolor="white", **style)
+            panel.grid(axis="y", color="#E4E4E4", linewidth=0.6)
+            panel.set_axisbelow(True)
+            subject_ticks(panel, subjects)
+    axes[0, 0].set_ylabel("variance explained,\n$100\\,r^2$ (%)")
+    axes[1, 0].set_ylabel("fraction of explainable\nvariance, FEV (%)")
     for row, columns in zip(axes, (["variance_explained", "ceiling"], ["fev"]), strict=True):
         highest = np.nanmax([10.0, *joint[columns].to_numpy().flat, *by_area[columns].to_numpy().flat])
         row[0].set_ylim(0, 1.08 * highest)
-    entries = [
-        line_entry("noise ceiling", colour=LEVEL, width=2.0),
-        marker_entry("joint model", "o"),
-        marker_entry("area-wise models", "o", hollow=True),
-    ]
-    legend(figure, entries)
+    models = [marker_entry("joint model", "o"), marker_entry("area-wise models", "o", hollow=True)]
+    legend(figure, [line_entry("noise ceiling", colour=LEVEL, width=2.0), *models])
     return figure

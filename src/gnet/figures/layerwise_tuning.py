@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import QUIET, label, legend, line_entry
+from gnet.figures.axes import QUIET, legend, line_entry
 from gnet.figures.colours import area_colours
 from gnet.figures.tuning_shares import GROUP, share_panels
 
 APART = 0.07
 """Distance between the points of neighbouring areas, in layers: lines that coincide can be told apart."""
+MEAN = {"linewidth": 1.8, "marker": "o", "markersize": 4.5, "zorder": 3}
+SUBJECT = {"linewidth": 0.7, "alpha": 0.55}
 
 
 def layerwise_tuning_figure(
@@ -21,17 +23,9 @@ def layerwise_tuning_figure(
 ) -> Figure:
     """One column a model, one row a kind of share, one line an area: its shares in percent of r^2.
 
-    Thick lines are the mean over subjects, thin ones the subjects. The dashed line is the
-    share that each layer would have if all features contributed equally: the first has more of them.
-
-    Parameters
-    ----------
-    average : table
-        See `share_panels`.
-    fair_share : mapping of str to float
-        Percent of the features in each layer.
-    areas : sequence of str
-        Their names, in the order of the legend.
+    Thick lines are the mean over subjects, thin ones the subjects. The dashed line is the share that each
+    layer would have if all features contributed equally: the first has more of them.
+    `average` as for `share_panels`; `fair_share`: percent of the features in each layer.
     """
     colours = area_colours(areas)
     layers = list(fair_share)
@@ -42,17 +36,12 @@ def layerwise_tuning_figure(
         for order, area in enumerate(areas):
             aside = (order - (len(areas) - 1) / 2) * APART
             for subject, table in of_model[of_model["area"] == area].groupby("subject"):
-                thick = {"linewidth": 1.8, "marker": "o", "markersize": 4.5, "zorder": 3}
-                thin = {"linewidth": 0.7, "alpha": 0.55}
-                panel.plot(
-                    position + aside,
-                    table.set_index("part").reindex(layers)[share].to_numpy(),
-                    color=colours[area],
-                    **(thick if subject == GROUP else thin),
-                )
+                values = table.set_index("part").reindex(layers)[share].to_numpy()
+                style = MEAN if subject == GROUP else SUBJECT
+                panel.plot(position + aside, values, color=colours[area], **style)
         if share == "unique":
             panel.set_xticks(position, layers)
-            label(panel, x="layer of the trunk, from low to high")
+            panel.set_xlabel("layer of the trunk, from low to high")
     entries = [line_entry(area, colour=colours[area], width=2.2) for area in areas]
     legend(figure, [*entries, line_entry("share of features", "--")])
     return figure

@@ -44,37 +44,27 @@ def pooling_fields_figure(
     Each panel has a scale of its own, from nothing (dark) to the field's maximum (light). Axes span the image
     in degrees of visual angle; the light border is not on the grid. The cross is the centre of gaze.
 
-    Parameters
-    ----------
-    fields : array (voxel, y, x)
-        One for each row of `examples`; row 0 is the top of the image.
-    positions : array (x,)
-        Of the columns, in degrees from the centre; of the rows too, from the top with the opposite sign.
-    examples : table
-        As `example_voxels` gives them.
-    areas : sequence of str
-        Their names, in the order in which they are drawn.
+    There is a field for each row of `examples` (`example_voxels`); its row 0 is the top of the image.
+    `positions` are those of its columns, in degrees from the centre; of its rows too, with the opposite sign.
     """
     if examples.empty:
         return nothing("no pooling field has an ellipse that is determined")
     colours = area_colours(areas)
     columns = int(examples.groupby("area").size().max())
-    figure, axes = grid(len(areas), columns, panel=(1.55, 1.75), share=(True, True))
+    figure, axes = grid(len(areas), columns, panel=(1.55, 1.75), sharex=True, sharey=True)
     step = (positions[-1] - positions[0]) / max(len(positions) - 1, 1) or FIELD_OF_VIEW
     left, right = positions[0] - step / 2, positions[-1] + step / 2
+    # the first row's position is -positions[0]: the grid is not quite centred in the image
+    style = {"cmap": "cividis", "extent": (left, right, -right, -left), "interpolation": "nearest"}
     for panel in axes.flat:
         panel.set_facecolor("#E3E3E3")
     for row, area in zip(axes, areas, strict=True):
         chosen = examples[examples["area"] == area]
         for panel in row[len(chosen) :]:
             panel.set_axis_off()
-        for panel in row[: len(chosen)]:  # the panel below it may be empty
-            panel.tick_params(labelbottom=True)
         for panel, (number, voxel) in zip(row, chosen.iterrows(), strict=False):
-            # the first row's position is -positions[0]: the grid is not quite centred in the image
-            panel.imshow(
-                fields[number], cmap="cividis", extent=(left, right, -right, -left), interpolation="nearest"
-            )
+            panel.tick_params(labelbottom=True)  # the panel below it may be empty
+            panel.imshow(fields[number], **style)
             _ellipse(panel, voxel)
             subtitle(panel, minus(f"{voxel['subject']}  r = {voxel['r']:.2f}"))
         row[0].set_ylabel(area, color=colours[area], fontsize=LARGE, fontweight="bold")
@@ -89,17 +79,9 @@ def pooling_fields_figure(
 
 def _ellipse(panel: Axes, voxel: pd.Series) -> None:
     """The ellipse, dark on light and light on dark; its long axis turns by `radial_angle` from the radius."""
-    turn = voxel["radial_angle"] + np.arctan2(voxel["y"], voxel["x"])
+    centre = (voxel["x"], voxel["y"])
+    turn = np.degrees(voxel["radial_angle"] + np.arctan2(voxel["y"], voxel["x"]))
+    axes = (2 * voxel["sigma_long"], 2 * voxel["sigma_short"])
     for colour, width in (("black", 2.6), ("white", 1.3)):
-        panel.add_patch(
-            Ellipse(
-                (voxel["x"], voxel["y"]),
-                2 * voxel["sigma_long"],
-                2 * voxel["sigma_short"],
-                angle=np.degrees(turn),
-                fill=False,
-                edgecolor=colour,
-                linewidth=width,
-            )
-        )
+        panel.add_patch(Ellipse(centre, *axes, angle=turn, fill=False, edgecolor=colour, linewidth=width))
     panel.plot(0, 0, "+", color="white", markersize=5, markeredgewidth=0.9)

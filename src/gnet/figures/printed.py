@@ -25,20 +25,12 @@ class Summary:
         return table[list(self.headings)].rename(columns=self.headings)
 
 
+BY_AREA = {"area": "area", "subject": "subject", "voxels": "voxels"}
 ACCURACY = Summary(
     "accuracy on single test trials; means over voxels, or medians where it says so",
-    {
-        "area": "area",
-        "subject": "subject",
-        "voxels": "voxels",
-        "excluded": "excluded",
-        "median_r": "median r",
-        "r_over_ceiling": "r/√ceiling",
-        "variance_explained": "explained %",
-        "ceiling": "ceiling %",
-        "fev": "FEV %",
-        "without_fev": "no FEV",
-    },
+    BY_AREA
+    | {"excluded": "excluded", "median_r": "median r", "r_over_ceiling": "r/√ceiling"}
+    | {"variance_explained": "explained %", "ceiling": "ceiling %", "fev": "FEV %", "without_fev": "no FEV"},
 )
 SUMMARIES = {
     "gnet8j_summary": ACCURACY,
@@ -46,25 +38,14 @@ SUMMARIES = {
     "imported_summary": ACCURACY,
     "joint_versus_areas": Summary(
         "accuracy of the joint model less that of the area-wise models",
-        {
-            "area": "area",
-            "subject": "subject",
-            "voxels": "voxels",
-            "shift": "shift of r",
-            "shift_error": "± voxels (standard error)",
-            "share_better": "joint better, %",
-            "q": "q",
-        },
+        BY_AREA
+        | {"shift": "shift of r", "shift_error": "± voxels (standard error)"}
+        | {"share_better": "joint better, %", "q": "q"},
     ),
     "hierarchy_index": Summary(
         "hierarchy index: 1 for an entailment hierarchy, 0 for none",
-        {
-            "subject": "subject",
-            "index": "index",
-            "fit_error": "± fit",
-            "voxel_sd": "± voxels (bootstrap)",
-            "subject_sd": "± subjects",
-        },
+        {"subject": "subject", "index": "index"}
+        | {"fit_error": "± fit", "voxel_sd": "± voxels (bootstrap)", "subject_sd": "± subjects"},
     ),
     "hierarchy_index_seeds": Summary(
         "mean index over the seeds that were run so far with the same data and settings",
@@ -72,15 +53,9 @@ SUMMARIES = {
     ),
     "size_eccentricity": Summary(
         "receptive field size, degrees of visual angle",
-        {
-            "model": "model",
-            "area": "area",
-            "subject": "subject",
-            "voxels": "voxels",
-            "size_at_centre": "at the centre",
-            "slope": "per degree",
-            "median_size": "median",
-        },
+        {"model": "model"}
+        | BY_AREA
+        | {"size_at_centre": "at the centre", "slope": "per degree", "median_size": "median"},
     ),
 }
 """By the name of the dataset, whatever namespace it is in."""
@@ -96,29 +71,20 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
     summary = summary_of(name)
     if summary is None:
         return
-    shown, grid = summary.of(table), Table()
-    for heading, values in shown.items():
+    grid, columns = Table(), []
+    for heading, values in summary.of(table).items():
         text = pd.api.types.is_string_dtype(values)
         grid.add_column(heading, justify="left" if text else "right", no_wrap=True)
-    decimals = [1 if is_percent(heading) else 3 for heading in shown]
-    for row in shown.itertuples(index=False):
-        cells = zip(row, decimals, strict=True)
-        grid.add_row(
-            *(f"{value:.{places}f}" if isinstance(value, float) else str(value) for value, places in cells)
+        places = 1 if heading.endswith("%") else 3
+        columns.append(
+            [f"{value:.{places}f}" if isinstance(value, float) else str(value) for value in values]
         )
+    for cells in zip(*columns, strict=True):
+        grid.add_row(*cells)
     console = rich.get_console()
     console = Console(file=console.file, width=max(console.width, 120))
     console.print(f"{name}: {summary.title}", style="italic", highlight=False)
     console.print(grid)
-
-
-def is_percent(heading: str) -> bool:
-    """Whether a heading says that its column is in percent.
-
-    >>> is_percent("FEV %"), is_percent("median r")
-    (True, False)
-    """
-    return heading.endswith("%")
 
 
 def print_place(name: str, dataset: Any) -> None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
+from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from gnet.analysis.receptive_fields import FIELD_OF_VIEW
 from gnet.figures.axes import minus
-from gnet.figures.printed import is_percent, summary_of
-from gnet.recording.pictures import FIELD_OF_VIEW
+from gnet.figures.printed import summary_of
 
 PAPER = (
-    "St-Yves, G., Allen, E. J., Wu, Y., Kay, K. & Naselaris, T. Brain-optimized deep neural network "
-    "models of human visual areas learn non-hierarchical representations. Nature Communications 14, "
-    "3329 (2023).",
+    "St-Yves, G., Allen, E. J., Wu, Y., Kay, K. & Naselaris, T. Brain-optimized deep neural network models "
+    "of human visual areas learn non-hierarchical representations. Nature Communications 14, 3329 (2023).",
     "https://doi.org/10.1038/s41467-023-38674-4",
 )
 NSD = (
@@ -27,8 +26,6 @@ NSD = (
     "intelligence. Nature Neuroscience 25, 116-126 (2022).",
     "https://doi.org/10.1038/s41593-021-00962-x",
 )
-
-
 SEED_COMMANDS = {
     "hierarchy_index_seeds": "kedro run --pipelines encoding_roi,transfer --params seed=2",
     "synthetic.hierarchy_index_seeds": "kedro run --pipelines synthetic --params seed=2",
@@ -42,8 +39,8 @@ class Section:
 
     title: str
     text: str
-    figures: Mapping[str, str]
-    tables: Mapping[str, str]
+    figures: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
     measured_only: bool = False
     """Whether it is left out of the report of simulated data."""
 
@@ -60,27 +57,27 @@ SECTIONS = (
         "variance explained is 100 r². The noise ceiling is what a perfect model would explain of single "
         "trials. FEV, the fraction of explainable variance, is the mean of their ratio over voxels with a "
         "ceiling of 5 % or more.",
-        {
+        figures={
             "explained_variance_figure": "Means over voxels, by area and subject.",
             "gnet8j_figure": "The joint model, voxel by voxel: variance explained against the noise ceiling.",
             "gnet8r_figure": "The area-wise models, voxel by voxel.",
         },
-        {"gnet8j_summary": "The joint model", "gnet8r_summary": "The area-wise models"},
+        tables={"gnet8j_summary": "The joint model", "gnet8r_summary": "The area-wise models"},
     ),
     Section(
         "Joint against area-wise",
         "One trunk for all areas, or one for each: which predicts better, where, and do their predictions "
         "agree?",
-        {
+        figures={
             "joint_versus_areas_figure": "Above: accuracy of both models, one dot per voxel. Below: the "
             "distribution of joint minus area-wise accuracy; the outermost bars include everything beyond, "
             "and the dashed line is the mean.",
             "output_correlation_figure": "Correlation between the predictions of the two kinds of models, "
             "for each voxel, over the images that both predict. Box: quartiles and median.",
         },
-        {
-            "joint_versus_areas": "Difference of accuracy. ± is the standard error over voxels; p-values are "
-            "from Wilcoxon tests over voxels, and q is p adjusted for the false discovery rate"
+        tables={
+            "joint_versus_areas": "Difference of accuracy. ± is the standard error over voxels; p-values "
+            "are from Wilcoxon tests over voxels, and q is p adjusted for the false discovery rate",
         },
     ),
     Section(
@@ -88,7 +85,7 @@ SECTIONS = (
         "Each voxel has a pooling field on the network's feature maps. An elliptical Gaussian is fitted to "
         "it; its size is the side of a square with the area of the 1-sigma ellipse. Images span "
         f"{FIELD_OF_VIEW:g} degrees of visual angle.",
-        {
+        figures={
             "gnet8j_pooling_fields_figure": "The joint model's fields on the finer grid: in each area, the "
             "best-predicted voxels among those whose ellipse is determined (black and white outline: "
             "1 sigma). Not a random sample.",
@@ -96,27 +93,29 @@ SECTIONS = (
             "size_eccentricity_figure": "Size against eccentricity, with a least squares line for each "
             "subject. Counts: voxels with a determined ellipse, of all voxels.",
         },
-        {"size_eccentricity": "The lines: size at the centre of gaze and growth per degree of eccentricity"},
+        tables={
+            "size_eccentricity": "The lines: size at the centre of gaze and growth per degree of "
+            "eccentricity",
+        },
     ),
     Section(
         "Tuning",
         "How much each layer contributes to a voxel's accuracy. The specific share is what a part of the "
         "features reaches alone, the unique share is what is lost without it; both are in percent of r². "
-        "Averages are over voxels with r above 0.055, weighted by r². The grey lines are the shares expected "
-        "from the number of features alone: the first layer has more of them.",
-        {
+        "Averages are over voxels with r above 0.055, weighted by r². The grey lines are the shares "
+        "expected from the number of features alone: the first layer has more of them.",
+        figures={
             "layerwise_tuning_figure": "By layer. Thick: mean over subjects; thin: subjects.",
             "bipartite_tuning_figure": "By half: the layers on the fine grid (lower, full bars) and on the "
             "coarse grid (upper, pale bars). Markers: subjects.",
         },
-        {},
     ),
     Section(
         "Transfer and hierarchy",
         "Trunks trained on one area, with fresh readouts for all others. In a hierarchy of entailment, the "
         "trunk of a higher area would serve the lower areas, but not the reverse: the index is 1. Without "
         "any hierarchy it is 0. Synthetic: the same experiment on the predictions of a fitted model.",
-        {
+        figures={
             "transfer_matrix_figure": "Shift of mean accuracy relative to the area's own model; numbers are "
             "in units of 0.001.",
             "hierarchy_index_figure": "The index. Thick bars: error of the fit; thin bars: standard "
@@ -125,7 +124,7 @@ SECTIONS = (
             "fit: where runs with several seeds are stored, the mean and standard deviation over seeds are "
             "drawn beside it.",
         },
-        {
+        tables={
             "hierarchy_index": "Measured responses",
             "hierarchy_index_seeds": "Measured responses, over the seeds of all runs with the same settings",
             "synthetic.gnet8j_summary": "The joint model of synthetic responses",
@@ -139,25 +138,22 @@ SECTIONS = (
         "Fits",
         "Objective on training trials and median accuracy on held-out trials. The dot marks the epoch whose "
         "state was kept.",
-        {"fit_history_figure": "All fits of the run."},
-        {},
+        figures={"fit_history_figure": "All fits of the run."},
     ),
     Section(
         "In the brain",
         "The same results are stored as NIfTI volumes in the space of the release, in the folder maps "
         "beside the report.",
-        {
+        figures={
             "volume_slices_figure": "Areas, and accuracy of the joint model, on the anatomy where there is "
-            "one. Each slice is the one with the most voxels."
+            "one. Each slice is the one with the most voxels.",
         },
-        {},
     ),
     Section(
         "Beside the published numbers",
         "Source data of the paper's figures, our numbers, and ours minus the published ones; only rows for "
         "which we have numbers. A dash marks a number that does not exist.",
-        {},
-        {
+        tables={
             "accuracy_against_published": "Mean variance explained and noise ceiling (%)",
             "fev_against_published": "FEV (%); the paper gives it for a fine-tuned model only, which has no "
             "counterpart here",
@@ -183,51 +179,32 @@ def report_page(
 ) -> str:
     """The page. Pictures and styles are inside; it has no scripts and needs no network.
 
-    Parameters
-    ----------
-    run : str
-        The name of the run.
-    simulated : bool
-        Whether the data are simulated, which is said first. Sections that are about measured data only are
-        left out then.
-    facts : mapping
-        What the run was made with: groups of names and values.
-    excluded : table
-        `gnet.analysis.exclusions.exclusions`.
-    figures, tables : mapping
-        PNG files and stored tables by the names in `SECTIONS`. Those that are missing are left out, and so is
-        a section without any.
-    areas : sequence of str
-        The order of the areas in tables; those that are not named come last.
+    Of `simulated` data, it says so first, and leaves out the sections that are about measured data only.
+    `facts` are what the run was made with, groups of names and values; `excluded` is the table of
+    `gnet.analysis.exclusions`. `figures` (PNG files) and `tables` are by the names in `SECTIONS`; those that
+    are missing are left out, and so is a section without any. `areas` orders the rows of tables; areas that
+    it does not name come last.
     """
     sections = []
     for section in SECTIONS:
         if simulated and section.measured_only:
             continue
         shown = [
-            {
-                "name": name,
-                "caption": caption,
-                "source": "data:image/png;base64," + base64.b64encode(figures[name]).decode("ascii"),
-                "inches": f"{width_in_inches(figures[name]):.2f}",
-            }
+            {"name": name, "caption": caption, **_picture(figures[name])}
             for name, caption in section.figures.items()
             if name in figures
         ]
         listed = [
-            {"caption": caption, "command": SEED_COMMANDS[name]}
-            if has_one_seed(name, tables[name])
-            else {"caption": caption, **readable(shown_table(name, tables[name], areas))}
+            {"caption": caption, **_listing(name, tables[name], areas)}
             for name, caption in section.tables.items()
             if name in tables
         ]
         if shown or listed:
             sections.append({"section": section, "figures": shown, "tables": listed})
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((files("gnet.figures") / "report.html").read_text(encoding="utf-8"))
-    return template.render(
+    layout = {"trim_blocks": True, "lstrip_blocks": True}
+    templates = PackageLoader("gnet", "figures")
+    environment = Environment(loader=templates, autoescape=True, undefined=StrictUndefined, **layout)
+    return environment.get_template("report.html").render(
         run=run,
         simulated=simulated,
         omitted=[section.title for section in SECTIONS if section.measured_only],
@@ -238,9 +215,19 @@ def report_page(
     )
 
 
-def has_one_seed(name: str, table: pd.DataFrame) -> bool:
-    """Whether a table over seeds has nothing to say, because no subject has more than one seed."""
-    return name in SEED_COMMANDS and not (table["seeds"] > 1).any()
+def _picture(png: bytes) -> dict[str, str]:
+    """A picture as a data URL, and the width at which it was drawn: there, text is equally large in all."""
+    with Image.open(BytesIO(png)) as image:
+        inches = image.width / image.info["dpi"][0]
+    encoded = base64.b64encode(png).decode("ascii")
+    return {"source": f"data:image/png;base64,{encoded}", "inches": f"{inches:.2f}"}
+
+
+def _listing(name: str, table: pd.DataFrame, areas: Sequence[str]) -> dict[str, Any]:
+    """A table as text; of a table over seeds with one seed each, the command that adds another."""
+    if name in SEED_COMMANDS and not (table["seeds"] > 1).any():
+        return {"command": SEED_COMMANDS[name]}
+    return readable(shown_table(name, table, areas))
 
 
 def shown_table(name: str, table: pd.DataFrame, areas: Sequence[str] = ()) -> pd.DataFrame:
@@ -257,17 +244,11 @@ def shown_table(name: str, table: pd.DataFrame, areas: Sequence[str] = ()) -> pd
         return shown.rename(columns={"subj": "subject", "ROI": "area", "mean": "index", "std": "± fit"})
     if "area" in table:
         rank = pd.Index(dict.fromkeys([*areas, *table["area"]])).get_indexer(table["area"])
-        by = [*(["model"] if "model" in table else []), "rank"]
+        by = ["model", "rank"] if "model" in table else ["rank"]
         table = table.assign(rank=rank).sort_values(by, kind="stable")
     summary = summary_of(name)
     assert summary is not None, f"{name} is in SECTIONS, but has no summary"
     return summary.of(table)
-
-
-def width_in_inches(picture: bytes) -> float:
-    """How wide a PNG file was drawn. Shown at that width, the text of all figures is equally large."""
-    with Image.open(BytesIO(picture)) as image:
-        return image.width / image.info["dpi"][0]
 
 
 def readable(table: pd.DataFrame) -> dict[str, list]:
@@ -281,20 +262,16 @@ def readable(table: pd.DataFrame) -> dict[str, list]:
     [['V1', '0.123', '1,200'], ['V2', '–', '7']]
     """
     numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table]
-    columns = [
-        _cells(table[column]) if is_number else list(map(str, table[column]))
-        for column, is_number in zip(table, numeric, strict=True)
-    ]
-    return {
-        "columns": list(table.columns),
-        "numeric": numeric,
-        "rows": [list(row) for row in zip(*columns, strict=True)],
-    }
+    columns = [_cells(table[column]) for column in table]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return {"columns": list(table.columns), "numeric": numeric, "rows": rows}
 
 
-def _cells(numbers: pd.Series) -> Sequence[str]:
-    if pd.api.types.is_integer_dtype(numbers):
-        return [f"{number:,}" for number in numbers]
-    middle = numbers.abs().median()
-    decimals = 1 if middle >= 10 or is_percent(str(numbers.name)) else 2 if middle >= 2 else 3
-    return ["–" if pd.isna(number) else minus(f"{number:.{decimals}f}") for number in numbers]
+def _cells(values: pd.Series) -> Sequence[str]:
+    if not pd.api.types.is_numeric_dtype(values):
+        return list(map(str, values))
+    if pd.api.types.is_integer_dtype(values):
+        return [f"{number:,}" for number in values]
+    middle = values.abs().median()
+    decimals = 1 if middle >= 10 or str(values.name).endswith("%") else 2 if middle >= 2 else 3
+    return ["–" if pd.isna(number) else minus(f"{number:.{decimals}f}") for number in values]

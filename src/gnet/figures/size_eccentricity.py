@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import dots, entitle, grid, label, legend, note, subject_entries
-from gnet.figures.colours import INK, area_colours, model_name, subject_marker
+from gnet.figures.axes import dots, entitle, grid, legend, note, subject_entries
+from gnet.figures.colours import INK, MODELS, area_colours, subject_marker
 
 
 def size_eccentricity_figure(
@@ -22,37 +22,28 @@ def size_eccentricity_figure(
     Only fields whose ellipse is determined are drawn; each panel says how many of how many. Lines are least
     squares fits for each subject, as far as its voxels reach. Fields larger than the axis are cut off.
 
-    Parameters
-    ----------
-    lines : table
-        `model`, `area`, `subject`, `slope`, `size_at_centre`.
-    areas : sequence of str
-        Their names, in the order in which they are drawn.
-    **receptive_fields : table
-        For each model, by the name in `lines`: subject, area, eccentricity, size, determined.
+    Columns of `lines`: model, area, subject, slope, size_at_centre; of `receptive_fields`, a table for each
+    model, by its name in `lines`: subject, area, eccentricity, size, determined.
     """
     colours = area_colours(areas)
-    figure, axes = grid(len(receptive_fields), len(areas), panel=(2.35, 2.2), share=(True, True))
-    known = pd.concat(receptive_fields.values())
-    known = known[known["determined"]]
-    subjects = sorted(set(known["subject"]))
+    figure, axes = grid(len(receptive_fields), len(areas), panel=(2.35, 2.2), sharex=True, sharey=True)
+    known = pd.concat(receptive_fields.values()).query("determined")
     largest = float(np.quantile(known["size"], 0.995)) if len(known) else FIELD_OF_VIEW / 2
-    for order, (model, table) in enumerate(receptive_fields.items()):
-        for panel, area in zip(axes[order], areas, strict=True):
+    for row, (model, table) in zip(axes, receptive_fields.items(), strict=True):
+        of_model = lines[lines["model"] == model]
+        for panel, area in zip(row, areas, strict=True):
             voxels = table[table["area"] == area]
             determined = voxels[voxels["determined"]]
             dots(panel, determined, "eccentricity", "size", colours[area])
-            fits = lines[(lines["model"] == model) & (lines["area"] == area)].set_index("subject")
-            _lines(panel, determined, fits)
+            _lines(panel, determined, of_model[of_model["area"] == area].set_index("subject"))
             note(panel, f"{len(determined):,} of {len(voxels):,}")
-            if order == 0:
-                entitle(panel, area, colours[area])
-            if order == len(axes) - 1:
-                label(panel, x="eccentricity (°)")
-        label(axes[order, 0], y=f"{model_name(model)}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
+        row[0].set_ylabel(f"{MODELS.get(model, model)}\nsize, $\\sqrt{{\\pi a b}}$ (°)")
+    for above, below, area in zip(axes[0], axes[-1], areas, strict=True):
+        entitle(above, area, colours[area])
+        below.set_xlabel("eccentricity (°)")
     axes[0, 0].set(xlim=(0, FIELD_OF_VIEW * 0.6), ylim=(0, 1.2 * largest))
-    if subjects:
-        legend(figure, subject_entries(subjects))
+    if len(known):
+        legend(figure, subject_entries(known["subject"]))
     return figure
 
 

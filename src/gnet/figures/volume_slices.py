@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import SMALL, colour_bar, grid, label, legend, marker_entry, minus, nothing, subtitle
+from gnet.figures.axes import MEDIUM, SMALL, colour_bar, grid, legend, marker_entry, minus, nothing, subtitle
 from gnet.figures.colours import area_colours
 
-PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
-"""Which axis of (x, y, z) a slice stands across."""
+PLANES = ("sagittal", "coronal", "axial")
+"""Slices across x, y and z."""
 BENEATH = "#BBBBBB"
 """Where there is no anatomy."""
 
@@ -39,13 +39,6 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
     Each slice is the one with the most voxels of the areas across its axis; its position is above it. The
     anatomy lies beneath in grey, where there is one. Axes are millimetres of the scanner's space: x grows to
     the right of the subject, y to the front, z upwards.
-
-    Parameters
-    ----------
-    subjects : mapping of SubjectVolumes
-        By name, in the order of the rows.
-    areas : sequence of str
-        Their names, in the order of the legend.
     """
     if not subjects:
         return nothing("no subject")
@@ -53,32 +46,26 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
     figure, axes = grid(len(subjects), 6, panel=(1.85, 2.0))
     values = [volumes.accuracy[np.isfinite(volumes.accuracy)] for volumes in subjects.values()]
     known = np.concatenate(values)
-    highest = float(known.max()) if len(known) else 1.0
+    painted = {"cmap": ListedColormap(list(colours.values())), "vmin": -0.5, "vmax": len(areas) - 0.5}
+    scored = {"cmap": "viridis", "vmin": 0, "vmax": float(known.max()) if len(known) else 1.0}
     for row, (subject, volumes) in zip(axes, subjects.items(), strict=True):
         labels = np.full(volumes.accuracy.shape, np.nan)
         for number, area in enumerate(areas):
             labels[np.isnan(labels) & volumes.areas[area]] = number
-        for column, (plane, axis) in enumerate(PLANES.items()):
-            others = tuple(other for other in range(3) if other != axis)
+        for axis, plane in enumerate(PLANES):
+            across, up = others = tuple(other for other in range(3) if other != axis)
             at = int(np.isfinite(labels).sum(axis=others).argmax())
             where = volumes.affine[axis, axis] * at + volumes.affine[axis, 3]
-            painted = [
-                (labels, ListedColormap([colours[area] for area in areas]), (-0.5, len(areas) - 0.5)),
-                (volumes.accuracy, "viridis", (0, highest)),
-            ]
-            for block, (overlay, colour_map, limits) in enumerate(painted):
-                panel = row[column + 3 * block]
+            overlays = ((row[axis], labels, painted), (row[axis + 3], volumes.accuracy, scored))
+            for panel, overlay, style in overlays:
                 panel.set_facecolor(BENEATH)
                 if volumes.anatomy is not None:
                     _slice(panel, volumes.anatomy, volumes.affine, axis, at, cmap="gray")
-                drawn = _slice(
-                    panel, overlay, volumes.affine, axis, at, cmap=colour_map, vmin=limits[0], vmax=limits[1]
-                )
+                drawn = _slice(panel, overlay, volumes.affine, axis, at, **style)
                 subtitle(panel, f"{plane}, {'xyz'[axis]} = {minus(f'{where:.0f}')} mm")
-                label(panel, x=f"{'xyz'[others[0]]} (mm)", y=f"{'xyz'[others[1]]} (mm)")
-                panel.xaxis.label.set_fontsize(SMALL)
-                panel.yaxis.label.set_fontsize(SMALL)
-        label(row[0], y=f"{subject}\nz (mm)")
+                panel.set_xlabel(f"{'xyz'[across]} (mm)", fontsize=SMALL)
+                panel.set_ylabel(f"{'xyz'[up]} (mm)", fontsize=SMALL)
+        row[0].set_ylabel(f"{subject}\nz (mm)", fontsize=MEDIUM)
     shrink = min(1.0, 1.8 / len(subjects))
     colour_bar(figure, drawn, axes[:, 3:], "accuracy, r (dark: 0 and below)", shrink=shrink, aspect=12)
     legend(figure, [marker_entry(area, "s", colour=colours[area]) for area in areas])
@@ -89,9 +76,9 @@ def _slice(panel: Axes, volume: np.ndarray, affine: np.ndarray, axis: int, at: i
     """One slice of a volume, its axes in millimetres whichever way the voxels are counted."""
     plane = np.take(np.asarray(volume, float), at, axis=axis)
     others = [other for other in range(3) if other != axis]
-    edges = []
-    for side, other in enumerate(others):
-        step, start = affine[other, other], affine[other, 3]
-        edges.append(step * (np.arange(plane.shape[side] + 1) - 0.5) + start)
+    edges = [
+        affine[other, other] * (np.arange(count + 1) - 0.5) + affine[other, 3]
+        for other, count in zip(others, plane.shape, strict=True)
+    ]
     panel.set_aspect("equal")
-    return panel.pcolormesh(edges[0], edges[1], plane.T, rasterized=True, **colours)
+    return panel.pcolormesh(*edges, plane.T, rasterized=True, **colours)

@@ -30,20 +30,21 @@ class Trials:
     """The voxels in the columns of `response`. None: unknown, and identified by column."""
 
     def __post_init__(self) -> None:
-        if len(self.image_row) != len(self.response):
+        trials, columns = self.response.shape
+        if len(self.image_row) != trials:
             raise ParameterError(
                 f"trials: expected one image for each response, got {len(self.image_row)} images "
-                f"and {len(self.response)} responses."
+                f"and {trials} responses."
             )
-        if self.voxels is not None and len(self.voxels) != self.response.shape[1]:
+        if self.voxels is not None and len(self.voxels) != columns:
             raise ParameterError(
                 f"trials: expected as many voxels as the responses have columns, got {len(self.voxels)} "
-                f"voxels and {self.response.shape[1]} columns."
+                f"voxels and {columns} columns."
             )
         unknown = int(np.isnan(self.response).any(0).sum())
         if unknown:
             raise ParameterError(
-                f"trials: expected responses without NaN, got NaN in {unknown} of {self.response.shape[1]} "
+                f"trials: expected responses without NaN, got NaN in {unknown} of {columns} "
                 "voxels. Remove voxels that lack data in a session before fitting."
             )
 
@@ -66,40 +67,12 @@ def image_means(trials: Trials) -> Trials:
 def epoch_batches(
     trials: Mapping[str, int], *, size: int, rule: str, random: np.random.Generator
 ) -> list[Batch]:
-    """The batches of one epoch in random order; every trial of every subject occurs once.
+    """The batches of one epoch in random order, given each subject's number of trials; every trial is in one.
 
-    A batch never mixes subjects. A single remaining trial joins the batch before it.
-
-    Parameters
-    ----------
-    trials : mapping of int
-        Number of trials of each subject.
-    size : int
-        Trials per batch.
-    rule : str
-        `fixed_slices` (published): contiguous slices in time, the same in every epoch, in random order.
-        `reshuffled`: trials are assigned to batches at random in every epoch.
-    random : Generator
-        Source of the order.
-
-    Returns
-    -------
-    list of Batch
-        Subject and trials of each batch.
-
-    Raises
-    ------
-    ParameterError
-        for any other rule.
-
-    >>> for batch in epoch_batches({"a": 3, "b": 2}, size=2, rule="fixed_slices",
-    ...                            random=np.random.default_rng(0)):
-    ...     print(batch)
-    ('a', array([0, 1, 2]))
-    ('b', array([0, 1]))
+    A batch never mixes subjects. A single remaining trial joins the batch before it. Under the rule
+    `fixed_slices` (published), batches are contiguous slices in time, the same in every epoch; under
+    `reshuffled`, trials are assigned to batches at random in every epoch.
     """
-    if rule not in ("fixed_slices", "reshuffled"):
-        raise ParameterError(f"batches: expected fixed_slices or reshuffled, got {rule!r}.")
     batches: list[Batch] = []
     for subject, count in trials.items():
         order = random.permutation(count) if rule == "reshuffled" else np.arange(count)

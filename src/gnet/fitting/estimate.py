@@ -1,8 +1,4 @@
-"""Memory and disk that a fit will need, estimated and checked before it starts.
-
-Both follow from sizes. The memory of a batch is scaled from what automatic differentiation keeps for two
-images.
-"""
+"""Memory and disk that a fit will need, estimated from sizes and checked before it starts."""
 
 from __future__ import annotations
 
@@ -21,19 +17,16 @@ from gnet.fitting.stepper import Procedure
 from gnet.models.device import free_memory
 from gnet.models.gnet import GNet
 from gnet.models.readout import BLOCK_VOXELS
-from gnet.storage.atomic import existing_level
+from gnet.storage.atomic import existing_level, readable_bytes
 
 log = logging.getLogger(__name__)
 
 PROBED = 2
 """Images in the pass from which the memory of a batch is estimated."""
-
 COPIES_OF_MAPS = {"trained": 5, "drifting": 3, "frozen": 3}
 """Arrays as large as the maps in a sweep: value, slope, groups; for a trained trunk also gradients."""
-
 BYTES_SCORED = 4 + 4 * 8
 """Bytes per scored response: its prediction, and four arrays in double precision."""
-
 COPIES_OF_WEIGHTS = 4
 """In addition to the weights: gradients, Adam's two moments, the best state."""
 
@@ -60,20 +53,11 @@ class MemoryEstimate:
 
 
 def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored: int) -> MemoryEstimate:
-    """Estimate the resources for fitting a network.
+    """What a fit of the network on its device needs, given its number of different images.
 
-    Runs two black images through a copy of the trunk; the network and the random state are unchanged.
-
-    Parameters
-    ----------
-    network : GNet
-        The network, on the device of the fit.
-    procedure : Procedure
-        How to fit.
-    images : int
-        Number of different images in the training and holdout trials.
-    scored : int
-        Number of responses (trials x voxels) in the largest holdout.
+    `scored` is the number of responses (trials x voxels) in the largest holdout. The memory of a batch is
+    scaled from what automatic differentiation keeps of two black images, which run through a copy of the
+    trunk; the network and the random state are unchanged.
     """
     trunk = copy.deepcopy(network.trunk).train()
     side, device = network.architecture.pixels, network.device
@@ -109,48 +93,31 @@ def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored:
 def check_resources(
     needed: MemoryEstimate, procedure: Procedure, device: torch.device, state: Path | None, description: str
 ) -> None:
-    """Log what a fit needs and what is free, and check that it suffices.
+    """Log what a fit needs and what is free.
 
-    Raises
-    ------
-    DeviceError
-        if the device has too little free memory; the message names the parameter to change.
-    StorageError
-        if the disk has too little room for the state after each epoch.
+    Raises DeviceError, which names the parameter to change, if the device has too little free memory, and
+    StorageError if the disk has too little room for the state after each epoch.
     """
     free = free_memory(device)
     room = None if state is None else shutil.disk_usage(existing_level(state)).free
-    log.info(
-        "%s: needs %s of memory (%s free)%s.",
-        description,
-        readable(needed.memory),
-        "an unknown amount" if free is None else readable(free),
-        "" if room is None else f" and {readable(needed.disk)} on the disk ({readable(room)} free)",
-    )
+    memory, disk = readable_bytes(needed.memory), readable_bytes(needed.disk)
+    found = "an unknown amount" if free is None else readable_bytes(free)
+    on_disk = "" if room is None else f" and {disk} on the disk ({readable_bytes(room)} free)"
+    log.info("%s: needs %s of memory (%s free)%s.", description, memory, found, on_disk)
     if free is not None and needed.memory > free:
-        smaller = max(2, int(procedure.batch_size * (free - needed.weights) / max(needed.batch, 1)))
         if needed.memory - needed.images <= free:
             least = (free - needed.memory + needed.images) / 1e9
             advice = f"Set fitting.cache_gigabytes to {least:.1f} or less: slower, with the same results."
         else:
+            smaller = max(2, int(procedure.batch_size * (free - needed.weights) / max(needed.batch, 1)))
             advice = f"Set fitting.cache_gigabytes to 0 and fitting.batch_size to {smaller} or less."
         raise DeviceError(
-            f"{description}: expected {readable(needed.memory)} of memory on {device} "
-            f"({readable(needed.images)} for images, {readable(needed.batch)} for a batch of "
-            f"{procedure.batch_size}, {readable(needed.weights)} for optimisers), found {readable(free)} "
-            f"free. {advice}"
+            f"{description}: expected {memory} of memory on {device} ({readable_bytes(needed.images)} for "
+            f"images, {readable_bytes(needed.batch)} for a batch of {procedure.batch_size}, "
+            f"{readable_bytes(needed.weights)} for optimisers), found {found} free. {advice}"
         )
     if room is not None and needed.disk > room:
         raise StorageError(
-            f"{state}: expected room for {readable(needed.disk)}, the state of the fit, found "
-            f"{readable(room)} on the disk. Delete files that are not needed."
+            f"{state}: expected room for {disk}, the state of the fit, found {readable_bytes(room)} on the "
+            "disk. Delete files that are not needed."
         )
-
-
-def readable(size: int) -> str:
-    """A number of bytes in a readable unit.
-
-    >>> readable(2_130_000_000), readable(31_000_000)
-    ('2.1 GB', '31 MB')
-    """
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

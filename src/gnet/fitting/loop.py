@@ -26,6 +26,9 @@ from gnet.progress import bar, duration
 
 log = logging.getLogger(__name__)
 
+SECONDS_BETWEEN_LINES = 180
+"""Where no terminal shows a progress bar, progress is logged: after the first epoch, then this often."""
+
 
 class FitError(GNetError, ArithmeticError):
     """The fit cannot continue: its loss or its score is not finite."""
@@ -58,14 +61,10 @@ def fit_network(
 
     Parameters
     ----------
-    network : GNet
-        The network, with a readout for each subject.
     training, holdout : mapping of Trials
-        Trials of each subject of the network.
+        By subject, for each readout of the network.
     images : array of uint8, (image, 3, y, x)
         All prepared images, indexed by the trials.
-    procedure : Procedure
-        How to fit.
     seed : int
         Seed of dropout and of the order of batches. On the CPU the same seed gives identical results.
     description : str
@@ -80,51 +79,49 @@ def fit_network(
         One row per epoch: `epoch` from 1, `loss` (the objective per trial), `training_error` (mean squared
         error), `holdout_median_r`, `holdout_without_r` (voxels), `seconds`, `best`.
 
-    Raises
-    ------
-    FitError
-        if the loss is not finite, or no voxel has a holdout correlation.
-    DeviceError, StorageError
-        if memory or disk will not suffice; raised before the first batch (`gnet.fitting.estimate`).
+    Raises FitError if the loss is not finite, or no voxel has a holdout correlation; before the first batch,
+    DeviceError or StorageError if memory or disk will not suffice (`gnet.fitting.estimate`).
     """
-    stepper = Stepper(network, procedure)
-    device = network.device
+    stepper, device = Stepper(network, procedure), network.device
     rows = np.concatenate([part.image_row for trials in (training, holdout) for part in trials.values()])
     counts = {subject: len(trials.image_row) for subject, trials in training.items()}
     responses = sum(trials.response.size for trials in training.values())
     random = np.random.default_rng(seed)
-    identity = "" if state is None else resume.fingerprint(network, training, holdout, procedure, seed)
-
+    identity = "" if state is None else resume.fingerprint(network, (training, holdout), procedure, seed)
     with (
         seeded(seed),
         precision(procedure.precision, device),
         out_of_memory_advice(procedure, device),
-        FitProgress(description, procedure.epochs) as progress,
+        bar() as shown,
     ):
-        fitted = resume.FitState()
-        if state is not None:
-            fitted = resume.restore(state, identity, network, stepper.optimisers, random)
+        task, logged = shown.add_task(description, total=procedure.epochs), -np.inf
+        saved = resume.StateFile(state, identity, network, stepper.optimisers, random)
+        fitted = saved.restore()
         scored = max(trials.response.size for trials in holdout.values())
         memory = estimate.memory_estimate(network, procedure, images=len(np.unique(rows)), scored=scored)
         estimate.check_resources(memory, procedure, device, state, description)
         inputs = stepper.inputs(images, rows)
-        for epoch in range(fitted.epochs + 1, procedure.epochs + 1):
+        for epoch in range(len(fitted.history) + 1, procedure.epochs + 1):
             started = time.perf_counter()
             batches = epoch_batches(counts, size=procedure.batch_size, rule=procedure.batches, random=random)
             losses, errors = [], []
             for loss, error in stepper.epoch(training, batches, inputs):
                 losses.append(loss)
                 errors.append(error)
-                progress.advance(epoch - 1 + len(losses) / len(batches))
+                shown.update(task, completed=epoch - 1 + len(losses) / len(batches))
             # Transferred once per epoch, and added in float64 on the CPU: not every device has float64.
             loss = torch.stack(losses).cpu().double()
             if not torch.isfinite(loss).all():
                 kept = f" The state after epoch {epoch - 1} is in {state}." if state and epoch > 1 else ""
-                place = not_finite(loss, errors, batches, training)
-                raise FitError(f"{description}: {place} of epoch {epoch}. {rates_advice(procedure)}{kept}")
+                raise FitError(
+                    f"{description}: {not_finite(loss, errors, batches, training)} of epoch {epoch}. Lower "
+                    f"trunk_learning_rate ({procedure.trunk_learning_rate}) or readout_learning_rate "
+                    f"({procedure.readout_learning_rate}), or check the responses of these voxels.{kept}"
+                )
             error = torch.stack([error.sum() for error in errors]).cpu().double()
-            scores = [holdout_correlation(network, s, inputs, part) for s, part in holdout.items()]
-            correlation = np.concatenate(scores)
+            correlation = np.concatenate(
+                [holdout_correlation(network, subject, inputs, part) for subject, part in holdout.items()]
+            )
             if np.isnan(correlation).all():
                 raise FitError(
                     f"{description}: no voxel has a holdout correlation in epoch {epoch}: every prediction "
@@ -139,60 +136,20 @@ def fit_network(
                 "seconds": time.perf_counter() - started,
             }
             fitted.record(row, network)
-            progress.report(row, fitted.best_score)
-            if state is not None:
-                resume.save(state, identity, fitted, network, stepper.optimisers, random)
-    if fitted.best_state is not None:
-        network.load_state_dict(fitted.best_state)
+            shown.update(task, description=f"{description}, holdout r {fitted.best_score:.3f}")
+            if shown.disable and time.monotonic() - logged > SECONDS_BETWEEN_LINES:
+                logged = time.monotonic()
+                left = duration((procedure.epochs - epoch) * row["seconds"])
+                log.info(
+                    "%s: epoch %d of %d, loss %.4g, holdout r %.3f, about %s left.",
+                    *(description, epoch, procedure.epochs, row["loss"], row["holdout_median_r"], left),
+                )
+            saved.save(fitted)
+    network.load_state_dict(fitted.best_state)
     network.eval()
     table = pd.DataFrame(fitted.history)
     table["best"] = table.index == table["holdout_median_r"].idxmax()
     return table
-
-
-class FitProgress:
-    """A progress bar on a terminal; elsewhere a log line after the first epoch, then every few minutes."""
-
-    SECONDS_BETWEEN_LINES = 180.0
-
-    def __init__(self, description: str, epochs: int) -> None:
-        self.description, self.epochs = description, epochs
-        self.bar = bar()
-        self.task = self.bar.add_task(description, total=epochs)
-        self.logged = -np.inf
-
-    def __enter__(self) -> FitProgress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def advance(self, epochs: float) -> None:
-        """Show the number of completed epochs, including a fraction of one."""
-        self.bar.update(self.task, completed=epochs)
-
-    def report(self, row: Mapping[str, float | int], best: float) -> None:
-        """Show the results of a completed epoch."""
-        self.bar.update(
-            self.task, completed=row["epoch"], description=f"{self.description}, holdout r {best:.3f}"
-        )
-        now = time.monotonic()
-        if self.bar.disable and now - self.logged > self.SECONDS_BETWEEN_LINES:
-            self.logged = now
-            left = duration((self.epochs - row["epoch"]) * row["seconds"])
-            log.info(
-                "%s: epoch %d of %d, loss %.4g, holdout r %.3f, about %s left.",
-                *(self.description, row["epoch"], self.epochs, row["loss"], row["holdout_median_r"], left),
-            )
-
-
-def rates_advice(procedure: Procedure) -> str:
-    """Advice for a loss that is not finite."""
-    return (
-        f"Lower trunk_learning_rate ({procedure.trunk_learning_rate}) or readout_learning_rate "
-        f"({procedure.readout_learning_rate}), or check the responses of these voxels."
-    )
 
 
 def not_finite(
@@ -201,7 +158,7 @@ def not_finite(
     batches: Sequence[Batch],
     training: Mapping[str, Trials],
 ) -> str:
-    """Message part: batch, subject and voxels where the loss of an epoch was first not finite."""
+    """Where the loss of an epoch was first not finite: batch, subject and voxels."""
     batch = int((~torch.isfinite(loss)).nonzero()[0])
     subject, _ = batches[batch]
     voxels = (~torch.isfinite(errors[batch])).nonzero().flatten().cpu().numpy()
@@ -209,10 +166,8 @@ def not_finite(
     names = voxels if known is None else known.index[voxels]
     listed = ", ".join(map(str, names[:8])) + (", ..." if len(names) > 8 else "")
     where = f"{len(names)} of {len(errors[batch])} voxels ({listed})" if len(names) else "the feature weights"
-    return (
-        f"expected a finite loss, got {loss[batch].item()} for {subject}, in {where}, in batch {batch + 1} "
-        f"of {len(batches)}"
-    )
+    place = f"{subject}, in {where}, in batch {batch + 1} of {len(batches)}"
+    return f"expected a finite loss, got {loss[batch].item()} for {place}"
 
 
 @contextmanager

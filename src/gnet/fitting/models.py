@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -63,15 +63,14 @@ def fit(
     images : array of uint8, (image, y, x, 3) or (image, 3, y, x)
         All images, square. They are resized to the size of the architecture.
     trials : mapping of Trials
-        By subject: the row in `images` that each trial showed, and the responses of the voxels, z-scored
-        within sessions, without NaN.
+        By subject, the row in `images` that each trial showed and the responses, z-scored within sessions.
     holdout : float or mapping of Trials
         Trials that select the best epoch. A number: the fraction of each subject's images that are held out
         with all their trials, drawn at random.
     architecture : Architecture, optional
-        The network. By default the published one for images of this size.
+        By default the published network for images of this size.
     procedure : Procedure, optional
-        How to fit. By default as published, 50 epochs.
+        By default the published one, 50 epochs.
     prefilter : str or Weights
         The fixed first two layers: `gabor`, `random`, or their weights (`gnet.models.prefilter`).
     device : str
@@ -85,12 +84,8 @@ def fit(
     FittedModel
         On the CPU, in its best state. `save` writes it to a file that `gnet.load_model` opens.
 
-    Raises
-    ------
-    ParameterError
-        if images or trials have the wrong shape, type or range.
-    FitError, DeviceError
-        as in `gnet.fitting.loop.fit_network`.
+    Raises ParameterError if images or trials have the wrong shape, type or range, FitError and DeviceError as
+    `gnet.fitting.loop.fit_network`.
     """
     checked = checked_images(images)
     if checked.dtype != np.uint8:
@@ -105,13 +100,11 @@ def fit(
         data = held_out(trials, holdout, seed)
     prepared = resize(checked, architecture.pixels, RESAMPLING)
     seen = np.unique(np.concatenate([part.image_row for part in data.training.values()]))
+    sizes = {subject: len(voxels) for subject, voxels in data.voxels.items()}
+    weights = prefilter_weights(prefilter, seed=seed) if isinstance(prefilter, str) else prefilter
     with seeded(seed):
-        network = GNet(
-            architecture,
-            {subject: len(voxels) for subject, voxels in data.voxels.items()},
-            prefilter=prefilter_weights(prefilter, seed=seed) if isinstance(prefilter, str) else prefilter,
-            input_mean=mean_colour(prepared, seen),
-        ).to(resolve_device(device))
+        network = GNet(architecture, sizes, prefilter=weights, input_mean=mean_colour(prepared, seen))
+    network.to(resolve_device(device))
     settings = {"resampling": RESAMPLING, "prefilter": prefilter if isinstance(prefilter, str) else "given"}
     return fit_model(network, data, prepared, procedure=procedure, seed=seed, settings=settings)
 
@@ -127,32 +120,11 @@ def fit_model(
     settings: Mapping[str, Any] | None = None,
     state: Path | None = None,
 ) -> FittedModel:
-    """Fit a network and record how: its configuration is the procedure, the seed and the settings.
+    """Fit a network in place (`gnet.fitting.loop.fit_network`), and record how.
 
-    Parameters
-    ----------
-    network : GNet
-        Fitted in place, on its device.
-    data : FitData
-        Trials of each subject of the network.
-    images : array of uint8, (image, 3, y, x)
-        All prepared images, of the size of the architecture.
-    procedure : Procedure
-        How to fit.
-    seed : int
-    state : Path, optional
-        As in `gnet.fitting.loop.fit_network`.
-    areas : tuple of str
-        The areas that are fitted.
-    settings : mapping, optional
-        Further plain values for the model to record about its fit.
-
-    Raises
-    ------
-    FitError, DeviceError, StorageError
-        as in `gnet.fitting.loop.fit_network`.
+    The configuration of the model is the procedure, the seed and `settings`, further plain values.
     """
-    identity = data_digest(network, data)
+    identity, description = data_digest(network, data), f"fit {'+'.join(areas)}".strip()
     history = fit_network(
         network,
         data.training,
@@ -160,42 +132,27 @@ def fit_model(
         images,
         procedure=procedure,
         seed=seed,
-        description=f"fit {'+'.join(areas)}".strip(),
+        description=description,
         state=state,
     )
-    configuration = {
-        **{name: value for name, value in asdict(procedure).items() if name != "cache_bytes"},
-        **(settings or {}),
-        "seed": seed,
-        "data": identity,
-        "torch": torch.__version__,
-    }
-    return FittedModel(network.cpu(), data.voxels, areas, configuration, history)
+    recorded = {name: value for name, value in asdict(procedure).items() if name != "cache_bytes"}
+    recorded |= {**(settings or {}), "seed": seed, "data": identity, "torch": torch.__version__}
+    return FittedModel(network.cpu(), data.voxels, areas, recorded, history)
 
 
 def fit_data(measured: Measurements, *, holdout: str, means: bool = False) -> FitData:
     """The training and holdout trials of all voxels that are not excluded.
 
-    Parameters
-    ----------
-    measured : Measurements
-        Voxels, trials and responses of all subjects.
-    holdout : str
-        The holdout rule: `last_trials` or `images` (`gnet.recording.split`).
-    means : bool
-        Whether to average training trials by image.
+    `holdout` is the rule, `last_trials` or `images` (`gnet.recording.split`); `means` averages the training
+    trials by image.
     """
     parts: dict[str, dict[str, Trials]] = {"train": {}, "holdout": {}}
     for subject, table in measured.fitted.groupby("subject", sort=False):
         responses, trials = measured.responses[subject], measured.trials
         of_subject = trials[trials["subject"] == subject]
-        shape = responses.volume_shape
-        fitted = Voxels(
-            table["voxel_index"].to_numpy(),
-            table["area"].to_numpy(str),
-            None if shape is None else (int(shape[0]), int(shape[1]), int(shape[2])),
-            responses.affine,
-        )
+        shape = None if responses.volume_shape is None else tuple(map(int, responses.volume_shape))
+        index, area = table["voxel_index"].to_numpy(), table["area"].to_numpy(str)
+        fitted = Voxels(index, area, cast(tuple[int, int, int] | None, shape), responses.affine)
         for name, part in parts.items():
             chosen = of_subject[of_subject[f"part_{holdout}"] == name]
             response = responses.of(chosen["trial"].to_numpy(), table["column"].to_numpy())
@@ -219,13 +176,12 @@ def data_digest(network: GNet, data: FitData) -> str:
 
 
 def held_out(trials: Mapping[str, Trials], fraction: float, seed: int) -> FitData:
-    """Split trials by image: a fraction of each subject's images is held out with all their trials.
+    """Hold out a fraction of each subject's images; ParameterError unless both parts have images."""
 
-    Raises
-    ------
-    ParameterError
-        unless both parts have images.
-    """
+    def chosen(part: Trials, mask: np.ndarray) -> Trials:
+        count = None if part.count is None else part.count[mask]
+        return replace(part, image_row=part.image_row[mask], response=part.response[mask], count=count)
+
     training, holdout = {}, {}
     for subject, part in trials.items():
         held = whole_images(part.image_row, fraction, seed) if 0 < fraction < 1 else np.zeros(1, bool)
@@ -234,7 +190,7 @@ def held_out(trials: Mapping[str, Trials], fraction: float, seed: int) -> FitDat
                 f"{subject}: expected a holdout fraction that leaves images to train with and images to hold "
                 f"out, got {fraction} of {len(np.unique(part.image_row))} images."
             )
-        training[subject], holdout[subject] = _chosen(part, ~held), _chosen(part, held)
+        training[subject], holdout[subject] = chosen(part, ~held), chosen(part, held)
     return FitData(training, holdout)
 
 
@@ -244,11 +200,6 @@ def transferred(trained: GNet, architecture: Architecture, voxels: Mapping[str, 
     fixed = {name: value for name, value in trained.state_dict().items() if not name.startswith("readouts.")}
     network.load_state_dict(fixed, strict=False)
     return network
-
-
-def _chosen(trials: Trials, mask: np.ndarray) -> Trials:
-    count = None if trials.count is None else trials.count[mask]
-    return replace(trials, image_row=trials.image_row[mask], response=trials.response[mask], count=count)
 
 
 def _checked_trials(trials: Mapping[str, Trials], images: int) -> dict[str, Trials]:

@@ -58,10 +58,6 @@ def voxel_loss(
     """`sum_v c_v SSE_v / mean(c)` (paper, eq. 5) and the SSE of each voxel over the batch.
 
     Reference for `gnet.fitting.sweep`, which computes the same loss with its gradients in blocks of voxels.
-
-    >>> loss, error = voxel_loss(torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [1.0]]))
-    >>> loss, error
-    (tensor(1.), tensor([1.]))
     """
     weights, error, _ = voxel_error(prediction, target, floor=floor, counts=counts)
     return (weights * error).sum() / weights.mean(), error

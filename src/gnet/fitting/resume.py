@@ -1,14 +1,11 @@
-"""The state of a fit after each epoch, on disk, from which an interrupted fit resumes.
-
-A state belongs to a single fit: it carries a fingerprint of everything that the result depends on.
-"""
+"""The state of a fit after each epoch, on disk, from which the same fit resumes if it was interrupted."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,38 +21,26 @@ from gnet.storage.steady_file import SteadyFile
 log = logging.getLogger(__name__)
 
 VERSION = 1
-UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
+UNREADABLE = (OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, pickle.UnpicklingError)
 
 
 @dataclass
 class FitState:
-    """Progress of a fit: its history and best state."""
+    """Progress of a fit: one row of history per epoch, and its best state."""
 
     history: list[dict[str, float | int]] = field(default_factory=list)
     best_score: float = -np.inf
-    best_state: dict[str, torch.Tensor] | None = None
-
-    @property
-    def epochs(self) -> int:
-        """Number of completed epochs."""
-        return len(self.history)
+    best_state: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def record(self, row: dict[str, float | int], network: GNet) -> None:
         """Store the row of an epoch, and the state of the network if it is the best so far."""
         self.history.append(row)
         if row["holdout_median_r"] > self.best_score:
             self.best_score = float(row["holdout_median_r"])
-            state = network.state_dict()
-            self.best_state = {name: value.detach().clone() for name, value in state.items()}
+            self.best_state = {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-def fingerprint(
-    network: GNet,
-    training: Mapping[str, Trials],
-    holdout: Mapping[str, Trials],
-    procedure: Procedure,
-    seed: int,
-) -> str:
+def fingerprint(network: GNet, parts: Sequence[Mapping[str, Trials]], procedure: Procedure, seed: int) -> str:
     """Digest of all that the result depends on: initial weights, trials, procedure, seed, torch's version.
 
     Images enter only through the rows of the trials and the input mean. Takes about a second per gigabyte.
@@ -66,75 +51,65 @@ def fingerprint(
     for name, tensor in network.state_dict().items():
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
-    for part in (training, holdout):
+    for part in parts:
         for subject, trials in part.items():
             digest.update(subject.encode())
-            digest.update(np.ascontiguousarray(trials.image_row).data)
-            digest.update(np.ascontiguousarray(trials.response).data)
-            digest.update(b"" if trials.count is None else np.ascontiguousarray(trials.count).data)
+            for array in (trials.image_row, trials.response, trials.count):
+                digest.update(b"" if array is None else np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def save(
-    path: Path,
-    identity: str,
-    fitted: FitState,
-    network: GNet,
-    optimisers: Mapping[str, torch.optim.Optimizer],
-    random: np.random.Generator,
-) -> None:
-    """Write the state after an epoch of the fit with fingerprint `identity`.
+@dataclass
+class StateFile:
+    """Where the state of a fit is stored after each epoch; without a path, nowhere."""
 
-    A crash while writing leaves the state of the previous epoch.
-    """
-    state = {
-        "fingerprint": identity,
-        "history": fitted.history,
-        "best_score": fitted.best_score,
-        "best_state": fitted.best_state,
-        "network": network.state_dict(),
-        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-        "batches": random.bit_generator.state,
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-    with atomic_path(path) as part, SteadyFile(part) as file:
-        torch.save(state, file)
+    path: Path | None
+    identity: str
+    """The fingerprint of the fit."""
+    network: GNet
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    batches: np.random.Generator
+    """Draws the order of batches."""
 
+    def save(self, fitted: FitState) -> None:
+        """Write the state; a crash while writing leaves that of the previous epoch."""
+        if self.path is None:
+            return
+        state = {
+            "fingerprint": self.identity,
+            **vars(fitted),
+            "network": self.network.state_dict(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+            "batches": self.batches.bit_generator.state,
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        with atomic_path(self.path) as part, SteadyFile(part) as file:
+            torch.save(state, file)
 
-def restore(
-    path: Path,
-    identity: str,
-    network: GNet,
-    optimisers: Mapping[str, torch.optim.Optimizer],
-    random: np.random.Generator,
-) -> FitState:
-    """Restore everything as it was after the last epoch on disk; a fresh state if none can be used.
+    def restore(self) -> FitState:
+        """Restore everything as it was after the last epoch on disk; a fresh state if there is none.
 
-    States of a fit with another fingerprint and files that cannot be read are reported and ignored; the next
-    epoch overwrites them.
-    """
-    if not path.is_file():
-        return FitState()
-    try:
-        state = torch.load(path, map_location=network.device, weights_only=True)
-        if not isinstance(state, dict):
-            raise ValueError(f"expected a dictionary, found {type(state).__name__}")  # noqa: TRY004 - of the file
-        if state["fingerprint"] != identity:
-            log.warning("%s: state of a fit with other parameters or data. Starting afresh.", path)
+        States of a fit with another fingerprint and files that cannot be read are reported and ignored; the
+        next epoch overwrites them.
+        """
+        if self.path is None or not self.path.is_file():
             return FitState()
-        fitted = FitState(state["history"], state["best_score"], state["best_state"])
-        random_state = state["batches"]
-        networks, optimiser_states = state["network"], state["optimisers"]
-    except (*UNREADABLE, KeyError) as error:
-        log.warning("%s: the state cannot be read (%s). Starting afresh.", path, error)
-        return FitState()
-    network.load_state_dict(networks)
-    for name, optimiser in optimisers.items():
-        optimiser.load_state_dict(optimiser_states[name])
-    random.bit_generator.state = random_state
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
-    log.info("%s: resuming after epoch %d.", path, fitted.epochs)
-    return fitted
+        try:
+            state = torch.load(self.path, map_location=self.network.device, weights_only=True)
+            if state["fingerprint"] != self.identity:
+                log.warning("%s: state of a fit with other parameters or data. Starting afresh.", self.path)
+                return FitState()
+            fitted = FitState(state["history"], state["best_score"], state["best_state"])
+        except UNREADABLE as error:
+            log.warning("%s: the state cannot be read (%s). Starting afresh.", self.path, error)
+            return FitState()
+        self.network.load_state_dict(state["network"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.batches.bit_generator.state = state["batches"]
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
+        log.info("%s: resuming after epoch %d.", self.path, len(fitted.history))
+        return fitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,12 +69,12 @@ class Stepper:
         self.network, self.procedure = network, procedure
         self.maps = torch.compile(trunk_maps) if procedure.compiled else trunk_maps
 
-        def adam(parameters: Iterator[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
+        def adam(parameters: Iterable[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
             return torch.optim.Adam(parameters, lr=rate, betas=procedure.betas, eps=procedure.eps)
 
         shared = [*network.trunk.parameters()]
         shared += [weight for weight in network.prefilter.parameters() if weight.requires_grad]
-        self.trunk_optimiser = adam(iter(shared), procedure.trunk_learning_rate)
+        self.trunk_optimiser = adam(shared, procedure.trunk_learning_rate)
         self.readout_optimisers = {
             subject: adam(readout.parameters(), procedure.readout_learning_rate)
             for subject, readout in network.readouts.items()
@@ -89,60 +89,44 @@ class Stepper:
         self,
         subject: str,
         trunk_input: Tensor | tuple[Tensor, ...],
-        target: Tensor,
-        counts: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Update the network on one batch.
+        target: Float[Tensor, "trial voxel"],
+        counts: Float[Tensor, " trial"] | None = None,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
+        """Update the network on a batch; return its loss and each voxel's SSE before the last update.
 
-        Parameters
-        ----------
-        subject : str
-            The subject of all trials.
-        trunk_input : Tensor or tuple of Tensor
-            Prefiltered images of the trials, or the maps of a frozen trunk.
-        target : Tensor, (trial, voxel)
-            Responses.
-        counts : Tensor, (trial,), optional
-            Weight of each trial. By default 1.
-
-        Returns
-        -------
-        loss : Tensor, ()
-            Before the last update.
-        error : Tensor, (voxel,)
-            Sum of squared errors, before the last update.
+        `trunk_input` are the prefiltered images of the trials, or the maps of a frozen trunk. `counts`
+        weights each row as that many trials.
         """
-        network, procedure = self.network, self.procedure
-
-        def maps_of(given: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return given if isinstance(given, tuple) else self.maps(network.trunk, given)
-
-        readout, optimiser = network.readout(subject), self.readout_optimisers[subject]
+        procedure, readout = self.procedure, self.network.readout(subject)
         trained = procedure.trunk == "trained"
         alternating = trained and procedure.update == "alternating"
+        together = trained and not alternating
+
+        def forward(*, for_trunk: bool) -> tuple[Tensor, Tensor]:
+            maps = trunk_input
+            if not isinstance(maps, tuple):
+                with torch.set_grad_enabled(for_trunk):
+                    maps = self.maps(self.network.trunk, maps)
+            if not for_trunk:  # the maps of a trained prefilter that the readout sees still have a graph
+                maps = tuple(grid.detach() for grid in maps)
+            return readout_loss(readout, maps, target, floor=procedure.correlation_floor, counts=counts)
+
         if alternating:
             readout.requires_grad_(False)
-            maps = maps_of(trunk_input)
-            loss, trunk_error = readout_loss(
-                readout, maps, target, floor=procedure.correlation_floor, counts=counts
-            )
+            loss, trunk_error = forward(for_trunk=True)
             sound = torch.isfinite(loss.detach())
             self.trunk_optimiser.zero_grad()
             loss.backward()
             self.trunk_optimiser.step()
             readout.requires_grad_(True)
-        together = trained and not alternating
-        with torch.set_grad_enabled(together):
-            maps = maps_of(trunk_input)
-        loss, error = readout_loss(readout, maps, target, floor=procedure.correlation_floor, counts=counts)
+        loss, error = forward(for_trunk=together)
         loss = loss + procedure.l1 * readout.weight.abs().sum()
-        optimiser.zero_grad()
-        if together:
-            self.trunk_optimiser.zero_grad()
+        optimisers = [self.readout_optimisers[subject], *([self.trunk_optimiser] if together else [])]
+        for optimiser in optimisers:
+            optimiser.zero_grad()
         loss.backward()
-        optimiser.step()
-        if together:
-            self.trunk_optimiser.step()
+        for optimiser in optimisers:
+            optimiser.step()
         if alternating:  # if the loss of the first pass is not finite, its errors show in which voxels
             error = torch.where(sound, error, trunk_error)
         return loss.detach(), error.detach()
@@ -156,22 +140,19 @@ class Stepper:
         return source(self.network, images, rows, cache_bytes=self.procedure.cache_bytes)
 
     def _set_mode(self) -> None:
-        """Training mode, except for a frozen trunk."""
         self.network.train()
-        if self.procedure.trunk == "frozen":
-            self.network.trunk.eval()
+        self.network.trunk.train(self.procedure.trunk != "frozen")
 
     def epoch(
         self, training: Mapping[str, Trials], batches: Sequence[Batch], inputs: PrefilteredImages | FrozenMaps
     ) -> Iterator[tuple[Float[Tensor, ""], Float[Tensor, " _"]]]:
-        """Step through the batches and yield the loss and each voxel's SSE. Data are read one batch ahead."""
+        """Step through the batches and yield what `step` returns. Data are read one batch ahead."""
         self._set_mode()
         device = self.network.device
 
         def read(batch: Batch) -> tuple[Tensor | None, Tensor, Tensor | None]:
             subject, trial = batch
-            trials = training[subject]
-            counts = None
+            trials, counts = training[subject], None
             if trials.count is not None:
                 counts = torch.from_numpy((trials.count[trial] / trials.count.mean()).astype(np.float32))
             return inputs.read(trials.image_row[trial]), torch.from_numpy(trials.response[trial]), counts

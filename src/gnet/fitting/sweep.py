@@ -1,8 +1,7 @@
 """The readout's loss and its gradients in one sweep over blocks of voxels.
 
 A voxel's term of the loss depends only on its own predictions and on the mean of the voxel weights, a scalar
-that divides the whole sum. So the gradients of a block of voxels are computed right after its forward pass,
-and its intermediate arrays are dropped before the next block.
+that divides the whole sum. So the gradients of a block are computed right after its forward pass.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def readout_loss(
     floor: float = 0.1,
     counts: Float[Tensor, " image"] | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
-    """`voxel_loss(readout(maps), target)` and its gradients, in less time and memory.
+    """`voxel_loss(readout(maps), target)` in less time and memory.
 
     Gradients are computed in the forward pass for those of maps, fields, weights and bias that require them.
     The second value, the squared error of each voxel, has none. Under autocast, matrix products use its type;
@@ -41,12 +40,7 @@ def readout_loss(
 def compress_with_slope(
     x: Float[Tensor, "*any"], value: Float[Tensor, "*any"], slope: Float[Tensor, "*any"]
 ) -> None:
-    """Write the non-linearity and its derivative at `x` into `value` and `slope`; `value` may be `x` itself.
-
-    >>> x = torch.tensor([0.0, 1.0, -1.0]); slope = torch.empty(3)
-    >>> compress_with_slope(x, x, slope); x, slope
-    (tensor([ 0.0000,  0.5279, -0.5279]), tensor([0.0000, 0.6719, 0.6719]))
-    """
+    """Write the non-linearity at `x` and its slope there into `value` and `slope`; `value` may be `x`."""
     tanh, size = torch.tanh(x), torch.abs(x)
     log = torch.log1p(size)
     torch.mul(tanh, log, out=value)
@@ -77,19 +71,15 @@ class Grid:
     """One resolution of a sweep: maps in groups of images, pooling fields, and the gradients of both."""
 
     def __init__(
-        self,
-        maps: Float[Tensor, "image k _ _"],
-        fields: Float[Tensor, "voxel pixel"],
-        product: torch.dtype,
-        *,
-        for_maps: bool,
-        for_fields: bool,
+        self, maps: Float[Tensor, "image k _ _"], fields: Float[Tensor, "voxel pixel"], product: torch.dtype
     ) -> None:
         self.features, self.shape = maps.shape[1], maps.shape[2:]
         self.groups = [group.to(product) for group in image_groups(maps)]
         self.fields, self.product = fields, product
-        self.group_slopes = [maps.new_zeros(group.shape) for group in self.groups] if for_maps else None
-        self.field_slopes = torch.zeros_like(fields) if for_fields else None
+        self.group_slopes = (
+            [maps.new_zeros(group.shape) for group in self.groups] if maps.requires_grad else None
+        )
+        self.field_slopes = torch.zeros_like(fields) if fields.requires_grad else None
 
     def pooled(
         self, block: slice
@@ -146,24 +136,15 @@ class SweptLoss(torch.autograd.Function):
         device = bias.device.type
         product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         resolutions = len(maps_and_fields) // 2
-        wanted = ctx.needs_input_grad[5:]
+        pairs = zip(maps_and_fields[:resolutions], maps_and_fields[resolutions:], strict=True)
         with torch.autocast(device, enabled=False):
-            grids = [
-                Grid(maps, fields, product, for_maps=for_maps, for_fields=for_fields)
-                for maps, fields, for_maps, for_fields in zip(
-                    maps_and_fields[:resolutions],
-                    maps_and_fields[resolutions:],
-                    wanted[:resolutions],
-                    wanted[resolutions:],
-                    strict=True,
-                )
-            ]
-            for_weight = ctx.needs_input_grad[4]
+            grids = [Grid(maps, fields, product) for maps, fields in pairs]
+            features = [grid.features for grid in grids]
             weight_slope, bias_slope = torch.zeros_like(weight), torch.empty_like(bias)
             voxel_weight, error = torch.empty_like(bias), torch.empty_like(bias)
             for block in voxel_blocks(len(bias), bias.device):
-                weights = weight[block].split([grid.features for grid in grids], dim=1)
-                slopes = weight_slope[block].split([grid.features for grid in grids], dim=1)
+                weights = weight[block].split(features, dim=1)
+                slopes = weight_slope[block].split(features, dim=1)
                 prediction = bias[block, None]
                 pooled = [list(grid.pooled(block)) for grid in grids]
                 for of_grid, of_weight in zip(pooled, weights, strict=True):
@@ -179,17 +160,12 @@ class SweptLoss(torch.autograd.Function):
                     for group, (value, slope) in enumerate(of_grid):
                         here = towards[:, done : done + value.shape[1]]
                         done += value.shape[1]
-                        if for_weight:
+                        if weight.requires_grad:
                             of_slope += value.mul_(here).sum(1)
                         grid.backward_block(block, group, slope.mul_(here).mul_(of_weight[:, None]))
             mean_weight = voxel_weight.mean()
-            ctx.save_for_backward(
-                mean_weight,
-                bias_slope,
-                weight_slope,
-                *(grid.map_slopes() for grid in grids),
-                *(grid.field_slopes for grid in grids),
-            )
+            of_grids = [grid.map_slopes() for grid in grids] + [grid.field_slopes for grid in grids]
+            ctx.save_for_backward(mean_weight, bias_slope, weight_slope, *of_grids)
             ctx.mark_non_differentiable(error)
             return (voxel_weight * error).sum() / mean_weight, error
 
@@ -198,11 +174,5 @@ class SweptLoss(torch.autograd.Function):
     def backward(ctx: Any, upstream: Float[Tensor, ""], _: Tensor) -> tuple[Tensor | None, ...]:
         mean_weight, *gradients = ctx.saved_tensors
         factor = upstream / mean_weight
-        wanted = ctx.needs_input_grad[3:]
-        return (
-            *(None, None, None),
-            *(
-                gradient * factor if needed else None
-                for gradient, needed in zip(gradients, wanted, strict=True)
-            ),
-        )
+        wanted = zip(ctx.needs_input_grad[3:], gradients, strict=True)
+        return None, None, None, *(gradient * factor if needed else None for needed, gradient in wanted)

@@ -26,7 +26,6 @@ class DataFolder:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Check the name of the folder, and what is there."""
         check_folder(data_root(context))
 
 
@@ -48,7 +47,6 @@ class KnownParameters:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember what is configured."""
         self.configured = set(written_parameters(context))
 
     @hook_impl(tryfirst=True)

@@ -25,8 +25,7 @@ from gnet.storage.steady_file import HOLDING
 
 log = logging.getLogger(__name__)
 
-SECONDS_TO_CLEAN_UP = 2.0
-SECONDS_UNTIL_AGAIN = 0.02
+SECONDS_TO_CLEAN_UP, SECONDS_UNTIL_AGAIN = 2.0, 0.02
 MISSPELT = (
     "Failed to find the pipeline",
     "Pipeline does not contain ",
@@ -57,16 +56,13 @@ def explain(
 
     With GNET_TRACEBACK=1 in the environment everything is left as it was.
     """
-    cause = next(filter(user_fixable, causes(error)), None) or storage_error(error)
+    ours = GNetError | ParameterValidationError
+    found = (each for each in causes(error) if isinstance(each, ours) or str(each).startswith(MISSPELT))
+    cause = next(found, None) or storage_error(error)
     if cause is None or os.environ.get("GNET_TRACEBACK"):
         otherwise(kind, error, traceback)
     else:
         print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
-
-
-def user_fixable(error: BaseException) -> bool:
-    """Whether it is one of ours, of a parameter that is refused, or of a name that is misspelt."""
-    return isinstance(error, GNetError | ParameterValidationError) or str(error).startswith(MISSPELT)
 
 
 class Interruptions:

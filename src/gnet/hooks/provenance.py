@@ -56,12 +56,10 @@ class Provenance:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember today's parameters."""
         self.today = todays_parameters(context)
 
     @hook_impl
     def before_node_run(self, catalog: CatalogProtocol) -> None:
-        """Remember where the node's data lie."""
         self.catalog = catalog
 
     @hook_impl

@@ -1,8 +1,7 @@
 """Runs at the same time on the same data: each says what it reads and makes, and none touches another's.
 
 A run's announcement is a file in the data folder, locked for as long as its process lives: the kernel
-releases the lock however the process ends. Runs that have nothing to do with each other, such as those of two
-areas on two graphics cards, are not kept apart.
+releases the lock however the process ends.
 """
 
 from __future__ import annotations
@@ -50,7 +49,6 @@ class OtherRuns:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Remember where the data lie."""
         self.folder = data_root(context)
 
     @hook_impl(trylast=True)  # after the prerequisites, whose sessions announce themselves
@@ -62,13 +60,11 @@ class OtherRuns:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """The run is over."""
         if self.announced is not None:
             self.announced.withdraw()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """The run is over, too."""
         self.after_pipeline_run()
 
 
@@ -116,7 +112,6 @@ class Announced:
         return type(None), ()
 
     def withdraw(self) -> None:
-        """The run has ended."""
         atexit.unregister(self.withdraw)
         self.path.unlink(missing_ok=True)
         self.file.close()

@@ -23,17 +23,9 @@ class LocalDataset(AbstractVersionedDataset):
     """A file or folder on this machine. A subclass states what it accepts, and how that is read and written.
 
     Files are memory-mapped, read in part and renamed into place, which remote file systems do not offer: they
-    are refused, and so are names in `load_args` and `save_args` that a class does not know. A file is written
-    under a temporary name and renamed when it is complete: after an error, nothing is left. What cannot be
-    loaded or saved raises Kedro's DatasetError, caused by a StorageError if it is the file's fault. In a
-    catalog:
-
-    ```yaml
-    voxels:
-      type: gnet.io.tables.TableDataset
-      filepath: ${globals:data_root}/03_primary/voxels.csv
-      versioned: true  # each run keeps its own
-    ```
+    are refused, and so are names in `load_args` and `save_args` that a class does not know. Files are written
+    atomically. What cannot be loaded or saved raises Kedro's DatasetError, caused by a StorageError if it is
+    the file's fault.
     """
 
     SUFFIXES: ClassVar[tuple[str, ...]] = ()
@@ -94,7 +86,6 @@ class LocalDataset(AbstractVersionedDataset):
             )
 
     def load(self) -> Any:
-        """Read what was saved."""
         path = Path(self._get_load_path())
         if not path.exists():
             raise StorageError(f"{path}: expected a file, found none; run the pipeline that makes it")
@@ -106,7 +97,6 @@ class LocalDataset(AbstractVersionedDataset):
             raise unreadable(path, f"a complete {path.suffix} file", error) from error
 
     def save(self, data: object) -> None:
-        """Write what the class accepts."""
         if not isinstance(data, self.ACCEPTS):
             raise self._refusal(type(data).__name__)
         with self.ATOMIC(Path(self._get_save_path())) as part:
@@ -153,9 +143,5 @@ class LocalDataset(AbstractVersionedDataset):
 
 
 def table_preview(table: pd.DataFrame) -> TablePreview:
-    """The table as Kedro-Viz shows it: index, columns and rows as plain JSON values, NaN as null.
-
-    >>> table_preview(pd.DataFrame({"r": [0.5, float("nan")]}))["data"]
-    [[0.5], [None]]
-    """
+    """The table as Kedro-Viz shows it: index, columns and rows as plain JSON values, NaN as null."""
     return TablePreview(json.loads(table.to_json(orient="split")))

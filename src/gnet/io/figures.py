@@ -32,5 +32,4 @@ class FigureDataset(LocalDataset):
         data.savefig(part, format="png", **{"dpi": "figure", "facecolor": "white", **self._save_args})
 
     def preview(self) -> ImagePreview:
-        """The picture, for Kedro-Viz."""
         return ImagePreview(base64.b64encode(self.load()).decode("ascii"))

@@ -21,15 +21,6 @@ class HDF5Dataset(LocalDataset):
     Saves what `gnet.storage.hdf5.write_tree` takes, and `save_args` are its layout; loading gives a `Stored`,
     which reads from the file what is asked for, or with `load_args: {whole: true}` nested dictionaries of
     arrays in memory.
-
-    >>> import numpy as np
-    >>> dataset = HDF5Dataset(filepath=getfixture("tmp_path") / "betas.h5")
-    >>> dataset.save({"space": "func1pt8mm", "subj01": {"betas": np.eye(3)}})
-    >>> stored = dataset.load()
-    >>> stored["space"], stored["subj01"]["betas"].shape
-    ('func1pt8mm', (3, 3))
-    >>> stored["subj01"]["betas"][1:, 0]
-    array([0., 0.])
     """
 
     ACCEPTS = (Mapping,)

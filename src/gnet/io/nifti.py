@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from gnet.io.base import LocalDataset, table_preview
-from gnet.recording.volumes import Volume, read_volume, write_volume
+from gnet.recording.volumes import Volume, open_image, read_volume, write_volume
 from gnet.storage.atomic import atomic_folder
 
 SUFFIX = ".nii.gz"
@@ -69,7 +68,7 @@ class VolumesDataset(LocalDataset):
     def preview(self, nrows: int = 100) -> TablePreview:
         """Name, shape and type of each volume, for Kedro-Viz; read from the headers."""
         volumes = self.load()
-        headers = {name: nibabel.load(volumes.path(name)) for name in list(volumes)[:nrows]}
+        headers = {name: open_image(volumes.path(name)) for name in list(volumes)[:nrows]}
         rows = [(name, str(header.shape), str(header.get_data_dtype())) for name, header in headers.items()]
         return table_preview(pd.DataFrame(rows, columns=["name", "shape", "dtype"]))
 
@@ -97,5 +96,4 @@ class StoredVolumes(Mapping):
         return sum(1 for _ in self)
 
     def path(self, name: str) -> Path:
-        """File of a volume."""
         return self.folder / f"{name}{SUFFIX}"

@@ -18,11 +18,6 @@ class NumpyDataset(LocalDataset):
 
     Loading gives a read-only memory map: rows come from disk when they are indexed. It must not pass through
     a dataset that copies: a copy is whole in memory, as with `load_args: {mmap_mode: null}`.
-
-    >>> dataset = NumpyDataset(filepath=getfixture("tmp_path") / "image_ids.npy")
-    >>> dataset.save(np.array([73, 5]))
-    >>> dataset.load()
-    memmap([73,  5])
     """
 
     ACCEPTS = (np.ndarray, Blocks)

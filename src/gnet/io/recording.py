@@ -25,13 +25,6 @@ class RecordingDataset(AbstractDataset):
     file `.simulated` inside. Only a folder with that file, or an empty one, is ever replaced: measured data
     are not overwritten.
 
-    ```yaml
-    recording:
-      type: gnet.io.recording.RecordingDataset
-      reader: nsd
-      filepath: ${globals:data_root}/01_raw/nsd
-    ```
-
     Parameters
     ----------
     reader : str

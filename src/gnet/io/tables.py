@@ -45,5 +45,4 @@ class TableDataset(LocalDataset):
             data.to_parquet(part, **self._save_args)
 
     def preview(self, nrows: int = 20) -> TablePreview:
-        """First rows, for Kedro-Viz."""
         return table_preview(self.load().head(nrows))

@@ -1,17 +1,17 @@
 """Fitted models and the HDF5 files that store them.
 
-No pickle: a model is a nested mapping of arrays, numbers and text that any HDF5 viewer can open. A single
-model is the root of its file. Models that belong together, such as one per area, are groups `1`, `2`, ...
+A single model is the root of its file. Models that belong together, such as one per area, are groups `1`,
+`2`, ... There is no pickle in them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,12 +29,8 @@ COLLECTION = "gnet-models"
 """`format` of a file that holds several models."""
 VERSION = 1
 """Raised whenever the meaning of a stored model changes, so that older versions of gnet refuse it."""
-RENAMED = {
-    "momentum": "batch_norm_momentum",
-    "trunk_rate": "trunk_learning_rate",
-    "readout_rate": "readout_learning_rate",
-    "sparsity": "l1",
-}
+RENAMED = {"momentum": "batch_norm_momentum", "sparsity": "l1"}
+RENAMED |= {"trunk_rate": "trunk_learning_rate", "readout_rate": "readout_learning_rate"}
 """Names of settings in version 0.1, and their current names."""
 
 
@@ -55,8 +51,7 @@ class Voxels:
         return len(self.index)
 
 
-@dataclass(frozen=True)
-class StoredNetwork:
+class StoredNetwork(NamedTuple):
     """A network still in its file: the architecture is known, the weights are loaded when needed."""
 
     architecture: Architecture
@@ -68,7 +63,6 @@ class FittedModel:
     """A network with everything needed to use it and to know how it was fitted."""
 
     source: GNet | StoredNetwork
-    """The network, or a handle that loads it."""
     voxels: Mapping[str, Voxels]
     """By subject, the voxels that its readout predicts."""
     areas: tuple[str, ...] = ()
@@ -82,13 +76,7 @@ class FittedModel:
 
     @cached_property
     def network(self) -> GNet:
-        """The network; read from its file on first access.
-
-        Raises
-        ------
-        ModelFileError
-            if the stored weights do not fit the architecture.
-        """
+        """The network, read from its file on first access; ModelFileError if the weights do not fit it."""
         return self.source if isinstance(self.source, GNet) else self.source.load()
 
     @property
@@ -102,25 +90,12 @@ class FittedModel:
         return {subject: voxels.index for subject, voxels in self.voxels.items()}
 
     def save(self, path: Path | str) -> None:
-        """Write the model to an HDF5 file for `gnet.load_model`, replacing any existing file.
-
-        Raises
-        ------
-        StorageError
-            if the file cannot be written.
-        """
+        """Write the model to an HDF5 file for `gnet.load_model`; StorageError if it cannot be written."""
         save_models([self], path)
 
 
 def to_arrays(model: FittedModel) -> dict[str, Any]:
-    """The model as a nested mapping of arrays, numbers and text, for storage.
-
-    >>> network = GNet(Architecture(75, trunk_width=4), {"subj01": 2})
-    >>> stored = to_arrays(FittedModel(network, {"subj01": Voxels(np.array([7, 9]))}))
-    >>> stored["format"], stored["readouts"]["subj01"]["voxel_index"]
-    ('gnet-model', array([7, 9]))
-    """
-    weights = {name: tensor.detach().cpu().numpy() for name, tensor in model.network.state_dict().items()}
+    """The model as a nested mapping of arrays, numbers and text, for storage."""
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -129,28 +104,17 @@ def to_arrays(model: FittedModel) -> dict[str, Any]:
         "configuration": json.dumps(dict(model.configuration)),
         "areas": json.dumps(list(model.areas)),
         "history": {str(name): column.to_numpy() for name, column in model.history.items()},
-        "readouts": {subject: dict(_voxel_arrays(voxels)) for subject, voxels in model.voxels.items()},
-        "weights": weights,
+        "readouts": {subject: _voxel_arrays(voxels) for subject, voxels in model.voxels.items()},
+        "weights": {name: t.detach().cpu().numpy() for name, t in model.network.state_dict().items()},
     }
 
 
 def from_arrays(stored: Mapping[str, Any], origin: str = "model", *, lazy: bool = False) -> FittedModel:
     """The inverse of `to_arrays`: a model on the CPU, in evaluation mode.
 
-    Parameters
-    ----------
-    stored : mapping
-        As made by `to_arrays`; array-likes that are read on conversion are accepted.
-    origin : str
-        Name of the model in error messages.
-    lazy : bool
-        Whether to read the weights only when `network` is first accessed.
-
-    Raises
-    ------
-    ModelFileError
-        for anything that is not a model, another format version, invalid voxel indices, and weights that
-        do not fit the architecture or are not finite.
+    Errors call it `origin`. If `lazy`, weights are read only when `network` is first accessed. Raises
+    ModelFileError for anything that is not a model, another format version, invalid voxel indices, and
+    weights that do not fit the architecture or are not finite.
     """
     if stored.get("format") != FORMAT:
         raise ModelFileError(f"{origin}: expected a file of format {FORMAT!r}, got {stored.get('format')!r}.")
@@ -183,19 +147,10 @@ def from_arrays(stored: Mapping[str, Any], origin: str = "model", *, lazy: bool 
 
 
 def read_models(path: Path | str, *, lazy: bool = False) -> list[FittedModel]:
-    """The models of one file, on the CPU and in evaluation mode.
+    """The models of one file, or of the newest in a folder of versions, on the CPU and in evaluation mode.
 
-    Parameters
-    ----------
-    path : Path or str
-        The file, or the folder in which a pipeline keeps its versions: the newest is read.
-    lazy : bool
-        Whether to read the weights only when they are needed.
-
-    Raises
-    ------
-    ModelFileError
-        if the file is missing, damaged or holds no model.
+    If `lazy`, weights are read only when they are needed. Raises ModelFileError if the file is missing,
+    damaged or holds no model.
     """
     path = newest_version(Path(path))
     try:
@@ -216,26 +171,17 @@ def read_models(path: Path | str, *, lazy: bool = False) -> list[FittedModel]:
 
 def save_models(models: Sequence[FittedModel], path: Path | str) -> None:
     """Write one model or several into one file, whole or not at all. A file that was there is replaced."""
-    if len(models) == 1:
-        write_tree(path, to_arrays(models[0]))
-    else:
-        write_tree(path, {"format": COLLECTION, **{str(n): to_arrays(m) for n, m in enumerate(models, 1)}})
+    parts = {str(number): to_arrays(model) for number, model in enumerate(models, 1)}
+    write_tree(path, parts["1"] if len(models) == 1 else {"format": COLLECTION, **parts})
 
 
 def newest_version(path: Path) -> Path:
-    """The path itself, or the newest file in a folder of versions (`<name>/<version>/<name>`).
-
-    Raises
-    ------
-    ModelFileError
-        if neither exists.
-    """
+    """The path itself, or the newest file in a folder of versions; ModelFileError if neither exists."""
     if path.is_file():
         return path
     if not path.is_dir():
         raise ModelFileError(f"{path}: expected a model file or a folder of its versions, found neither.")
-    found = newest(path)
-    if found is None:
+    if (found := newest(path)) is None:
         raise ModelFileError(
             f"{path}: expected versions of a model, <version>/{path.name}, found none in the folder. "
             "Run the pipeline that fits the model, or give the path of a model file."
@@ -243,14 +189,10 @@ def newest_version(path: Path) -> Path:
     return found
 
 
-def _voxel_arrays(voxels: Voxels) -> Iterator[tuple[str, np.ndarray]]:
-    yield "voxel_index", np.asarray(voxels.index, np.int64)
-    if voxels.area is not None:
-        yield "area", np.asarray(voxels.area, str)
-    if voxels.shape is not None:
-        yield "volume_shape", np.asarray(voxels.shape, np.int64)
-    if voxels.affine is not None:
-        yield "affine", np.asarray(voxels.affine, np.float64)
+def _voxel_arrays(voxels: Voxels) -> dict[str, np.ndarray]:
+    arrays: dict[str, tuple] = {"voxel_index": (voxels.index, np.int64), "area": (voxels.area, str)}
+    arrays |= {"volume_shape": (voxels.shape, np.int64), "affine": (voxels.affine, np.float64)}
+    return {name: np.asarray(array, dtype) for name, (array, dtype) in arrays.items() if array is not None}
 
 
 def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
@@ -268,7 +210,7 @@ def _voxels(subject: str, readout: Mapping[str, Any]) -> Voxels:
         found = np.asarray(readout["volume_shape"])
         if found.shape != (3,) or found.dtype.kind not in "iu" or index.max(initial=0) >= found.prod():
             raise ModelFileError(f"{subject}: volume_shape must be (x, y, z) and contain all voxels")
-        shape = (int(found[0]), int(found[1]), int(found[2]))
+        shape = tuple(found.tolist())
     affine = np.asarray(readout["affine"], np.float64) if "affine" in readout else None
     if affine is not None and affine.shape != (4, 4):
         raise ModelFileError(f"{subject}: the affine is not 4 x 4")
@@ -281,14 +223,12 @@ def _network(architecture: Architecture, voxels: Mapping[str, Voxels], weights: 
         with torch.device("meta"):  # shapes only: drawing weights would be wasted
             network = GNet(architecture, {subject: len(found) for subject, found in voxels.items()})
         expected = network.state_dict()
-        state = {name: np.asarray(array) for name, array in weights.items()}
-        for name, array in state.items():
+        tensors = {}
+        for name, stored in weights.items():
+            array = np.asarray(stored)
             if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
                 raise ModelFileError(f"{name}: expected finite real numbers, found others ({array.dtype})")
-        tensors = {
-            name: torch.tensor(array, dtype=expected[name].dtype if name in expected else None)
-            for name, array in state.items()
-        }
+            tensors[name] = torch.tensor(array, dtype=expected[name].dtype if name in expected else None)
         network.load_state_dict(tensors, assign=True)
         return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     except (GNetError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -301,4 +241,5 @@ def _renamed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _misfit(origin: str, error: Exception) -> ModelFileError:
-    return ModelFileError(f"{origin}: its parts do not fit together: {error}. Refit the model.")
+    reason = str(error).removesuffix(".")
+    return ModelFileError(f"{origin}: its parts do not fit together: {reason}. Refit the model.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,48 +16,38 @@ from gnet.errors import DeviceError, ParameterError
 
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 """Where Linux reports free memory, and the memory limit of a container."""
-
 PRECISIONS = ("float32", "tf32", "bfloat16")
+MMAP_MAX, TRIM_THRESHOLD = -4, -1
+"""M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's mallopt(3)."""
 
 
 def resolve_device(name: str) -> torch.device:
     """Turn the parameter `device` into a torch device: `auto | cpu | cuda | cuda:n | mps`.
 
-    `auto` takes the first CUDA device, else Apple's MPS, else the CPU.
-
-    Raises
-    ------
-    DeviceError
-        for any other name, or a device that this machine does not have.
-
-    >>> resolve_device("cpu")
-    device(type='cpu')
+    `auto` takes the first CUDA device, else Apple's MPS, else the CPU. Raises DeviceError for any other name,
+    or a device that this machine does not have.
     """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, colon, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (colon and not (kind == "cuda" and index.isdecimal())):
+    match = re.fullmatch(r"cpu|mps|cuda(?::([0-9]+))?", name)
+    if match is None:
         raise DeviceError(f"device: expected auto, cpu, cuda, cuda:n or mps, got {name!r}.")
-    if kind == "cuda":
+    if name.startswith("cuda"):
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(index or 0) >= found:
+        if int(match[1] or 0) >= found:
             raise DeviceError(
                 f"device: {name!r} was requested, but torch finds {found} CUDA devices. "
                 "Use `device: auto` or `device: cpu`, or install the CUDA build of torch and its driver."
             )
-    if kind == "mps" and not torch.backends.mps.is_available():
+    if name == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device: 'mps' was requested, but this machine has none. Use `device: auto`.")
     return torch.device(name)
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Free bytes on the device; for the CPU, within the limit of its container. None: unknown.
-
-    >>> free_memory(torch.device("cpu")) != 0
-    True
-    """
+    """Free bytes on the device; for the CPU, within the limit of its container. None: unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     if device.type != "cpu" or not MEMINFO.exists():
@@ -75,12 +66,7 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
 
     `float32`: full precision. `tf32`: operands rounded to 10 bits of mantissa where the device supports it
     (CUDA), float32 elsewhere. `bfloat16`: operands rounded to 7 bits by torch's autocast; sums, the
-    non-linearity, weights and optimisers stay in float32.
-
-    Raises
-    ------
-    ParameterError
-        for any other name.
+    non-linearity, weights and optimisers stay in float32. Raises ParameterError for any other name.
     """
     if name not in PRECISIONS:
         raise ParameterError(f"precision: expected {', '.join(PRECISIONS)}, got {name!r}.")
@@ -96,17 +82,12 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
             unit.fp32_precision = value
 
 
-MMAP_MAX, TRIM_THRESHOLD = -4, -1
-"""M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's mallopt(3)."""
-
-
 @contextmanager
 def large_arrays_kept() -> Iterator[None]:
     """Context in which freed memory stays with the process, to be reused by arrays of the same size.
 
-    By default glibc returns large arrays to the system at once, and the system hands out zeroed pages when
-    the next batch needs the same memory: an eighth of the time of a fit on a CPU. Has an effect only on Linux
-    with glibc. Free memory is returned at the end.
+    By default glibc returns large arrays to the system at once, which hands out zeroed pages when the next
+    batch needs the same memory: an eighth of the time of a fit on a CPU. Works with glibc only.
     """
     if platform.libc_ver()[0] != "glibc":
         yield
@@ -119,4 +100,4 @@ def large_arrays_kept() -> Iterator[None]:
     finally:
         library.mallopt(MMAP_MAX, 65536)  # glibc's defaults
         library.mallopt(TRIM_THRESHOLD, 2**17)
-        library.malloc_trim(0)
+        library.malloc_trim(0)  # give free memory back

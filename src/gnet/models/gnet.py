@@ -61,20 +61,12 @@ class Architecture:
 class GNet(nn.Module):
     """A trunk shared by all subjects, a readout for each.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        Shapes and forward computation.
-    voxels : mapping of int
-        Number of voxels of each subject.
-    prefilter : Weights, optional
-        Weights of the first two layers. Random by default, from torch's generator.
-    input_mean : array, (3,), optional
-        Mean colour, subtracted from images in [0, 1]; the images are not scaled. Zero by default.
+    `voxels` is the number of voxels of each subject; `prefilter` the weights of the first two layers (random
+    from torch's generator by default); `input_mean`, (3,), the mean colour, subtracted from images in
+    [0, 1], which are not scaled (zero by default).
     """
 
     input_mean: Tensor
-    """(3,)"""
 
     def __init__(
         self,
@@ -90,9 +82,8 @@ class GNet(nn.Module):
         self.register_buffer("input_mean", torch.as_tensor(mean, dtype=torch.float32).reshape(3))
         self.prefilter = Prefilter(exposed=architecture.prefilter_readout)
         if prefilter is not None:
-            self.prefilter.load_state_dict(
-                {name: torch.as_tensor(np.asarray(array)) for name, array in prefilter.items()}
-            )
+            tensors = {name: torch.as_tensor(np.asarray(array)) for name, array in prefilter.items()}
+            self.prefilter.load_state_dict(tensors)
         self.prefilter.requires_grad_(architecture.trainable_prefilter)
         self.trunk = Trunk(
             architecture.trunk_width,
@@ -101,18 +92,12 @@ class GNet(nn.Module):
             dropout=architecture.dropout,
             momentum=architecture.batch_norm_momentum,
         )
+        grids, features = architecture.grids, architecture.features
+        single = architecture.readout == "single_field"
         self.readouts = nn.ModuleDict(
-            {
-                subject: Readout(
-                    count,
-                    architecture.grids,
-                    architecture.features,
-                    single_field=architecture.readout == "single_field",
-                )
-                for subject, count in voxels.items()
-            }
+            {name: Readout(count, grids, features, single_field=single) for name, count in voxels.items()}
         )
-        # Convolutions are faster, and readouts pool in this order. Maps take the order of the weights.
+        # Convolutions are faster, and readouts pool, in this order. Maps take the order of the weights.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property

@@ -1,8 +1,4 @@
-"""Partitions of the features that a readout sees.
-
-A partition maps the name of each part to its features: `partition["conv4a"]` is a boolean array over the
-features, in the order of the readout.
-"""
+"""Partitions of the features that a readout sees: `partition["conv4a"]` is a boolean array over them."""
 
 from __future__ import annotations
 
@@ -16,9 +12,7 @@ Partition = dict[str, Bool[np.ndarray, " feature"]]
 
 
 def layerwise(width: int, *, prefilter: bool = False) -> Partition:
-    """Seven parts, the layers of the trunk: 128 features in the first, `width` in each of the others.
-
-    If the readout sees the prefilter, conv1 and conv2 come first.
+    """One part a layer: 128 features in conv3, `width` in the others; conv1 and conv2 first if seen.
 
     >>> {name: int(mask.sum()) for name, mask in layerwise(8).items()}
     {'conv3': 128, 'conv4a': 8, 'conv4b': 8, 'conv5a': 8, 'conv5b': 8, 'conv6a': 8, 'conv6b': 8}
@@ -29,13 +23,7 @@ def layerwise(width: int, *, prefilter: bool = False) -> Partition:
 
 
 def bipartite(width: int, *, prefilter: bool = False) -> Partition:
-    """Two parts: the layers on the fine grid (lower) and those on the coarse grid (upper).
-
-    Features of the prefilter belong to the lower part.
-
-    >>> [int(mask.sum()) for mask in bipartite(8).values()]
-    [144, 32]
-    """
+    """Two parts: the layers on the coarse grid (upper) and all others (lower)."""
     layers = layerwise(width, prefilter=prefilter)
     upper = np.any([layers[name] for name in COARSE], axis=0)
     return {"lower": ~upper, "upper": upper}
@@ -46,18 +34,12 @@ PARTITIONS = {"layerwise": layerwise, "bipartite": bipartite}
 
 
 def partitions(architecture: Architecture) -> dict[str, Partition]:
-    """The partitions that are analysed, by name, for one network."""
+    """The same for one network."""
     width, prefilter = architecture.trunk_width, architecture.prefilter_readout
     return {name: partition(width, prefilter=prefilter) for name, partition in PARTITIONS.items()}
 
 
 def fair_share(partition: Partition) -> Float[np.ndarray, " part"]:
-    """Percent of the features in each part: the share that a part would have by its size alone.
-
-    A control for the size of the parts: the first layer has more features than any other.
-
-    >>> fair_share(bipartite(64))
-    array([50., 50.])
-    """
+    """Percent of the features in each part: the share that a part would have by its size alone."""
     sizes = np.array([mask.sum() for mask in partition.values()], dtype=float)
     return 100 * sizes / sizes.sum()

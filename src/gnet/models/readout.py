@@ -1,11 +1,7 @@
 """From feature maps to voxels: the feature-weighted receptive field with flexible pooling fields.
 
-`r_v = b_v + sum_k w_vk f(Phi_vk)`, `Phi_vk = sum_yx g_v(y, x) f(map_k(y, x))`, `f(x) = tanh(x) log(1 + |x|)`
-(paper, Methods). A pooling field g_v is a softmax over space, so it is positive and sums to one.
-
-At full size the array (image, feature, voxel) of all Phi would take ten gigabytes per batch. It is never
-built as a whole: voxels are processed in blocks, and images in groups small enough for a CPU's cache.
-`gnet.fitting.sweep` processes the same blocks for fitting and returns gradients too.
+The array (image, feature, voxel) of all pooled maps would take ten gigabytes per batch at full size. It is
+never built as a whole: voxels are processed in blocks, images in groups that fit a CPU's cache.
 """
 
 from __future__ import annotations
@@ -20,27 +16,18 @@ from torch import Tensor, nn
 
 BLOCK_VOXELS = {"cpu": 256, "cuda": 1024, "mps": 256}
 """Voxels pooled by one matrix product."""
-
 GROUP_ELEMENTS = {"cpu": 2**16, "cuda": 2**27, "mps": 2**24}
-"""Elements of (voxel, image, feature) to which the non-linearity is applied at a time: on a CPU as many as
-fit in the second-level cache with their temporaries, elsewhere as many as keep the device busy."""
+"""Elements of (voxel, image, feature) to which the non-linearity is applied at a time: what fits the
+second-level cache of a CPU with its temporaries, elsewhere what keeps the device busy."""
 
 
 def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """The readout's non-linearity `tanh(x) log(1 + |x|)`: odd, quadratic near zero, logarithmic far from it.
-
-    >>> compress(torch.tensor([0.0, 1.0, -1.0]))
-    tensor([ 0.0000,  0.5279, -0.5279])
-    """
+    """The readout's non-linearity, `tanh(x) log(1 + |x|)`: quadratic near zero, logarithmic far from it."""
     return torch.tanh(x) * torch.log1p(torch.abs(x))
 
 
 def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
-    """Consecutive slices of voxels.
-
-    >>> voxel_blocks(600, torch.device("cpu"))
-    [slice(0, 256, None), slice(256, 512, None), slice(512, 600, None)]
-    """
+    """Consecutive slices of at most `BLOCK_VOXELS` voxels."""
     size = BLOCK_VOXELS[device.type]
     return [slice(start, min(start + size, voxels)) for start in range(0, voxels, size)]
 
@@ -48,8 +35,6 @@ def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
 def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixel _"]]:
     """The maps as matrices (pixel, image x k) of a few images each: a pooling field times one pools them all.
 
-    >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 256, 25, 25))]
-    [(625, 256), (625, 256), (625, 256)]
     >>> [tuple(group.shape) for group in image_groups(torch.zeros(3, 128, 6, 6))]
     [(36, 256), (36, 128)]
     """
@@ -62,19 +47,13 @@ def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixe
 class Readout(nn.Module):
     """One subject's voxels: a pooling field per resolution and a weight per feature for each of them.
 
-    Parameters
-    ----------
-    voxels : int
-        Number of voxels.
-    grids : sequence of int
-        Side of the feature maps at each resolution.
-    features : sequence of int
-        Number of feature maps at each resolution.
-    single_field : bool
-        One field at the first (finest) resolution, resampled for the others: the second published form.
+    `r_v = b_v + sum_k w_vk f(Phi_vk)`, `Phi_vk = sum_yx g_v(y, x) f(map_k(y, x))` (paper, Methods), f is
+    `compress`. The pooling field g_v is a softmax over space, so it is positive and sums to one.
 
-    Parameters of the module: `fields`, (voxel, side, side) at each resolution, before the softmax and
-    initially uniform; `weight`, (voxel, feature), and `bias`, (voxel,), both drawn from N(0, 0.01).
+    `grids` and `features` are the side and the number of the feature maps at each resolution, finest first.
+    With `single_field`, one field at the first resolution is resampled for the others (the second published
+    form). Trained are `fields`, (voxel, side, side) at each resolution, before the softmax and initially
+    uniform; `weight`, (voxel, feature), and `bias`, (voxel,), both drawn from N(0, 0.01).
     """
 
     def __init__(
@@ -96,36 +75,22 @@ class Readout(nn.Module):
 
     def fine_fields(self) -> Float[Tensor, "voxel y x"]:
         """The fields on the trunk's fine grid, the last grid but one."""
-        return self.pooling_fields()[len(self.grids) - 2]
+        return self.pooling_fields()[-2]
 
     def forward(self, maps: Sequence[Float[Tensor, "image _ _ _"]]) -> Float[Tensor, "image voxel"]:
-        return self.bias + sum(self.contributions(maps))
-
-    def contributions(
-        self, maps: Sequence[Float[Tensor, "image _ _ _"]]
-    ) -> list[Float[Tensor, "image voxel"]]:
-        """Contribution of each resolution; their sum plus the bias is the prediction."""
-        everything = [np.ones(sum(self.features), bool)]
-        return [part[0] for part in self._contributions(maps, everything)]
+        everything = np.ones(sum(self.features), bool)
+        return self.bias + self.partition_contributions(maps, [everything])[0]
 
     def partition_contributions(
         self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
     ) -> Float[Tensor, "part image voxel"]:
         """Contribution of each part of the features to the prediction, from one pass over the maps.
 
-        `parts` are boolean arrays over the features, in the order of the readout. If every feature is in
-        exactly one part, the contributions plus the bias sum to the prediction.
+        If every feature is in exactly one part, the contributions plus the bias sum to the prediction.
         """
-        return cast(Tensor, sum(self._contributions(maps, parts)))
-
-    def _contributions(
-        self, maps: Sequence[Float[Tensor, "image _ _ _"]], parts: Sequence[Bool[np.ndarray, " feature"]]
-    ) -> list[Float[Tensor, "part image voxel"]]:
-        """Contribution of each part at each resolution."""
         member = torch.as_tensor(np.stack(parts), dtype=self.weight.dtype, device=self.weight.device)
-        members = member.split(self.features, dim=1)
-        weights = self.weight.split(self.features, dim=1)
-        total = []
+        members, weights = (array.split(self.features, dim=1) for array in (member, self.weight))
+        of_grids = []
         for grid, field, of_grid, weight in zip(maps, self.pooling_fields(), members, weights, strict=True):
             field, groups = field.flatten(1), image_groups(compress(grid.to(weight.dtype)))
             of_blocks = []
@@ -134,25 +99,19 @@ class Readout(nn.Module):
                 phi = [compress(values).unflatten(1, (-1, grid.shape[1])) for values in phi]
                 weighted = [(values * weight[block, None]) @ of_grid.T for values in phi]
                 of_blocks.append(torch.cat(weighted, dim=1))
-            total.append(torch.cat(of_blocks).permute(2, 1, 0))
-        return total
+            of_grids.append(torch.cat(of_blocks).permute(2, 1, 0))
+        return cast(Tensor, sum(of_grids))
 
 
 def resample_mass(field: Float[Tensor, "voxel y x"], side: int) -> Float[Tensor, "voxel v u"]:
-    """Resample fields to another grid, conserving mass: each pixel is divided among new ones by area.
-
-    >>> resample_mass(torch.full((1, 3, 3), 1 / 9), 2)
-    tensor([[[0.2500, 0.2500],
-             [0.2500, 0.2500]]])
-    """
+    """Resample fields to another grid, conserving mass: each pixel is divided among new ones by area."""
     share = overlap(field.shape[-1], side).to(field)
     return torch.einsum("vyx,ty,sx->vts", field, share, share)
 
 
 def overlap(old: int, new: int) -> Float[Tensor, "new old"]:
     """Fraction of each of `old` equal segments of a line within each of `new` ones; columns sum to one."""
-    old_edges = torch.linspace(0, 1, old + 1, dtype=torch.float64)
-    new_edges = torch.linspace(0, 1, new + 1, dtype=torch.float64)
+    old_edges, new_edges = (torch.linspace(0, 1, n + 1, dtype=torch.float64) for n in (old, new))
     start = torch.maximum(old_edges[None, :-1], new_edges[:-1, None])
     end = torch.minimum(old_edges[None, 1:], new_edges[1:, None])
     return (end - start).clamp(min=0) * old

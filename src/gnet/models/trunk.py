@@ -1,12 +1,12 @@
 """The trunk: seven convolutional layers on two grids, all of them visible to the readout.
 
-A voxel may sample any layer, so the depth it uses is learned, not imposed. Layers are named as in the
-published code: conv3 (L1), 4a, 4b (L2, L3) on the fine grid; 5a, 5b, 6a, 6b (L4 to L7) on the coarse one.
-In a later variant (BERG) the readout also sees the two layers of the prefilter, on a grid of their own.
+Layers are named as in the published code: conv3 (L1), 4a, 4b (L2, L3) on the fine grid; 5a, 5b, 6a, 6b (L4 to
+L7) on the coarse one. In BERG's variant the readout also sees the prefilter's two, on a grid of their own.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -20,7 +20,6 @@ from gnet.models.prefilter import MAPS
 
 FIRST_MAPS = 128
 """Feature maps of L1, whatever the trunk's width."""
-
 PREFILTER = ("conv1", "conv2")
 FINE = ("conv3", "conv4a", "conv4b")
 COARSE = ("conv5a", "conv5b", "conv6a", "conv6b")
@@ -39,12 +38,7 @@ def layer_features(width: int, *, prefilter: bool = False) -> dict[str, int]:
 
 
 def grid_sizes(pixels: int) -> tuple[int, int]:
-    """Sides of the fine and the coarse feature maps for square images of `pixels`.
-
-    Raises
-    ------
-    ParameterError
-        if the images are too small for a single fine pixel.
+    """Sides of the fine and the coarse feature maps; ParameterError if images are too small for a fine pixel.
 
     >>> grid_sizes(227), grid_sizes(75)
     ((25, 13), (6, 3))
@@ -59,7 +53,7 @@ def grid_sizes(pixels: int) -> tuple[int, int]:
 def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.ndarray, " coarse"]]:
     """Pixel centres of the fine and the coarse maps, as a fraction of the image's side, from its centre.
 
-    They do not reach the edges of the image: the first layer, without padding, leaves out a border.
+    They do not reach the edges of the image: the first layer has no padding.
 
     >>> fine, coarse = grid_positions(227)
     >>> fine[[0, -1]].round(3), coarse[[0, -1]].round(3)
@@ -73,7 +67,9 @@ def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.nd
 class Layer(nn.Module):
     """Batch normalisation and Dropout2d of the input, 3x3 convolution, ReLU."""
 
-    def __init__(self, maps_in: int, maps_out: int, *, padding: int, dropout: float, momentum: float) -> None:
+    def __init__(
+        self, maps_in: int, maps_out: int, *, padding: int = 1, dropout: float, momentum: float
+    ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(maps_in, eps=1e-5, momentum=momentum)
         self.dropout = nn.Dropout2d(dropout)
@@ -89,15 +85,13 @@ class Trunk(nn.Module):
     """From prefiltered images to the feature maps that readouts see: `width` per layer, 128 for the first.
 
     All layers except the first and the last compute `pass_through` additional maps that only the layers above
-    see (published code: as many as `width`, the default; 1,034,944 trainable parameters at width 64). A later
-    variant has 192 at width 64. With `prefilter_readout` the input is that of an exposed prefilter: the trunk
-    reads the maps of conv2 and returns all of the input as its first group.
+    see (published code: as many as `width`, the default; a later variant: 192 at width 64). With
+    `prefilter_readout` the input is that of an exposed prefilter: the trunk reads the maps of conv2 and
+    returns all of the input as its first group.
 
     >>> fine, coarse = Trunk(8)(torch.zeros(2, 192, 8, 8))
     >>> fine.shape, coarse.shape
     (torch.Size([2, 144, 6, 6]), torch.Size([2, 32, 3, 3]))
-    >>> Trunk(8, pass_through=24).conv4a.conv.out_channels
-    32
     """
 
     def __init__(
@@ -112,10 +106,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.width, self.prefilter_readout = width, prefilter_readout
         maps = width + (width if pass_through is None else pass_through)
-
-        def layer(maps_in: int, maps_out: int, padding: int = 1) -> Layer:
-            return Layer(maps_in, maps_out, padding=padding, dropout=dropout, momentum=momentum)
-
+        layer = partial(Layer, dropout=dropout, momentum=momentum)
         self.conv3 = layer(MAPS[1], FIRST_MAPS, padding=0)
         self.conv4a = layer(FIRST_MAPS, maps)
         self.conv4b = layer(maps, maps)

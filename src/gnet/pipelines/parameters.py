@@ -1,14 +1,14 @@
 """The parameters and their allowed values: one class per top-level key of `conf/*/parameters*.yml`.
 
-Kedro validates them before any node runs and reports all errors at once. The meaning, unit and source of each
-number are given in the configuration.
+Kedro validates them before any node runs and reports all errors at once. The configuration gives the meaning,
+unit and source of each number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel, create_model, model_validator
 
@@ -16,20 +16,27 @@ Subject = Annotated[str, Field(pattern=r"^subj\d\d$")]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+RENAMED = {
+    "momentum": "batch_norm_momentum",
+    "trunk_rate": "trunk_learning_rate",
+    "readout_rate": "readout_learning_rate",
+    "sparsity": "l1",
+}
+"""Former names of parameters, and the current ones."""
 
 
 class Strict(BaseModel):
-    """Refuses unknown keys and changes after reading. Errors for former names give the current ones."""
+    """Refuses unknown keys and changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    RENAMED: ClassVar[Mapping[str, str]] = {}
 
     @model_validator(mode="before")
     @classmethod
     def current_names(cls, values: Any) -> Any:
-        """Refuse former names."""
-        for old in set(values) & set(cls.RENAMED) if isinstance(values, Mapping) else ():
-            raise ValueError(f"{old} is now called {cls.RENAMED[old]}: rename it")
+        """Refuse former names, with the current ones."""
+        for old in RENAMED if isinstance(values, Mapping) else ():
+            if old in values:
+                raise ValueError(f"{old} is now called {RENAMED[old]}: rename it")
         return values
 
 
@@ -43,12 +50,9 @@ class Release(Strict):
     @model_validator(mode="after")
     def known_subjects(self) -> Release:
         """Check that every subject in use has a number of sessions."""
-        unknown = [subject for subject in self.subjects or () if subject not in self.sessions]
-        if unknown:
-            raise ValueError(
-                f"unknown subject {', '.join(unknown)}: expected some of {', '.join(self.sessions)} (those "
-                "under release.sessions)"
-            )
+        if unknown := [subject for subject in self.subjects or () if subject not in self.sessions]:
+            expected = f"expected some of {', '.join(self.sessions)} (those under release.sessions)"
+            raise ValueError(f"unknown subject {', '.join(unknown)}: {expected}")
         return self
 
     @property
@@ -109,8 +113,6 @@ class Prefilter(Strict):
 class Model(Strict):
     """Shapes and forward computation of the network."""
 
-    RENAMED: ClassVar[Mapping[str, str]] = {"momentum": "batch_norm_momentum"}
-
     trunk_width: Count
     readout: Literal["layerwise", "single_field"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -141,22 +143,13 @@ class Protocols(Strict):
     revised: Choices
 
 
-ChoicesSetAlone = create_model(
-    "ChoicesSetAlone",
-    __base__=Strict,
-    **{name: (field.annotation | None, None) for name, field in Choices.model_fields.items()},
-)
+OPTIONAL = {name: (field.annotation | None, None) for name, field in Choices.model_fields.items()}
+ChoicesSetAlone = create_model("ChoicesSetAlone", __base__=Strict, **OPTIONAL)
 """Overrides of the choices of a protocol; None keeps the protocol's choice."""
 
 
 class Fitting(ChoicesSetAlone):
     """Fitting of the models. Null keeps the protocol's choice."""
-
-    RENAMED: ClassVar[Mapping[str, str]] = {
-        "trunk_rate": "trunk_learning_rate",
-        "readout_rate": "readout_learning_rate",
-        "sparsity": "l1",
-    }
 
     protocol: Literal["published", "revised"]
     device: str
@@ -183,9 +176,8 @@ class Fitting(ChoicesSetAlone):
 
     def choices(self, protocols: Protocols) -> Choices:
         """The choices of the protocol, with overrides applied."""
-        bundle = getattr(protocols, self.protocol).model_dump()
-        alone = {name: value for name in bundle if (value := getattr(self, name)) is not None}
-        return Choices(**{**bundle, **alone})
+        alone = self.model_dump(include=set(Choices.model_fields), exclude_none=True)
+        return getattr(protocols, self.protocol).model_copy(update=alone)
 
     def check_device(self) -> None:
         """Raise DeviceError for a device that is misspelt, or that this machine lacks."""

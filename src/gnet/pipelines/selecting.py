@@ -75,10 +75,8 @@ def voxels_of(voxel_index: Int[np.ndarray, " voxel"], voxels: pd.DataFrame, subj
     Raises ModelFileError if the release that was prepared does not have all of them.
     """
     table = voxels[voxels["subject"] == subject]
-    known = table["voxel_index"].to_numpy()
-    column = np.searchsorted(known, voxel_index).clip(max=max(0, len(known) - 1))
-    missing = int((known[column] != voxel_index).sum()) if len(known) else len(voxel_index)
-    if missing:
+    column = pd.Index(table["voxel_index"]).get_indexer(voxel_index)
+    if missing := int((column < 0).sum()):
         found = "none" if missing == len(voxel_index) else f"only {len(voxel_index) - missing:,}"
         raise ModelFileError(
             f"{subject}: expected the model's {len(voxel_index):,} voxels in the voxel table, found "

@@ -21,9 +21,9 @@ Areas = Mapping[str, tuple[str, Sequence[str]]]
 class Reader(Protocol):
     """A recording on disk: nothing is read before a method is called, and nothing is written.
 
-    Subjects go by name. Sessions are counted from 1 and are always the first ones, so a number says which.
-    Every method raises `gnet.errors.ReleaseError` for files that are missing, damaged or contradict each
-    other, and `gnet.errors.ParameterError` for subjects, sessions, areas or sizes that do not exist.
+    Subjects go by name; a number of sessions means the first ones. Every method raises ReleaseError for files
+    that are missing, damaged or contradict each other, and ParameterError for subjects, sessions, areas or
+    sizes that do not exist.
     """
 
     @property
@@ -80,15 +80,14 @@ class Reader(Protocol):
     ) -> tuple[dict[str, Volume], pd.DataFrame]:
         """Where one subject's units are.
 
-        Boolean volumes (x, y, z) of every mask that there is and of every area, by name (none for a recording
-        without volumes), and `gnet.recording.units.unit_table` of the areas and of the named masks.
+        Boolean volumes (x, y, z) of every mask and every area, by name (none for a recording without
+        volumes), and `gnet.recording.units.unit_table` of the areas and of the named masks.
         """
 
     def responses(self, subject: str, sessions: int, units: pd.DataFrame) -> Responses:
         """One subject's responses, z-scored within sessions, in the order of its rows in `units`.
 
-        `units` may hold other subjects as well. Responses that do not repeat when their picture does are
-        refused.
+        Responses that do not repeat when their picture does are refused.
         """
 
     def anatomy(self, subject: str) -> Volume | None:

@@ -31,6 +31,14 @@ def spell_shape(shape: tuple[int, ...]) -> str:
     return " x ".join(str(length) for length in shape)
 
 
+def open_image(path: Path) -> SpatialImage:
+    """A NIfTI file whose header is read, but not its numbers; TypeError if it holds no volume."""
+    image = nibabel.load(path)
+    if not isinstance(image, SpatialImage):
+        raise TypeError(f"a {type(image).__name__}")
+    return image
+
+
 def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
     """Read one NIfTI file, in the data type that it has on disk unless the file scales its numbers.
 
@@ -40,9 +48,7 @@ def read_volume(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a NIfTI volume, found no such file. Fetch it.")
     try:
-        image = nibabel.load(path)
-        if not isinstance(image, SpatialImage):
-            raise TypeError(f"a {type(image).__name__}")
+        image = open_image(path)
         data = np.asanyarray(image.dataobj)
         if path.suffix == ".gz":
             with gzip.open(path) as file:

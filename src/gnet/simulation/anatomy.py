@@ -7,6 +7,7 @@ shell (dorsal and ventral, left and right), and hV4 after V3 in the ventral ones
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,10 +25,7 @@ AREA_OF_LABEL = {label: label.rstrip("vd") for band in BANDS.values() for label 
 
 FAMILIES = ("prf-visualrois", "Kastner2015", "streams", "floc-faces", "nsdgeneral")
 VENTRAL = ("VO1", "VO2", "PHC1", "PHC2")
-DORSAL = (
-    *("V3b", "V3a", "LO1", "LO2", "MST", "hMT"),
-    *("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5", "SPL1", "FEF"),
-)
+DORSAL = ("V3b", "V3a", "LO1", "LO2", "MST", "hMT", *(f"IPS{number}" for number in range(6)), "SPL1", "FEF")
 
 Mask = Bool[np.ndarray, "x y z"]
 Numbers = Int16[np.ndarray, "x y z"]
@@ -58,11 +56,7 @@ class Anatomy:
 
 
 def label_number(family: str, name: str) -> int:
-    """The number that stands for a region in the volumes of its family.
-
-    >>> label_number("Kastner2015", "VO1")
-    8
-    """
+    """The number that stands for a region in the volumes of its family."""
     return next(number for number, label in LABELS[family].items() if label == name)
 
 
@@ -84,13 +78,9 @@ def shape_head(
     t1 = np.choose(brain.astype(int) + cortex, [0, 900, 600]) + generator.normal(0, 20, shape)
     # angle seen from the centre of the head, 0 at the posterior pole; noise breaks the ties of a regular grid
     pole = np.arccos(np.clip(-y / np.maximum(radius, 1e-9), -1, 1)) + generator.normal(0, 1e-3, shape)
-    quarters = {
-        (band, side): cortex & (z < 0 if band == "ventral" else z >= 0) & (left if side == "left" else ~left)
-        for band in BANDS
-        for side in ("left", "right")
-    }
     prf = np.where(cortex, 0, -1).astype(np.int16)
-    for (band, side), quarter in quarters.items():
+    for band, side in itertools.product(BANDS, ("left", "right")):
+        quarter = cortex & (z < 0 if band == "ventral" else z >= 0) & (left if side == "left" else ~left)
         nearest = np.flatnonzero(quarter)[np.argsort(pole[quarter])]
         sizes = [voxels[label] // 2 if side == "left" else -(-voxels[label] // 2) for label in BANDS[band]]
         if sum(sizes) > len(nearest) / 2:
@@ -110,8 +100,7 @@ def draw_regions(
     """Every family of regions, given the labels of prf-visualrois and the position of each voxel.
 
     nsdgeneral is the visual third of cortex, a little larger than all areas together; the other families
-    divide what prf-visualrois leaves of it. Kastner2015 disagrees with prf-visualrois on a tenth of its
-    voxels.
+    divide what prf-visualrois leaves of it. Kastner2015 lacks a tenth of the voxels of prf-visualrois.
     """
     blank = np.where(prf >= 0, 0, -1).astype(np.int16)
     visual = (prf >= 0) & (pole < pole[prf > 0].max() + 0.35)

@@ -1,11 +1,8 @@
 """The planted brain: responses of V1, V2, V3 and hV4 to images, known to the last weight.
 
-Every voxel is a feature-weighted receptive field, `r = offset + sum_k w_k sum_yx g(y, x) map_k(y, x)`, the
-model family that is to be recovered from it. Areas differ in their maps and in the size of their fields. The
-organisation decides where an area's maps come from, see `area_maps`.
-
-Positions are in degrees of visual angle from the centre of the image, x to the right and y upwards; the
-image spans `FIELD_OF_VIEW` degrees as in NSD.
+Every voxel is a feature-weighted receptive field, `r = offset + sum_k w_k sum_yx g(y, x) map_k(y, x)`. Areas
+differ in their maps (`area_maps`) and in the size of their fields. Positions are in degrees from the centre
+of the image, x to the right and y upwards; the image spans `FIELD_OF_VIEW` degrees as in NSD.
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float, Float32, Float64, UInt8
 
-from gnet.errors import ParameterError
 from gnet.recording.pictures import FIELD_OF_VIEW
 
 AREAS = ("V1", "V2", "V3", "hV4")  # from the lowest to the highest
@@ -29,6 +25,7 @@ OPPOSITION = 0.6  # how strongly the third map of a combination counts against t
 # sigma in degrees: at the centre of gaze, growth per degree of eccentricity
 FIELD_SIZE = {"V1": (0.5, 0.15), "V2": (0.65, 0.2), "V3": (0.85, 0.3), "hV4": (1.1, 0.4)}
 EVEN_STEPS = 2  # combinations in the chain of every area of an even brain
+SOURCES = 3  # of noise common to all voxels of a subject: arousal, breathing, ...
 BLOCK = 100  # images filtered together
 
 Maps = Float32[np.ndarray, "image map row column"]
@@ -41,12 +38,6 @@ def gabor_energies(images: UInt8[np.ndarray, "image y x 3"]) -> Maps:
     average over the cell of the grid. Octave-wide filters respond equally to all scales of an image with a
     1/f spectrum. Maps count orientations first: map `6 * f + o` prefers frequency f and bars at `o * 30`
     degrees from the vertical.
-
-    >>> import numpy as np
-    >>> bars = 128 + 100 * np.sin(2 * np.pi * 1.25 * FIELD_OF_VIEW * np.arange(84) / 84)  # 1.25 per degree
-    >>> image = np.broadcast_to(bars[None, None, :, None], (1, 84, 84, 3)).astype(np.uint8)
-    >>> int(gabor_energies(image).mean((2, 3)).argmax())
-    6
     """
     side = GRID * SAMPLES
     downsample = area_average(images.shape[1], side)
@@ -109,13 +100,8 @@ def area_maps(energies: Maps, organisation: str, seed: int) -> dict[str, Maps]:
 
     An area is equally hard to model in a parallel and in a hierarchical brain, and higher areas are harder.
     Any trunk models the easy areas well, which alone brings the hierarchy index near one. In an even brain no
-    area is harder than another. Raises ParameterError for another organisation.
+    area is harder than another.
     """
-    if organisation not in ORGANISATIONS:
-        raise ParameterError(
-            f"organisation: expected one of {', '.join(ORGANISATIONS)}, got {organisation!r}. "
-            "Correct it in the parameters."
-        )
     maps = {}
     for height, area in enumerate(AREAS):
         chain = "common" if organisation == "hierarchical" else area
@@ -154,12 +140,7 @@ def blur(maps: Maps) -> Maps:
 
 
 def field_size(area: str, eccentricity: Float[np.ndarray, " voxel"]) -> Float64[np.ndarray, " voxel"]:
-    """Sigma of a receptive field in degrees: grows linearly with eccentricity, faster in higher areas.
-
-    >>> import numpy as np
-    >>> [float(field_size(area, np.array([2.0]))[0].round(2)) for area in AREAS]
-    [0.8, 1.05, 1.45, 1.9]
-    """
+    """Sigma of a receptive field in degrees: grows linearly with eccentricity, faster in higher areas."""
     foveal, slope = FIELD_SIZE[area]
     return foveal + slope * np.asarray(eccentricity, np.float64)
 
@@ -168,15 +149,14 @@ def fields(
     x: Float[np.ndarray, " voxel"],
     y: Float[np.ndarray, " voxel"],
     sigma: Float[np.ndarray, " voxel"],
-    cells: int = GRID,
 ) -> Float64[np.ndarray, "voxel row column"]:
     """Isotropic Gaussian receptive fields on the grid of the maps, each summing to one over the image.
 
     Row 0 is the top of the image, where y is largest.
     """
-    centre = ((np.arange(cells) + 0.5) / cells - 0.5) * FIELD_OF_VIEW
-    across = np.exp(-0.5 * ((centre - np.asarray(x)[:, None]) / np.asarray(sigma)[:, None]) ** 2)
-    down = np.exp(-0.5 * ((-centre - np.asarray(y)[:, None]) / np.asarray(sigma)[:, None]) ** 2)
+    centre = ((np.arange(GRID) + 0.5) / GRID - 0.5) * FIELD_OF_VIEW
+    across = np.exp(-0.5 * ((centre - x[:, None]) / sigma[:, None]) ** 2)
+    down = np.exp(-0.5 * ((-centre - y[:, None]) / sigma[:, None]) ** 2)
     weight = np.einsum("vy,vx->vyx", down, across)
     return weight / weight.sum((1, 2), keepdims=True)
 
@@ -230,20 +210,16 @@ def responses(
 
 
 def noise_covariance(
-    ceiling: Float64[np.ndarray, " voxel"],
-    correlation: float,
-    generator: np.random.Generator,
-    sources: int = 3,
+    ceiling: Float64[np.ndarray, " voxel"], correlation: float, generator: np.random.Generator
 ) -> Float64[np.ndarray, "voxel voxel"]:
     """Covariance over trials of the noise that is added to responses of unit variance.
 
     A voxel's variance `100 / ceiling - 1` leaves the signal just `ceiling` percent of a single trial's
-    variance. Of that noise a fraction `correlation` comes from a few `sources` common to all voxels of the
-    subject (arousal, breathing, ...), which each voxel feels with a sign and strength of its own; the rest
-    is private.
+    variance. Of that noise a fraction `correlation` comes from the common `SOURCES`, which each voxel feels
+    with a sign and strength of its own; the rest is private.
     """
     spread = np.sqrt(100 / ceiling - 1)
-    loadings = generator.standard_normal((len(ceiling), sources)) + 0.5
+    loadings = generator.standard_normal((len(ceiling), SOURCES)) + 0.5
     loadings /= np.linalg.norm(loadings, axis=1, keepdims=True)
     common = correlation * loadings @ loadings.T + (1 - correlation) * np.eye(len(ceiling))
     return common * spread[:, None] * spread

@@ -39,20 +39,16 @@ def write_hdf5(path: Path, name: str, data: np.ndarray, **storage: Any) -> None:
 def write_design(layout: Layout, design: Design) -> None:
     """The design as a MATLAB v5 file: indices counted from 1, numbers stored as doubles."""
     sessions = design.ordering.reshape(design.planned_sessions, -1)
-    # of each session: the number of images that it shows once, twice, three times
-    counts = [
-        np.bincount(np.unique(session, return_counts=True)[1], minlength=4)[1:4] for session in sessions
-    ]
-    trials = design.trials_per_session
-    per_run = -(-trials // RUNS)
-    shows = np.arange(RUNS * per_run).reshape(RUNS, per_run) < trials
+    times = [np.unique(session, return_counts=True)[1] for session in sessions]  # that it shows an image
+    per_run = -(-design.trials_per_session // RUNS)
+    shows = np.arange(RUNS * per_run).reshape(RUNS, per_run) < design.trials_per_session
     stimpattern = np.zeros((design.planned_sessions, RUNS, per_run + 1))  # each run ends with a blank
     stimpattern[:, :, :per_run] = shows
     content = {
         "masterordering": design.ordering[None] + 1,
         "subjectim": design.images + 1,
         "sharedix": design.images[:1, design.shared] + 1,
-        "basiccnt": np.stack(counts, axis=1),
+        "basiccnt": np.stack([np.bincount(count, minlength=4)[1:4] for count in times], axis=1),
         "stimpattern": stimpattern,
     }
     buffer = io.BytesIO()
@@ -65,8 +61,8 @@ def write_design(layout: Layout, design: Design) -> None:
 def write_stimulus_table(layout: Layout, design: Design) -> None:
     """NSD's table of all images: who sees them and in which trials (from 1; 0 for none).
 
-    Trials of planned sessions count, whether they were run or not. The columns on where the photographs come
-    from exist but carry no information.
+    Trials of planned sessions count, whether they were run or not. Columns on the photographs' origin are
+    constant.
     """
     rows = np.arange(design.images.max() + 1)
     table = {
@@ -94,9 +90,8 @@ def write_anatomy(layout: Layout, subject: str, anatomy: Anatomy) -> None:
             write_volume(layout.roi(subject, family, side), anatomy.hemisphere(family, side), anatomy.affine)
         ctab = layout.ctab(subject, family)
         ctab.parent.mkdir(parents=True, exist_ok=True)
-        ctab.write_text(
-            "".join(f"{number} {name}\n" for number, name in [(0, "Unknown"), *LABELS[family].items()])
-        )
+        names = {0: "Unknown", **LABELS[family]}
+        ctab.write_text("".join(f"{number} {name}\n" for number, name in names.items()))
 
 
 def write_sessions(
@@ -111,8 +106,7 @@ def write_sessions(
     """Betas of every session in both formats, where they are valid, and the noise ceiling they have.
 
     There is data in the brain, except where a planted voxel lacks it in a session. `ncsnr` is computed from
-    the betas as they are stored, as NSD does, and is NaN outside the brain. `generators` has the random
-    numbers of each session.
+    the betas as they are stored, as NSD does, and is NaN outside the brain.
     """
     shape, inside = anatomy.brainmask.shape, voxels.voxel_index
     trials = trial_table(design, subject, len(generators))
@@ -127,9 +121,8 @@ def write_sessions(
         volume[:, inside] = betas
         volume = volume.reshape(len(betas), *shape)
         write_volume(layout.betas(subject, session, "nifti"), np.moveaxis(volume, 0, -1), anatomy.affine)
-        reversed_axes = volume.transpose(0, 3, 2, 1)  # all trials of a voxel in a chunk of their own
-        path = layout.betas(subject, session, "hdf5")
-        write_hdf5(path, DATASET, reversed_axes, chunks=(len(betas), 1, 1, 1))
+        path, chunks = layout.betas(subject, session, "hdf5"), (len(betas), 1, 1, 1)  # all trials of a voxel
+        write_hdf5(path, DATASET, volume.transpose(0, 3, 2, 1), chunks=chunks)
         with_data = np.zeros(shape, bool)
         with_data.flat[inside] = valid
         write_volume(layout.valid_session(subject, session), with_data, anatomy.affine)

@@ -1,8 +1,7 @@
 """Simulated photographs: dead leaves, the simplest random images with the statistics of natural scenes.
 
-Opaque leaves of all sizes fall on each other until the ground is covered. Occlusion gives edges at every
-scale, leaf sizes that follow a cubic power law make the picture look the same at every magnification, and
-the amplitude spectrum falls about as one over frequency (Ruderman 1997, Vision Research 37:3385; Lee,
+Opaque leaves of all sizes fall on each other until the ground is covered: edges at every scale, and an
+amplitude spectrum that falls about as one over frequency (Ruderman 1997, Vision Research 37:3385; Lee,
 Mumford & Huang 2001, International Journal of Computer Vision 41:35).
 """
 
@@ -27,12 +26,6 @@ def dead_leaves(count: int, pixels: int, seed: int) -> UInt8[np.ndarray, "image 
     itself 1/f noise. Colours differ mostly in lightness and a little from blue to yellow and from red to
     green, as they do outdoors. The same seed gives the same images, and a longer series begins with the
     shorter one. Raises ParameterError for too few or too small images to paint anything.
-
-    >>> images = dead_leaves(2, pixels=32, seed=0)
-    >>> images.shape, images.dtype
-    ((2, 32, 32, 3), dtype('uint8'))
-    >>> bool((dead_leaves(1, pixels=32, seed=0) == images[:1]).all())
-    True
     """
     if count < 1 or pixels < 8:
         raise ParameterError(
@@ -89,12 +82,11 @@ def fallen_leaves(
         y, x = (corner - centre).astype(np.float32)[:, :, None] + offset
         width = length * generator.uniform(*ROUNDNESS, count)
         angle = generator.uniform(0, np.pi, count)
-        yy = ((np.cos(angle) / width) ** 2 + (np.sin(angle) / length) ** 2).astype(np.float32)[:, None]
-        xx = ((np.sin(angle) / width) ** 2 + (np.cos(angle) / length) ** 2).astype(np.float32)[:, None]
-        yx = (np.sin(2 * angle) * (length**-2 - width**-2)).astype(np.float32)[:, None]
-        inside = (yy * y * y)[:, :, None] + (xx * x * x)[:, None, :] + (yx * y)[:, :, None] * x[
-            :, None, :
-        ] <= 1
+        yy = ((np.cos(angle) / width) ** 2 + (np.sin(angle) / length) ** 2).astype(np.float32)[:, None, None]
+        xx = ((np.sin(angle) / width) ** 2 + (np.cos(angle) / length) ** 2).astype(np.float32)[:, None, None]
+        yx = (np.sin(2 * angle) * (length**-2 - width**-2)).astype(np.float32)[:, None, None]
+        y, x = y[:, :, None], x[:, None, :]
+        inside = yy * y * y + xx * x * x + yx * y * x <= 1
         image, row, column = np.nonzero(inside)
         canvas[image, corner[0, image] + row + margin, corner[1, image] + column + margin] = leaf
     return canvas[:, margin:-margin, margin:-margin]
@@ -109,9 +101,8 @@ def leaf_colours(
     lightness = mean + spread * generator.standard_normal((count, leaves))
     yellow = 0.06 * generator.standard_normal((count, leaves)) + 0.03
     red = 0.03 * generator.standard_normal((count, leaves))
-    return np.stack([lightness + yellow + red, lightness + yellow - red, lightness - yellow], -1).astype(
-        np.float32
-    )
+    channels = [lightness + yellow + red, lightness + yellow - red, lightness - yellow]
+    return np.stack(channels, -1).astype(np.float32)
 
 
 def clouds(count: int, pixels: int, generator: np.random.Generator) -> Float32[np.ndarray, "image y x"]:

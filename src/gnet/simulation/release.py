@@ -1,8 +1,7 @@
 """A simulated Natural Scenes Dataset: the same files, a few megabytes, and a brain that is known.
 
 `simulate` decides everything that is known beforehand (images, design, heads, planted brain);
-`SimulatedRelease.write` adds the noise, trial by trial, and writes the files that NSD has. Everything depends
-on the plan alone: the same plan gives the same bytes.
+`SimulatedRelease.write` adds the noise and writes the files. The same plan gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ from gnet.simulation.trials import VoxelModel
 
 @dataclass(frozen=True)
 class SimulationPlan:
-    """What to simulate: sizes, and how the brain is to be. Those of the demo are in `conf/base`.
-
-    Raises ParameterError for sizes that contradict each other.
-    """
+    """What to simulate (the demo: `conf/base`); ParameterError for sizes that contradict each other."""
 
     sessions: Mapping[str, int]
     """Completed sessions of each subject."""
@@ -61,51 +57,33 @@ class SimulationPlan:
     """Degrees from the centre of the image, of the centres of the areas' receptive fields."""
 
     def __post_init__(self) -> None:
-        def refuse(problem: str) -> None:
-            raise ParameterError(f"simulation: {problem}. Correct it in the parameters.")
-
-        planned = self.planned_sessions * self.trials_per_session
-        presentations = REPETITIONS * (self.shared_images + self.own_images)
-        if planned != presentations:
-            refuse(
-                f"expected as many planned trials as presentations of images, got {self.planned_sessions} "
-                f"sessions of {self.trials_per_session} trials = {planned:,} and {REPETITIONS} x "
-                f"({self.shared_images} + {self.own_images}) images = {presentations:,}"
-            )
-        if not self.sessions:
-            refuse("expected sessions of one subject or more, got none")
-        if set(self.sessions) != set(self.volume_shapes):
-            refuse(
-                f"expected a volume shape for each subject, got sessions of {', '.join(self.sessions)} "
-                f"and shapes of {', '.join(self.volume_shapes) or 'nobody'}"
-            )
+        planned, shared, own = self.planned_sessions, self.shared_images, self.own_images
+        trials, presentations = planned * self.trials_per_session, REPETITIONS * (shared + own)
+        (fewest, most), (lowest, highest) = self.voxels_per_label, self.ceiling
+        noise, missing, organisation = self.noise_correlation, self.missing_voxels, self.organisation
+        named, shaped = ", ".join(self.sessions), ", ".join(self.volume_shapes) or "nobody"
+        ascending, known = 0 < lowest <= highest < 100, organisation in brain.ORGANISATIONS
+        same_subjects = set(self.sessions) == set(self.volume_shapes)
+        valid = {
+            f"as many planned trials as presentations of images, got {planned} sessions of "
+            f"{self.trials_per_session} trials = {trials:,} and {REPETITIONS} x ({shared} + {own}) images = "
+            f"{presentations:,}": trials == presentations,
+            "sessions of one subject or more, got none": len(self.sessions) > 0,
+            f"a volume shape for each subject, got sessions of {named} and shapes of {shaped}": same_subjects,
+            f"voxels_per_label of at least 1, fewest first, got {[fewest, most]}": 1 <= fewest <= most,
+            f"0 to {fewest} missing_voxels, no more than a label has, got {missing}": 0 <= missing <= fewest,
+            f"ceilings in ascending order between 0 and 100 percent, got {[lowest, highest]}": ascending,
+            f"a noise_correlation from 0 to 1, got {noise}": 0 <= noise <= 1,
+            f"shared and own images, got {shared} and {own}": min(shared, own) >= 1,
+            f"one of {', '.join(brain.ORGANISATIONS)} as organisation, got {organisation!r}": known,
+        }
         for subject, sessions in self.sessions.items():
             subject_number(subject)
-            if not 1 <= sessions <= self.planned_sessions:
-                refuse(
-                    f"{subject}: expected 1 to {self.planned_sessions} sessions, as planned, got {sessions}"
-                )
-        if not 0 < self.ceiling[0] <= self.ceiling[1] < 100:
-            refuse(
-                f"expected ceilings in ascending order between 0 and 100 percent, got {list(self.ceiling)}"
-            )
-        if not 0 <= self.noise_correlation <= 1:
-            refuse(f"expected a noise_correlation from 0 to 1, got {self.noise_correlation}")
-        if not 1 <= self.voxels_per_label[0] <= self.voxels_per_label[1]:
-            refuse(
-                f"expected voxels_per_label of at least 1, fewest first, got {list(self.voxels_per_label)}"
-            )
-        if not 0 <= self.missing_voxels <= self.voxels_per_label[0]:
-            refuse(
-                f"expected 0 to {self.voxels_per_label[0]} missing_voxels, no more than a label has, got "
-                f"{self.missing_voxels}"
-            )
-        if min(self.shared_images, self.own_images) < 1:
-            refuse(f"expected shared and own images, got {self.shared_images} and {self.own_images}")
-        if self.organisation not in brain.ORGANISATIONS:
-            refuse(
-                f"organisation: expected one of {', '.join(brain.ORGANISATIONS)}, got {self.organisation!r}"
-            )
+            possible = 1 <= sessions <= planned
+            valid[f"1 to {planned} sessions of {subject}, as planned, got {sessions}"] = possible
+        for expected, met in valid.items():
+            if not met:
+                raise ParameterError(f"simulation: expected {expected}. Correct it in the parameters.")
 
     def random(self, purpose: str, *numbers: int) -> np.random.Generator:
         """The random numbers of one purpose, whatever was drawn for other purposes before."""
@@ -160,28 +138,16 @@ class SimulatedRelease:
             number = subject_number(subject)
             files.write_anatomy(layout, subject, simulated.anatomy)
             voxels = VoxelModel.draw(simulated.anatomy, simulated.planted, self.plan.random("voxels", number))
-            generators = [
-                self.plan.random("trials", number, session)
-                for session in range(1, self.plan.sessions[subject] + 1)
-            ]
-            files.write_sessions(
-                layout, subject, simulated.anatomy, simulated.missing, voxels, self.design, generators
-            )
+            sessions = range(1, self.plan.sessions[subject] + 1)
+            generators = [self.plan.random("trials", number, session) for session in sessions]
+            head, missing = simulated.anatomy, simulated.missing
+            files.write_sessions(layout, subject, head, missing, voxels, self.design, generators)
 
 
 def simulate(plan: SimulationPlan) -> SimulatedRelease:
     """Everything about a release except the noise of its trials.
 
     Raises ParameterError for a volume too small for its voxels.
-
-    >>> plan = SimulationPlan(
-    ...     sessions={"subj01": 2}, volume_shapes={"subj01": (10, 12, 9)}, voxels_per_label=(4, 6),
-    ...     planned_sessions=2, trials_per_session=15, shared_images=4, own_images=6, stimulus_pixels=32,
-    ...     organisation="parallel", ceiling=(25.0, 60.0), noise_correlation=0.2, missing_voxels=1, seed=0,
-    ... )
-    >>> release = simulate(plan)
-    >>> release.planted["subj01"]["responses"].shape[0], release.images.shape
-    (10, (10, 32, 32, 3))
     """
     design = plan_experiment(plan)
     images = dead_leaves(int(design.images.max()) + 1, plan.stimulus_pixels, plan.seed)
@@ -194,16 +160,13 @@ def simulate(plan: SimulationPlan) -> SimulatedRelease:
 def plan_experiment(plan: SimulationPlan) -> Design:
     """NSD's design at another size: every image three times, in random order over the planned sessions.
 
-    There is a list of images for every subject number up to the highest, as NSD's design file has one for
-    everybody.
+    There is a list of images for every subject number up to the highest, as in NSD's design file.
     """
     positions = plan.shared_images + plan.own_images
     subjects = max(subject_number(subject) for subject in plan.sessions)
     rows = plan.random("images").permutation(plan.shared_images + subjects * plan.own_images)
     shared, own = np.split(rows, [plan.shared_images])
-    images = np.concatenate(
-        [np.tile(np.sort(shared), (subjects, 1)), own.reshape(subjects, plan.own_images)], axis=1
-    )
+    images = np.hstack([np.tile(np.sort(shared), (subjects, 1)), own.reshape(subjects, plan.own_images)])
     ordering = plan.random("ordering").permutation(np.repeat(np.arange(positions), REPETITIONS))
     return Design(ordering, images, np.arange(positions) < plan.shared_images, plan.trials_per_session)
 
@@ -255,9 +218,8 @@ def draw_voxels(
     count = len(voxel_index)
     eccentricity = generator.uniform(0.2, plan.largest_eccentricity, count)
     elevation = generator.uniform(0, np.pi / 2, count)
-    upper = np.where(
-        area == label, generator.choice([-1, 1], count), np.where(np.char.endswith(label, "v"), 1, -1)
-    )
+    either, ventral = generator.choice([-1, 1], count), np.char.endswith(label, "v")
+    upper = np.where(area == label, either, np.where(ventral, 1, -1))
     right = np.where(anatomy.left.flat[voxel_index], 1, -1)
     x, y = right * eccentricity * np.cos(elevation), upper * eccentricity * np.sin(elevation)
     sigma, offset = np.empty((2, count))

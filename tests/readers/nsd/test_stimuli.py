@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gnet.errors import ReleaseError
-from gnet.readers.nsd.stimuli import prepared_images, stimulus_count
+from gnet.readers.nsd.stimuli import prepared_images, stimulus_shape
 from gnet.recording.pictures import resize
 
 
@@ -52,7 +52,7 @@ def test_damaged_images_of_a_compressed_file(release):
 
 def test_stimuli_file_with_too_few_images(release):
     release.write_stimuli(release.images[:10])
-    assert stimulus_count(release.layout) == 10
+    assert stimulus_shape(release.layout)[0] == 10
     with pytest.raises(
         ReleaseError,
         match=r"expected the image with 73k-ID 13, .* found 10 images\. Fetch",
@@ -63,19 +63,19 @@ def test_stimuli_file_with_too_few_images(release):
 def test_damaged_stimuli_file(release, cut):
     cut(release.layout.stimuli)
     with pytest.raises(ReleaseError, match=r"cannot be opened .*truncated file.* again: aws s3 cp"):
-        stimulus_count(release.layout)
+        stimulus_shape(release.layout)
     release.layout.stimuli.unlink()
     with pytest.raises(ReleaseError, match=r"the images of the release, found no such file. Fetch it: aws"):
-        stimulus_count(release.layout)
+        stimulus_shape(release.layout)
 
 
 def test_stimuli_of_another_kind(release):
     release.write_stimuli(release.images, name="stimuli")
     with pytest.raises(ReleaseError, match=r"expected a dataset imgBrick of uint8 .* found only stimuli\."):
-        stimulus_count(release.layout)
+        stimulus_shape(release.layout)
     release.write_stimuli(release.images.astype(np.float32))
     with pytest.raises(ReleaseError, match="found float32 of shape 15 x 12 x 12 x 3"):
-        stimulus_count(release.layout)
+        stimulus_shape(release.layout)
 
 
 @pytest.mark.parametrize(("image", "colour"), [(4, 0), (14, 255)])

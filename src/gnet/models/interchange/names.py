@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +11,8 @@ from torch import Tensor
 from gnet.errors import ModelFileError
 
 BLOCKS = ("conv4a", "conv4b", "conv5a", "conv5b", "conv6a", "conv6b")
-
-PREFIXES = {
+ENCODER = {
+    "mu": "input_mean",
     "pre.conv1.0.": "prefilter.conv1.",
     "pre.conv2.0.": "prefilter.conv2.",
     "enc.conv3.": "trunk.conv3.conv.",
@@ -21,29 +20,26 @@ PREFIXES = {
     **{f"enc.{block}.conv1.": f"trunk.{block}.conv." for block in BLOCKS},
     **{f"enc.{block}.bn1.": f"trunk.{block}.norm." for block in BLOCKS},
 }
-"""Prefixes of the published encoder's tensors and of ours. The published `mu` is our `input_mean`."""
-
+"""Beginnings of the names of the published encoder's tensors and of ours."""
+READOUT = {"w": "weight", "b": "bias", "rf0": "fields.0", "rf1": "fields.1", "rf2": "fields.2"}
+"""Names of the published readout's tensors and of ours."""
 AREA_OF_LABEL = ("", "V1", "V1", "V2", "V2", "V3", "V3", "hV4")
 """Area of each label in `voxel_roi` (labels of prf-visualrois). Labels above these have no area here."""
-
 METADATA = "gnet"
-"""Key under which an exported checkpoint carries what the published format has no place for."""
+"""Key under which an exported checkpoint holds what the published format has no place for."""
 
 
 def from_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published class's encoder tensors under our names, see `PREFIXES`; `mu` (1, 3, 1, 1) becomes (3,).
+    """The published class's encoder tensors under our names; `mu` (1, 3, 1, 1) becomes `input_mean` (3,).
 
     Raises ModelFileError for a name that the published class does not have.
     """
     renamed = {}
     for name, tensor in state.items():
-        prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
-        if name == "mu":
-            renamed["input_mean"] = tensor.flatten()
-        elif prefix is not None:
-            renamed[PREFIXES[prefix] + name.removeprefix(prefix)] = tensor
-        else:
+        ours = _translated(name, ENCODER)
+        if ours == name:
             raise ModelFileError(f"encoder state: the published class has no tensor named {name!r}.")
+        renamed[ours] = tensor.flatten() if ours == "input_mean" else tensor
     return renamed
 
 
@@ -54,9 +50,8 @@ def to_published_encoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_published_readout(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published readout's `rf0, rf1, ..., w, b` as our `fields.0, fields.1, ..., weight, bias`."""
-    names = {"w": "weight", "b": "bias"}
-    return {names.get(name, re.sub(r"^rf(\d)$", r"fields.\1", name)): array for name, array in state.items()}
+    """The published readout's tensors under our names; others keep theirs."""
+    return {READOUT.get(name, name): tensor for name, tensor in state.items()}
 
 
 def to_published_readout(state: Mapping[str, Tensor], subject: str) -> dict[str, Tensor]:
@@ -66,18 +61,14 @@ def to_published_readout(state: Mapping[str, Tensor], subject: str) -> dict[str,
 
 
 def subject_name(key: Any) -> str:
-    """`subj01` for the published code's 1; names stay as they are.
-
-    >>> subject_name(1), subject_name("subj12")
-    ('subj01', 'subj12')
-    """
+    """`subj01` for the published code's 1; names stay as they are."""
     return f"subj{int(key):02d}" if isinstance(key, (int, np.integer)) else str(key)
 
 
 def subject_key(subject: str) -> int | str:
     """The inverse of `subject_name`."""
-    match = re.fullmatch(r"subj(\d+)", subject)
-    return int(match[1]) if match and subject_name(int(match[1])) == subject else subject
+    number = subject.removeprefix("subj")
+    return int(number) if number.isdecimal() and subject_name(int(number)) == subject else subject
 
 
 def published_name(name: str) -> str:
@@ -88,19 +79,18 @@ def published_name(name: str) -> str:
     """
     if name.startswith("readouts."):
         _, subject, tensor = name.split(".", 2)
-        tensor = {"weight": "w", "bias": "b"}.get(tensor, tensor.replace("fields.", "rf"))
-        return f"fwrfs[{subject_key(subject)!r}].{tensor}"
-    for published, ours in PREFIXES.items():
-        if name.startswith(ours):
-            return published + name.removeprefix(ours)
-    return "mu" if name == "input_mean" else name
+        published = {ours: theirs for theirs, ours in READOUT.items()}
+        return f"fwrfs[{subject_key(subject)!r}].{published.get(tensor, tensor)}"
+    return _translated(name, {ours: theirs for theirs, ours in ENCODER.items()})
+
+
+def _translated(name: str, prefixes: Mapping[str, str]) -> str:
+    """The name with its prefix replaced; the name itself if it has none of them."""
+    found = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
+    return prefixes.get(found, "") + name.removeprefix(found)
 
 
 def areas_of_labels(labels: np.ndarray) -> np.ndarray:
-    """Area of each label of prf-visualrois, "" for labels that name none of V1 to hV4.
-
-    >>> areas_of_labels(np.array([1, 7, 9, -1])).tolist()
-    ['V1', 'hV4', '', '']
-    """
+    """Area of each label of prf-visualrois, "" for labels that name none of V1 to hV4."""
     known = (labels > 0) & (labels < len(AREA_OF_LABEL))
     return np.array(AREA_OF_LABEL)[np.where(known, labels, 0).astype(int)]

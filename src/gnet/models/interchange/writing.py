@@ -67,23 +67,20 @@ def _training(model: FittedModel) -> dict[str, Any]:
 def _voxels(model: FittedModel, keys: Mapping[str, int | str]) -> dict[str, Any]:
     """Position and label of every row of every readout, and where known the volumes they lie in."""
     described = {key: model.voxels[subject] for subject, key in keys.items()}
-    index = {key: np.asarray(voxels.index, np.int64) for key, voxels in described.items()}
     single = model.areas[0] if len(model.areas) == 1 else ""
-    label = {area: AREA_OF_LABEL.index(area) for area in AREA_OF_LABEL}
-    labels = {}
+    labels = {area: AREA_OF_LABEL.index(area) for area in AREA_OF_LABEL}
+    exported: dict[str, Any] = {"val_cc": {}, "voxel_index": {}, "voxel_roi": {}}
     for key, voxels in described.items():
         areas = [single] * len(voxels) if voxels.area is None else voxels.area
-        labels[key] = np.array([label.get(area, 0) for area in areas])
-    exported: dict[str, Any] = {
-        "val_cc": {key: np.full(len(rows), np.nan, np.float32) for key, rows in index.items()},
-        "voxel_index": index,
-        "voxel_roi": labels,
-    }
+        exported["val_cc"][key] = np.full(len(voxels), np.nan, np.float32)
+        exported["voxel_index"][key] = np.asarray(voxels.index, np.int64)
+        exported["voxel_roi"][key] = np.array([labels.get(area, 0) for area in areas])
     shapes = {key: voxels.shape for key, voxels in described.items() if voxels.shape is not None}
     if len(shapes) == len(keys):
+        index = exported["voxel_index"]
         masks = {key: np.isin(np.arange(np.prod(shape)), index[key]) for key, shape in shapes.items()}
         exported |= {"brain_nii_shape": shapes, "voxel_mask": masks}
     if single:
-        masks = {key: np.ones(len(rows), bool) for key, rows in index.items()}
+        masks = {key: np.ones(len(voxels), bool) for key, voxels in described.items()}
         exported |= {"group_name": single, "group_mask": masks}
     return exported

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from gnet.models.prefilter import prefilter_weights
 from gnet.pipelines.parameters import Areas, Images, Prefilter, Release, Split
 from gnet.recording.reader import Blocks, Reader
 from gnet.recording.responses import Responses
@@ -50,7 +51,5 @@ def prepare_responses(
 
 def make_prefilter(recording: Reader, inventory: pd.DataFrame, prefilter: Prefilter) -> dict[str, np.ndarray]:
     """Weights of the two layers in front of every trunk; no download for an incomplete recording."""
-    from gnet.models.prefilter import prefilter_weights  # imports torch
-
     recording.check_inventory(inventory)
     return prefilter_weights(**dict(prefilter))

@@ -21,6 +21,7 @@ from gnet.models.device import resolve_device
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import Weights
 from gnet.pipelines.parameters import Choices, Fitting, Images, Model, Protocols, Scoring, Transfer
+from gnet.pipelines.selecting import positions
 from gnet.recording.measurements import Measurements, scored_trials
 from gnet.recording.pictures import mean_colour
 
@@ -132,10 +133,14 @@ def score_gnet(
     network = fitted.network.to(resolve_device(fitting.device))
     tables = []
     for subject, voxels in measured.by_subject():
-        columns = voxels.loc[voxels["excluded"] == "", "column"].to_numpy()
-        tests = scored_trials(measured.responses[subject], measured.trials, subject, columns)
+        kept = voxels[voxels["excluded"] == ""]
+        tests = scored_trials(
+            measured.responses[subject], measured.trials, subject, kept["column"].to_numpy()
+        )
         source = PrefilteredImages(network, images, tests.image_row)
         predicted = predict(network, subject, source, tests.image_row, batch_size=scoring.batch_size)
+        column = positions(fitted.voxels[subject].index, kept["voxel_index"].to_numpy())
+        predicted = predicted.take(column, axis=1)  # an imported model has voxels that are excluded here
         tables.append(score_voxels(predicted, tests, voxels, resamples=scoring.resamples, seed=scoring.seed))
     return pd.concat(tables, ignore_index=True)
 

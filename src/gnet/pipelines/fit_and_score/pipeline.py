@@ -13,7 +13,7 @@ from gnet.analysis.comparison import compare_accuracies
 from gnet.analysis.seeds import index_over_seeds
 from gnet.evaluation.accuracy import summary_table
 from gnet.figures.accuracy import accuracy_figure
-from gnet.pipelines.selecting import given, named_node
+from gnet.pipelines.selecting import by_keyword, given, named_node
 from gnet.recording.measurements import Measurements, choose_voxels
 
 from .nodes import fit_gnet, fit_transfer, gather, gather_by_trunk, measure_transfer, score_gnet
@@ -75,11 +75,11 @@ def in_namespace(area: str, instance: Pipeline, model: str) -> Pipeline:
         namespace=area,
         inputs=SHARED & instance.inputs(),
         outputs={f"{model}_accuracy": f"{area}_{model}_accuracy"},
-        parameters=parameters(instance),
+        parameters=parameters_of(instance),
     )
 
 
-def parameters(pipeline: Pipeline) -> set[str]:
+def parameters_of(pipeline: Pipeline) -> set[str]:
     """The parameters of a pipeline."""
     return {name for name in pipeline.inputs() if name.startswith("params:")}
 
@@ -115,12 +115,9 @@ def accuracy_drawn(model: str, areas: tuple[str, ...]) -> Pipeline:
 
 
 def transfer_analysis(areas: tuple[str, ...]) -> Pipeline:
-    """Transfer matrix and hierarchy index from the accuracies of the transfer and of the area-wise models.
-
-    And the index over the seeds of all runs so far.
-    """
+    """Transfer matrix, hierarchy index (also over the seeds of all runs so far), joint against area-wise."""
     by_trunk = {area: f"{area}_transfer_accuracy" for area in areas}
-    fits = {f"{area}_{kind}": f"{area}.{kind}" for kind in ("gnet8r", "transfer") for area in areas}
+    fits = by_keyword(*(f"{area}.{kind}" for kind in ("gnet8r", "transfer") for area in areas))
     accuracies = {"own": "gnet8r_accuracy", "transferred": "transfer_accuracy"}
     measured = {"transfer": "params:transfer", **accuracies, **fits}
     seeds = ["hierarchy_index", "hierarchy_index_versions"]

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from gnet.analysis.noise_model import NoiseModel, noise_model
-from gnet.evaluation.accuracy import score_voxels
-from gnet.evaluation.prediction import PrefilteredImages, SubjectPredictions, predict, predicted_blocks
+from gnet.evaluation.prediction import SubjectPredictions, predicted_blocks
 from gnet.models.checkpoints import FittedModel
 from gnet.models.device import resolve_device
+from gnet.pipelines.fit_and_score.nodes import score_gnet
 from gnet.pipelines.parameters import Fitting, Images, Prediction, Scoring
 from gnet.pipelines.selecting import common_subjects, model_voxels, models_of, positions, voxels_of
-from gnet.recording.measurements import scored_trials
+from gnet.recording.measurements import Measurements, scored_trials
 from gnet.recording.pictures import read_pictures
 from gnet.recording.responses import Responses
 
@@ -40,14 +40,13 @@ def predict_images(
     `prediction.images` says which of the two. Voxels of several models (one per area) stand side by side.
     """
 
-    def one_subject(subject: str, fitted: list[FittedModel]) -> SubjectPredictions:
+    def shown(subject: str) -> dict[str, np.ndarray]:
         rows = np.arange(len(images))
         if prediction.images == "subject":
             rows = subject_images.loc[subject_images["subject"] == subject, "image_row"].to_numpy()
-        shown = {"image_row": rows, "image_id": np.asarray(image_ids)[rows]}
-        return _predictions(fitted, subject, voxels, images, rows, prediction.batch_size, shown)
+        return {"image_row": rows, "image_id": np.asarray(image_ids)[rows]}
 
-    return _by_subject(one_subject, models, voxels, fitting)
+    return _predictions(models, voxels, images, shown, prediction.batch_size, fitting)
 
 
 def predict_pictures(
@@ -55,48 +54,37 @@ def predict_pictures(
 ) -> Predictions:
     """Responses of each subject to the pictures in the folder `prediction.folder`, by file name."""
     pictures, names = read_pictures(prediction.folder, images.pixels, images.resampling)
-
-    def one_subject(subject: str, fitted: list[FittedModel]) -> SubjectPredictions:
-        rows = np.arange(len(pictures))
-        shown = {"name": names}
-        return _predictions(fitted, subject, voxels, pictures, rows, prediction.batch_size, shown)
-
-    return _by_subject(one_subject, models, voxels, fitting)
-
-
-def _by_subject(
-    one_subject: Callable[[str, list[FittedModel]], SubjectPredictions],
-    models: Mapping[str, FittedModel | list[FittedModel]],
-    voxels: pd.DataFrame,
-    fitting: Fitting,
-) -> Predictions:
-    fitted = _on_device(models, fitting)
-    return {
-        subject: partial(one_subject, subject, [model for model in fitted if subject in model.voxels])
-        for subject in common_subjects(fitted, voxels)
-    }
+    return _predictions(models, voxels, pictures, lambda _: {"name": names}, prediction.batch_size, fitting)
 
 
 def _predictions(
-    models: list[FittedModel],
-    subject: str,
+    models: Mapping[str, FittedModel | list[FittedModel]],
     voxels: pd.DataFrame,
     images: np.ndarray,
-    rows: np.ndarray,
+    shown: Callable[[str], dict[str, np.ndarray]],
     batch_size: int,
-    shown: Mapping[str, np.ndarray],
-) -> SubjectPredictions:
-    """The predictions of one subject for some rows of the images; `shown` says which images these are."""
-    tables = [model_voxels(model, voxels, subject) for model in models]
-    networks, first = [model.network for model in models], models[0].voxels[subject]
-    return SubjectPredictions(
-        predicted_blocks(networks, subject, images, rows, batch_size=batch_size),
-        np.concatenate([table["voxel_index"] for table in tables]),
-        np.concatenate([table["area"].to_numpy(str) for table in tables]),
-        volume_shape=None if first.shape is None else np.array(first.shape),
-        affine=first.affine,
-        **shown,
-    )
+    fitting: Fitting,
+) -> Predictions:
+    """Responses to the images that are `shown` to each subject: `image_row` among them, or else all."""
+    fitted, device = models_of(models), resolve_device(fitting.device)
+    for model in fitted:
+        model.network.to(device)
+
+    def one_subject(subject: str) -> SubjectPredictions:
+        own = [model for model in fitted if subject in model.voxels]
+        tables = [model_voxels(model, voxels, subject) for model in own]
+        networks, first, names = [model.network for model in own], own[0].voxels[subject], shown(subject)
+        rows = names.get("image_row", np.arange(len(images)))
+        return SubjectPredictions(
+            predicted_blocks(networks, subject, images, rows, batch_size=batch_size),
+            np.concatenate([table["voxel_index"] for table in tables]),
+            np.concatenate([table["area"].to_numpy(str) for table in tables]),
+            volume_shape=None if first.shape is None else np.array(first.shape),
+            affine=first.affine,
+            **names,
+        )
+
+    return {subject: partial(one_subject, subject) for subject in common_subjects(fitted, voxels)}
 
 
 def fit_noise_model(
@@ -133,8 +121,7 @@ def score_imported(
 
     Whoever fitted the model may have held out other trials: then it was fitted to some of these.
     """
-    models = _on_device({"imported": imported}, fitting)
-    tables = []
+    models, tables = models_of({"imported": imported}), []
     for subject in common_subjects(models, voxels):
         excluded = betas[subject].reasons_excluded
         for model in (model for model in models if subject in model.voxels):
@@ -146,20 +133,6 @@ def score_imported(
                     "%s: the imported model of %s has %s of the %s voxels here; others are not predicted.",
                     *(subject, ", ".join(model.areas), f"{len(table):,}", f"{there:,}"),
                 )
-            kept = (table["excluded"] == "").to_numpy()
-            tests = scored_trials(betas[subject], trials, subject, table.loc[kept, "column"].to_numpy())
-            source = PrefilteredImages(model.network, images, tests.image_row)
-            rows, size = tests.image_row, scoring.batch_size
-            predicted = predict(model.network, subject, source, rows, batch_size=size)[:, kept]
-            tables.append(
-                score_voxels(predicted, tests, table, resamples=scoring.resamples, seed=scoring.seed)
-            )
+            measured = Measurements(table, trials, betas, model.areas)
+            tables.append(score_gnet(images, measured, model, scoring, fitting))
     return pd.concat(tables, ignore_index=True)
-
-
-def _on_device(named: Mapping[str, FittedModel | list[FittedModel]], fitting: Fitting) -> list[FittedModel]:
-    """All models of some datasets, where they are to compute."""
-    models, device = models_of(named), resolve_device(fitting.device)
-    for model in models:
-        model.network.to(device)
-    return models

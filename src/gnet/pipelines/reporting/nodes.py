@@ -13,15 +13,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import gnet
+from gnet import paper
 from gnet.analysis.brain_maps import brain_map, mapped_values
 from gnet.analysis.exclusions import exclusions
 from gnet.analysis.published_comparison import (
+    SUBJECTS,
     accuracy_layout,
     beside_published,
     fev_layout,
     hierarchy_index_layout,
 )
-from gnet.analysis.transfer_matrix import POOLED
 from gnet.errors import ReleaseError
 from gnet.evaluation.accuracy import voxel_correlation
 from gnet.evaluation.prediction import SubjectPredictions
@@ -34,8 +35,6 @@ from gnet.figures.volume_slices import SubjectVolumes, volume_slices_figure
 from gnet.models.checkpoints import FittedModel
 from gnet.models.partitions import fair_share, partitions
 from gnet.models.trunk import grid_positions
-from gnet.paper import POOLED as PUBLISHED_POOLED
-from gnet.paper import published_accuracy, published_fev, published_hierarchy_index
 from gnet.pipelines.parameters import Choices, Release, Split, Synthetic
 from gnet.pipelines.selecting import by_keyword, positions
 from gnet.recording.pictures import FIELD_OF_VIEW
@@ -125,8 +124,8 @@ def draw_hierarchy_index(
     """
     indices = {"measured": measured, "synthetic": synthetic}
     if not recording.simulated:
-        published = published_hierarchy_index().query("set == 'Experimental'")
-        names = {PUBLISHED_POOLED: POOLED} | {number: f"subj{number:02d}" for number in range(1, 9)}
+        published = paper.published_hierarchy_index().query("set == 'Experimental'")
+        names = {number: subject for subject, number in SUBJECTS.items()}
         published = published.assign(subject=published["subj"].map(names))
         published = published.rename(columns={"mean": "index", "std": "fit_error"})
         indices["measured, published"] = published[published["subject"].isin(measured["subject"])]
@@ -199,11 +198,11 @@ def compare_with_published(
     indices = {"Experimental": measured}
     if choices.noise == "none":
         indices[PUBLISHED_SETS[choices.source]] = synthetic
-    keys = ["subj", "ROI"]
+    keys, ours = ["subj", "ROI"], hierarchy_index_layout(**indices)
     return (
-        beside_published(published_accuracy(), accuracy_layout(gnet8j, gnet8r), keys),
-        beside_published(published_fev(), fev_layout(gnet8j, gnet8r), keys),
-        beside_published(published_hierarchy_index(), hierarchy_index_layout(**indices), ["set", "subj"]),
+        beside_published(paper.published_accuracy(), accuracy_layout(gnet8j, gnet8r), keys),
+        beside_published(paper.published_fev(), fev_layout(gnet8j, gnet8r), keys),
+        beside_published(paper.published_hierarchy_index(), ours, ["set", "subj"]),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,20 +22,10 @@ Experiment = tuple[dict[str, Callable[[], Responses]], pd.DataFrame, pd.DataFram
 
 
 def make_chosen_responses(
-    voxels: pd.DataFrame,
-    subject_images: pd.DataFrame,
-    synthetic: Synthetic,
-    split: Split,
-    gnet8j_predictions: Mapping[str, SubjectPredictions],
-    gnet8j_noise_model: Mapping[str, NoiseModel],
-    gnet8r_predictions: Mapping[str, SubjectPredictions],
-    gnet8r_noise_model: Mapping[str, NoiseModel],
+    voxels: pd.DataFrame, subject_images: pd.DataFrame, synthetic: Synthetic, split: Split, **models: Any
 ) -> Experiment:
     """`make_responses` from the joint or the area-wise models, as set by `synthetic.source`."""
-    source = {
-        "gnet8j": (gnet8j_predictions, gnet8j_noise_model),
-        "gnet8r": (gnet8r_predictions, gnet8r_noise_model),
-    }[synthetic.source]
+    source = [models[f"{synthetic.source}_{part}"] for part in ("predictions", "noise_model")]
     return make_responses(voxels, subject_images, synthetic, split, *source)
 
 

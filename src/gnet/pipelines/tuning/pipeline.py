@@ -11,25 +11,15 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     """For each kind of model its tuning and its fields; then the averages of both."""
     files = model_files(areas)
     data = ("images", "betas", "voxels", "trials", "params:tuning", "params:fitting")
-    tuning, fields = ([f"{model}_{name}" for model in files] for name in ("tuning", "receptive_fields"))
+    tunings, all_fields = ([f"{model}_{name}" for model in files] for name in ("tuning", "receptive_fields"))
     nodes = [
-        named_node(average_tuning, by_keyword(*tuning), "tuning_average"),
-        named_node(fit_size_eccentricity, by_keyword(*fields), "size_eccentricity"),
+        named_node(average_tuning, by_keyword(*tunings), "tuning_average"),
+        named_node(fit_size_eccentricity, by_keyword(*all_fields), "size_eccentricity"),
     ]
     for model, parts in files.items():
-        nodes += [
-            Node(
-                measure_tuning,
-                by_keyword(*data, *parts),
-                f"{model}_tuning",
-                name=f"measure_tuning_of_{model}",
-                tags="device",
-            ),
-            Node(
-                fit_receptive_fields,
-                by_keyword("voxels", *parts),
-                f"{model}_receptive_fields",
-                name=f"fit_receptive_fields_of_{model}",
-            ),
-        ]
+        tuning, fields = f"{model}_tuning", f"{model}_receptive_fields"
+        measured, fitted = by_keyword(*data, *parts), by_keyword("voxels", *parts)
+        measure, fit = f"measure_tuning_of_{model}", f"fit_receptive_fields_of_{model}"
+        nodes.append(Node(measure_tuning, measured, tuning, name=measure, tags="device"))
+        nodes.append(Node(fit_receptive_fields, fitted, fields, name=fit))
     return Pipeline(nodes)

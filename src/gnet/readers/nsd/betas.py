@@ -5,17 +5,15 @@ import logging
 from pathlib import Path
 
 import h5py
-import nibabel
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int16
-from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.progress import track
 from gnet.readers.nsd.consistency import check_session, check_trials
 from gnet.readers.nsd.layout import Layout, check_file_format
 from gnet.recording.responses import zscore_session
-from gnet.recording.volumes import UNREADABLE, coordinates, read_volume, spell_shape
+from gnet.recording.volumes import UNREADABLE, coordinates, open_image, read_volume, spell_shape
 from gnet.threads import in_order
 
 VoxelIndex = Int[np.ndarray, " voxel"]
@@ -36,11 +34,7 @@ a time: a second one gains nothing (measured: docs/LOG.md)."""
 
 
 def percent(betas: Betas) -> Float32[np.ndarray, "trial voxel"]:
-    """Percent signal change from the release's int16.
-
-    >>> percent(np.array([[300, -150]], dtype=np.int16))
-    array([[ 1. , -0.5]], dtype=float32)
-    """
+    """Percent signal change from the release's int16."""
     return betas.astype(np.float32) / np.float32(UNITS_PER_PERCENT)
 
 
@@ -51,14 +45,9 @@ def read_session(
 
     `voxel_index` is C-order over the volume's `shape` (x, y, z), in any order; `trials` is the number that
     the session must have; `file_format` is "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z,
-    trial) gzipped. Both give identical numbers; neither is ever held in memory as a whole.
-
-    Raises
-    ------
-    ReleaseError
-        if the file is missing, damaged or truncated, or not int16 of this shape.
-    ParameterError
-        for another file format.
+    trial) gzipped. Both give identical numbers; neither is ever held in memory as a whole. Raises
+    ReleaseError if the file is missing, damaged or truncated, or not int16 of this shape, and ParameterError
+    for another file format.
     """
     check_file_format(file_format)
     if not path.is_file():
@@ -85,18 +74,10 @@ def prepare_betas(
 ) -> tuple[Float32[np.ndarray, "trial voxel"], Bool[np.ndarray, "session voxel"]]:
     """A subject's betas, z-scored per voxel within each session, and where they are valid.
 
-    Trials stand in the order they were run because each file is found by its session number: row
-    `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
+    Row `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
     valid_session volume, or constant, like voxels outside the imaged slab) is NaN there, and False in the
-    second array; the log counts them. `trials` is the number in each session; the other arguments are those
-    of `read_session`.
-
-    Raises
-    ------
-    ReleaseError
-        if a session cannot be read, its numbers cannot be measurements, or a trial repeats another's numbers.
-    ParameterError
-        for another file format.
+    second array; the log counts them. Arguments and errors are those of `read_session`, and ReleaseError if
+    a session's numbers cannot be measurements, or a trial repeats another's.
     """
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
     valid = np.empty((sessions, len(voxel_index)), dtype=bool)
@@ -173,8 +154,7 @@ def _read_hdf5(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int],
 def _read_runs(stored: h5py.Dataset, x: VoxelIndex, y: VoxelIndex, z: VoxelIndex) -> Betas:
     """Read runs of neighbours along x: all trials of a voxel are one chunk, those of a run lie side by side.
 
-    One rectangle per run is many times faster than h5py's selection by lists, which grows with the square of
-    their length.
+    Many times faster than h5py's selection by lists, which grows with the square of their length.
     """
     betas = np.empty((len(stored), len(x)), dtype=np.int16)
     if not len(x):
@@ -192,9 +172,7 @@ def _read_runs(stored: h5py.Dataset, x: VoxelIndex, y: VoxelIndex, z: VoxelIndex
 
 def _read_nifti(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     """Stream the file from its first byte to its last, a volume at a time: trials are its slowest axis."""
-    image = nibabel.load(path)
-    if not isinstance(image, SpatialImage):
-        raise TypeError(f"a {type(image).__name__}")
+    image = open_image(path)
     dtype, slope, shift = image.get_data_dtype(), image.dataobj.slope, image.dataobj.inter
     _check_content(path, dtype, image.shape, (*shape, trials), "x, y, z, trial")
     if (slope, shift) != (1, 0):

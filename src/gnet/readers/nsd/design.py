@@ -70,8 +70,7 @@ def read_design(layout: Layout, stimuli: int | None = None) -> Design:
     # scipy raises whatever the damaged bytes lead to; a MATLAB 7.3 file is a NotImplementedError
     except Exception as error:
         raise layout.damaged(path, f"expected a MATLAB v5 file, but reading it fails ({error})") from error
-    missing = [name for name in FIELDS if name not in content]
-    if missing:
+    if missing := [name for name in FIELDS if name not in content]:
         held = ", ".join(name for name in content if not name.startswith("__")) or "none"
         raise layout.damaged(
             path,
@@ -222,7 +221,8 @@ def image_table(design: Design, subjects: Sequence[str]) -> pd.DataFrame:
     """The images that the design plans for each subject, seen or not.
 
     Columns: subject; position, 0-based in the subject's list; image_id, NSD's 1-based 73k-ID; image_row,
-    among all `planned_images` of these subjects; shared. Raises ParameterError for an unknown subject.
+    among all `planned_images` of these subjects; shared, whether every list contains the image. Raises
+    ParameterError for an unknown subject.
     """
     columns = {"position": np.arange(design.images.shape[1]), "shared": design.shared}
     tables = [
@@ -237,10 +237,9 @@ def image_table(design: Design, subjects: Sequence[str]) -> pd.DataFrame:
 def trial_table(design: Design, subject: str, sessions: int) -> pd.DataFrame:
     """The trials of a subject's first `sessions` sessions, in the order they were run.
 
-    Columns: subject; trial, its 0-based position in that order; session, from 1; position, 0-based in the
-    subject's list of images; image_id, NSD's 1-based 73k-ID; repetition, 1 when the subject saw the image
-    for the first time; shared, whether every subject's list contains the image. Raises ParameterError for an
-    unknown subject, or more sessions than planned.
+    Columns: subject; trial, its 0-based position in that order; session, from 1; position, image_id and
+    shared, as in `image_table`; repetition, 1 when the subject saw the image for the first time. Raises
+    ParameterError for an unknown subject, or more sessions than planned.
     """
     design.check_sessions(subject, sessions)
     position = design.ordering[: sessions * design.trials_per_session]

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import nibabel
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
 from gnet.errors import ReleaseError
 from gnet.readers.nsd.betas import DATASET
-from gnet.recording.volumes import UNREADABLE, spell_shape
+from gnet.recording.volumes import UNREADABLE, open_image, spell_shape
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,7 @@ def is_truncated(path: Path, dataset: str) -> bool:
 
 
 def _nifti_header(path: Path) -> Header:
-    image = nibabel.load(path)
-    if not isinstance(image, SpatialImage):
-        raise TypeError(f"a {type(image).__name__}")
+    image = open_image(path)
     dtype, shape = image.get_data_dtype(), image.shape
     whole = image.dataobj.offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     with path.open("rb") as file:

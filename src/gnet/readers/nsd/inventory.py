@@ -13,10 +13,6 @@ from gnet.readers.nsd.layout import AGREEMENT, Layout, check_file_format, subjec
 from gnet.readers.nsd.stimuli import DATASET, stimulus_shape
 
 PROBLEMS_SHOWN = 10
-COLUMNS = (
-    *("subject", "session", "kind", "path", "expected", "found", "size_bytes", "shape"),
-    *("problem", "command"),
-)
 
 
 def inventory(
@@ -49,15 +45,11 @@ def inventory(
     for subject, count in sessions.items():
         files += check_subject(layout, subject, count, trials, list(dict.fromkeys(families)), file_format)
     rows = [file.row(layout) for file in mark_copies(files, layout)]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"session": "Int64", "size_bytes": "Int64"})
+    return pd.DataFrame(rows).astype({"session": "Int64", "size_bytes": "Int64"})
 
 
 def refuse_incomplete(inventory: pd.DataFrame) -> None:
-    """Raise ReleaseError if a file of the inventory is missing or damaged.
-
-    It names the first problems, how many more there are, the agreement that comes before any download, and
-    the command for every file concerned.
-    """
+    """Raise ReleaseError if a file is missing or damaged, with the commands that fetch all such files."""
     wrong = inventory[inventory["problem"] != ""]
     if wrong.empty:
         return

@@ -22,11 +22,7 @@ FILE_FORMATS = {"hdf5": ".hdf5", "nifti": ".nii.gz"}
 
 
 def subject_number(subject: str) -> int:
-    """The number in a subject's name, from 1; ParameterError for a name that is not of the form subj01.
-
-    >>> subject_number("subj04")
-    4
-    """
+    """The number in a subject's name, from 1; ParameterError for a name that is not of the form subj01."""
     match = re.fullmatch(r"subj(\d\d)", subject)
     if match is None or match[1] == "00":
         raise ParameterError(
@@ -49,9 +45,6 @@ class Layout:
     """Paths of the Natural Scenes Dataset below `root`, as its authors lay them out, and errors about them.
 
     A subject is a name like "subj01", a session a number counted from 1.
-
-    >>> Layout(Path("nsd")).betas("subj01", 7, "hdf5").as_posix()
-    'nsd/nsddata_betas/ppdata/subj01/func1pt8mm/betas_fithrf_GLMdenoise_RR/betas_session07.hdf5'
     """
 
     root: Path
@@ -116,12 +109,7 @@ class Layout:
         return (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
 
     def fetch_command(self, path: Path) -> str:
-        """The command that downloads one file to its place.
-
-        >>> layout = Layout(Path("/data/nsd"))
-        >>> layout.fetch_command(layout.aseg("subj01"))[:62]
-        'aws s3 cp --no-sign-request s3://natural-scenes-dataset/nsddat'
-        """
+        """The command that downloads one file to its place."""
         name = self.relative(path)
         return f"aws s3 cp --no-sign-request {BUCKET}/{name} {shlex.quote(str(self.root / name))}"
 
@@ -135,13 +123,12 @@ class Layout:
         """The error for a file with a problem ("expected ..., found ..."), with the same command."""
         return ReleaseError(f"{path}: {problem}. Fetch the file again: {self.fetch_command(path)}")
 
-    def _subject_folder(self, subject: str) -> Path:
+    def _subject_folder(self, subject: str, top: str = "nsddata") -> Path:
         subject_number(subject)
-        return self.root / "nsddata" / "ppdata" / subject / SPACE
+        return self.root / top / "ppdata" / subject / SPACE
 
     def _betas_folder(self, subject: str) -> Path:
-        subject_number(subject)
-        return self.root / "nsddata_betas" / "ppdata" / subject / SPACE / PREPARATION
+        return self._subject_folder(subject, "nsddata_betas") / PREPARATION
 
 
 def open_release(root: Path | str | None) -> Layout:

@@ -27,7 +27,7 @@ from gnet.readers.nsd.rois import (
     tight_whole_brain,
     visual,
 )
-from gnet.readers.nsd.stimuli import prepared_images, stimulus_count
+from gnet.readers.nsd.stimuli import prepared_images, stimulus_shape
 from gnet.recording.reader import Areas
 from gnet.recording.responses import Responses
 from gnet.recording.split import split_trials
@@ -41,26 +41,18 @@ class NSDReader:
     """A release in NSD's layout, measured or simulated; implements `gnet.recording.reader.Reader`.
 
     Images are identified by NSD's 1-based 73k-IDs, areas are defined in NSD's families of regions.
-
-    Parameters
-    ----------
-    layout : Layout
-        Where the files are.
-    betas_format : str
-        Which of the two published formats of the betas to read, "hdf5" or "nifti".
     """
 
     layout: Layout
     betas_format: str = "hdf5"
+    """Which of the two published formats of the betas to read, "hdf5" or "nifti"."""
 
     @property
     def name(self) -> str:
-        """What the recording is called in logs and reports."""
         return "a simulated release" if self.simulated else "Natural Scenes Dataset"
 
     @property
     def simulated(self) -> bool:
-        """Whether the release was written by a simulation."""
         return self.layout.simulated
 
     def in_format(self, file_format: str) -> NSDReader:
@@ -73,7 +65,6 @@ class NSDReader:
         return inventory(self.layout, sessions, self._families(areas), self.betas_format)
 
     def check_inventory(self, inventory: pd.DataFrame) -> None:
-        """Raise ReleaseError if a file has a problem, with the command that fetches it."""
         refuse_incomplete(inventory)
 
     def images(self, subjects: Sequence[str]) -> tuple[Int[np.ndarray, " image"], pd.DataFrame]:
@@ -81,7 +72,7 @@ class NSDReader:
 
         They include images that a subject never saw because it stopped early: models predict them.
         """
-        design = read_design(self.layout, stimulus_count(self.layout))
+        design = read_design(self.layout, stimulus_shape(self.layout)[0])
         return planned_images(design, subjects), image_table(design, subjects)
 
     def trials(
@@ -93,11 +84,8 @@ class NSDReader:
         holdout_fraction: float,
         seed: int,
     ) -> pd.DataFrame:
-        """Trials of the subjects' first sessions with their images and their part under each holdout rule.
-
-        "special" images are those that all subjects in `completed` saw three times.
-        """
-        design = read_design(self.layout, stimulus_count(self.layout))
+        """As of `Reader`; "special" images are those that all subjects in `completed` saw three times."""
+        design = read_design(self.layout, stimulus_shape(self.layout)[0])
         special = special_positions(design, completed) if test == "special" else None
         tables = [
             split_trials(trial_table(design, subject, count), test, holdout_fraction, seed, special)
@@ -109,21 +97,15 @@ class NSDReader:
         return trials
 
     def pictures(self, image_ids: Int[np.ndarray, " image"], pixels: int, resampling: str) -> Blocks:
-        """Images by 73k-ID, uint8 (image, 3, pixels, pixels), resized as they are iterated over."""
         return prepared_images(self.layout, image_ids - 1, pixels, resampling)
 
     def units(
         self, subject: str, areas: Areas, masks: Sequence[str]
     ) -> tuple[dict[str, Volume], pd.DataFrame]:
-        """Early_visual, visual, nsdgeneral, whole_brain and the areas as volumes; the table of voxels.
-
-        The table has the voxels of the named masks and of all areas.
-        """
+        """As of `Reader`; the masks are early_visual, visual, nsdgeneral and whole_brain."""
         brain = read_volume(self.layout.brainmask(subject))
         shape = brain.data.shape
-        atlases = {
-            family: read_atlas(self.layout, subject, family, shape) for family in self._families(areas)
-        }
+        atlases = {name: read_atlas(self.layout, subject, name, shape) for name in self._families(areas)}
         prf, kastner, general = (atlases[family].labels for family in MASK_FAMILIES)
         aseg = read_segmentation(self.layout, subject, shape)
         drawn = {
@@ -145,7 +127,6 @@ class NSDReader:
         return volumes, table
 
     def responses(self, subject: str, sessions: int, units: pd.DataFrame) -> Responses:
-        """Betas of the voxels that `units` lists for the subject, z-scored within each session."""
         design = read_design(self.layout)
         of_subject = units[units["subject"] == subject]
         voxel_index, ncsnr = (of_subject[name].to_numpy() for name in ("voxel_index", "ncsnr"))
@@ -158,7 +139,7 @@ class NSDReader:
         return Responses(betas, valid, voxel_index, np.array(shape), brain.affine)
 
     def anatomy(self, subject: str) -> Volume | None:
-        """The T1-weighted volume in the functional space; None if it was not downloaded."""
+        """As of `Reader`: the T1-weighted volume in the functional space."""
         path = self.layout.anatomy(subject)
         return read_volume(path) if path.is_file() else None
 

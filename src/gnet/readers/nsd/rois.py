@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,13 @@ Labels = Int[np.ndarray, "x y z"]
 Mask = Bool[np.ndarray, "x y z"]
 
 _EARLY = ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4")
-_IPS = ("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5")
 LABELS: dict[str, dict[int, str]] = {
     family: dict(enumerate(names, start=1))
     for family, names in {
         "prf-visualrois": _EARLY,
         "Kastner2015": (
             *(*_EARLY, "VO1", "VO2", "PHC1", "PHC2", "MST", "hMT", "LO2", "LO1", "V3b", "V3a"),
-            *(*_IPS, "SPL1", "FEF"),
+            *("IPS0", "IPS1", "IPS2", "IPS3", "IPS4", "IPS5", "SPL1", "FEF"),
         ),
         "streams": ("early", "midventral", "midlateral", "midparietal", "ventral", "lateral", "parietal"),
         "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
@@ -46,12 +45,8 @@ MASK_FAMILIES = ("prf-visualrois", "Kastner2015", "nsdgeneral")
 def read_ctab(path: Path) -> dict[int, str]:
     """Names of a family's labels from its colour table: "value name" a line, anything after that ignored.
 
-    Raises ReleaseError for a missing file, a line of another form, and a value with two names.
+    Raises ReleaseError for a line of another form, and a value with two names.
     """
-    if not path.is_file():
-        raise ReleaseError(
-            f"{path}: expected the names of a family of regions, found no such file. Fetch it."
-        )
     names: dict[int, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         words = line.split()
@@ -79,8 +74,8 @@ class Atlas:
 
     family: str
     labels: Labels
-    names: dict[int, str] = field(default_factory=dict)
-    subject: str = ""
+    names: dict[int, str]
+    subject: str
 
 
 def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
@@ -207,7 +202,7 @@ def nsdgeneral(labels: Labels) -> Mask:
 def tight_whole_brain(aseg: Labels, nsdgeneral: Labels, kastner: Labels) -> Mask:
     """The brain without its surroundings: segmented, in nsdgeneral, or cortex in Kastner2015 (label 0 too).
 
-    All three are label volumes as they are read. The published mask is this one after `inflate`.
+    The published mask is this one after `inflate`.
     """
     return (aseg != 0) | (nsdgeneral == 1) | (kastner >= 0)
 
@@ -232,18 +227,14 @@ def inflate(mask: Mask) -> Mask:
 def area_mask(atlas: Atlas, labels: Sequence[str]) -> Mask:
     """The voxels that carry any of these labels of one family.
 
-    Raises
-    ------
-    ParameterError
-        if the family has no label of that name.
-    ReleaseError
-        if no voxel carries any of them; the family's ctab file lacks a name that NSD documents.
+    Raises ParameterError if the family has no label of that name; ReleaseError if no voxel carries any of
+    them, or the family's ctab file lacks a name that NSD documents.
     """
     unknown = [label for label in labels if label not in atlas.names.values()]
     documented = LABELS.get(atlas.family, {}).values()
     if unknown and all(label in documented for label in unknown):
         raise ReleaseError(
-            f"{atlas.subject or 'this subject'}: expected {', '.join(unknown)} in {atlas.family}.mgz.ctab, "
+            f"{atlas.subject}: expected {', '.join(unknown)} in {atlas.family}.mgz.ctab, "
             f"as NSD documents, found only {', '.join(atlas.names.values())}. Fetch the file again."
         )
     if unknown:
@@ -256,7 +247,7 @@ def area_mask(atlas: Atlas, labels: Sequence[str]) -> Mask:
     if not mask.any():
         named = ", ".join(f"{value} {atlas.names[value]}" for value in values)
         raise ReleaseError(
-            f"{atlas.subject or 'this subject'}: expected voxels labelled {', '.join(labels)} in "
+            f"{atlas.subject}: expected voxels labelled {', '.join(labels)} in "
             f"{atlas.family}.nii.gz, found none ({named} in {atlas.family}.mgz.ctab). Take the area out of "
             "the parameters, or the subject."
         )

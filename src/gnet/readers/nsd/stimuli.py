@@ -2,6 +2,7 @@
 
 import mmap
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import h5py
@@ -18,16 +19,10 @@ from gnet.threads import in_order
 DATASET = "imgBrick"
 
 
-def stimulus_count(layout: Layout) -> int:
-    """Number of images in the stimuli file; errors as `stimulus_shape`."""
-    return stimulus_shape(layout)[0]
-
-
 def stimulus_shape(layout: Layout) -> tuple[int, int, int, int]:
     """Shape (image, y, x, 3) of imgBrick, from the header of its file.
 
-    Raises ReleaseError for a file that is missing, unreadable, truncated, or of anything but square uint8
-    images.
+    Raises ReleaseError for a file that is missing, unreadable, truncated, or not of square uint8 images.
     """
     with _open(layout) as file:
         return file[DATASET].shape
@@ -42,20 +37,14 @@ def prepared_images(
 ) -> Blocks:
     """Chosen images at the network's size: uint8 (image, 3, pixels, pixels), made block by block.
 
-    Blocks hold at most `block` images, in the order of `stimulus_rows`. All cores resize; memory holds a few
-    blocks for each. Images that lie in the file one after another, neither chunked nor compressed, are
-    resized from where they lie, without a copy. `stimulus_rows` are 0-based rows of imgBrick, `resampling` is
-    the name of a filter of Pillow's.
-
-    Raises
-    ------
-    ReleaseError
-        if the file is not readable, has too few images or, found while iterating, one of a single colour.
-    ParameterError
-        for an unknown filter, or less than one pixel.
+    Blocks hold at most `block` images, in the order of `stimulus_rows`, the 0-based rows of imgBrick. All
+    cores resize; memory holds a few blocks for each. Images that lie in the file one after another, neither
+    chunked nor compressed, are resized from where they lie, without a copy. Raises ReleaseError if the file
+    is not readable, has too few images or, found while iterating, one of a single colour; ParameterError for
+    an unknown filter, or less than one pixel.
     """
     check_resampling(pixels, resampling)
-    count = stimulus_count(layout)
+    count = stimulus_shape(layout)[0]
     if len(stimulus_rows) and (stimulus_rows.min() < 0 or stimulus_rows.max() >= count):
         wanted = int(stimulus_rows.max() if stimulus_rows.min() >= 0 else stimulus_rows.min())
         named = f"the image with 73k-ID {wanted + 1:,}, which the design names"
@@ -107,24 +96,22 @@ def _refuse_blank(
             raise layout.damaged(layout.stimuli, f"expected {wanted}, found one colour: the file is damaged")
 
 
-def _open(layout: Layout) -> h5py.File:
+@contextmanager
+def _open(layout: Layout) -> Iterator[h5py.File]:
     path = layout.stimuli
     if not path.is_file():
         raise layout.missing(path, "the images of the release")
-    file = None
-    try:
-        file = h5py.File(path, "r")
-        found = _described(file)
-    except UNREADABLE as error:
-        if file:
-            file.close()
-        problem = f"expected an HDF5 file of images, but it cannot be opened ({error})"
-        raise layout.damaged(path, problem) from error
-    if found:
-        file.close()
-        wanted = f"a dataset {DATASET} of uint8 (image, y, x, 3), square"
-        raise layout.damaged(path, f"expected {wanted}, found {found}")
-    return file
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(h5py.File(path, "r"))
+            found = _described(file)
+        except UNREADABLE as error:
+            problem = f"expected an HDF5 file of images, but it cannot be opened ({error})"
+            raise layout.damaged(path, problem) from error
+        if found:
+            wanted = f"a dataset {DATASET} of uint8 (image, y, x, 3), square"
+            raise layout.damaged(path, f"expected {wanted}, found {found}")
+        yield file
 
 
 def _described(file: h5py.File) -> str:
