@@ -30,6 +30,8 @@ PAGES |= {page.relative_to(ROOT).as_posix(): page.read_text() for page in (ROOT 
 PAGES["tests/golden/README.md"] = (ROOT / "tests/golden/README.md").read_text()
 HISTORY = {"CHANGELOG.md", "docs/LOG.md"}
 """Pages that keep the names of their time."""
+RUNNER = "gnet.cluster.DaskRunner"
+CLUSTERS = yaml.safe_load((ROOT / "conf" / "base" / "cluster.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGE = ROOT / "src" / "gnet"
 FIRST_COMMANDS = (
@@ -108,6 +110,8 @@ def test_kedro_commands_name_what_exists(page, command):
     plain, _ = words(command)
     assert plain[1] in {"run", "registry", "viz", "jupyter", "--help"}
     options = dict(zip(plain[2::2], plain[3::2], strict=False)) if plain[1] == "run" else {}
+    runner = {options.pop("--runner", RUNNER), options.pop("--runner-params", "cluster=local")}
+    assert runner <= {RUNNER, *(f"cluster={name}" for name in CLUSTERS)}
     assert set(options) <= {"--pipeline", "--pipelines", "--env", "--params", "--to-outputs"}
     pipelines = register_pipelines()
     named = [

@@ -24,7 +24,10 @@ STORED = {
     "02_intermediate": "inventory.csv images.npy image_ids.npy subject_images.parquet",
     "03_primary": "masks voxels.parquet trials.parquet betas.h5",
     "05_model_input": "prefilter.h5",
-    "06_models": "gnet8j.h5 {area}.gnet8r.h5 {area}.transfer.h5 imported.h5",
+    "06_models": """
+        gnet8j.h5 {area}.gnet8r.h5 {area}.transfer.h5 imported.h5
+        gnet8j_voxels.parquet {area}.gnet8r_voxels.parquet {area}.transfer_voxels.parquet
+    """,
     "07_model_output": """
         gnet8j_accuracy.parquet gnet8j_tuning.parquet gnet8j_receptive_fields.parquet
         gnet8r_accuracy.parquet gnet8r_tuning.parquet gnet8r_receptive_fields.parquet
@@ -32,11 +35,13 @@ STORED = {
         gnet8j_predictions.h5 gnet8j_pictures.h5 gnet8j_noise_model.h5
         gnet8r_predictions.h5 gnet8r_pictures.h5 gnet8r_noise_model.h5
         imported_predictions.h5 imported_noise_model.h5
-        transfer_matrix.csv hierarchy_index.csv
+        transfer_accuracy.parquet transfer_matrix.csv hierarchy_index.csv
         {experiment}.betas.h5 {experiment}.voxels.parquet {experiment}.trials.parquet
         {experiment}.gnet8j.h5 {experiment}.{area}.gnet8r.h5 {experiment}.{area}.transfer.h5
         {experiment}.gnet8j_accuracy.parquet {experiment}.gnet8r_accuracy.parquet
         {experiment}.{area}_gnet8r_accuracy.parquet {experiment}.{area}_transfer_accuracy.parquet
+        {experiment}.gnet8j_voxels.parquet {experiment}.{area}.gnet8r_voxels.parquet
+        {experiment}.{area}.transfer_voxels.parquet {experiment}.transfer_accuracy.parquet
         {experiment}.transfer_matrix.csv {experiment}.hierarchy_index.csv
     """,
     "08_reporting": """
@@ -105,7 +110,7 @@ def test_encoding_joint():
     assert pipeline.inputs() == ENCODING | FITTING
     assert pipeline.outputs() == {"gnet8j_summary", "gnet8j_figure"}
     assert pipeline.all_outputs() == {
-        "gnet8j_measurements", "gnet8j", "gnet8j_accuracy", "gnet8j_summary", "gnet8j_figure"
+        "gnet8j_voxels", "gnet8j", "gnet8j_accuracy", "gnet8j_summary", "gnet8j_figure"
     }  # fmt: skip
 
 
@@ -113,8 +118,8 @@ def test_encoding_roi_has_one_instance_per_area():
     pipeline = encoding_roi.create_pipeline(("V1", "FFA"))
     assert pipeline.inputs() == ENCODING | FITTING
     assert without_figures(pipeline) == {
-        "V1.gnet8r_measurements", "V1.gnet8r", "V1_gnet8r_accuracy",
-        "FFA.gnet8r_measurements", "FFA.gnet8r", "FFA_gnet8r_accuracy",
+        "V1.gnet8r_voxels", "V1.gnet8r", "V1_gnet8r_accuracy",
+        "FFA.gnet8r_voxels", "FFA.gnet8r", "FFA_gnet8r_accuracy",
         "gnet8r_accuracy", "gnet8r_summary",
     }  # fmt: skip
     assert len(pipeline.only_nodes_with_namespaces(["FFA"]).nodes) == 3
@@ -157,7 +162,7 @@ def test_default_is_everything_but_what_needs_something_from_elsewhere(catalog):
 
 
 def datasets(catalog):
-    """Of every registered pipeline, by name; None for what is handed on in memory."""
+    """Of every registered pipeline, by name."""
     names = {name for pipeline in registered.values() for name in stored(pipeline.datasets())}
     return {name: catalog.get(name) for name in names}
 
@@ -165,10 +170,9 @@ def datasets(catalog):
 def test_what_is_stored_lies_in_the_folder_of_its_layer(catalog, data):
     layers = set()
     for name, dataset in datasets(catalog).items():
-        if dataset is not None:
-            layer = dataset.metadata["kedro-viz"]["layer"]
-            assert (name, layer) == (name, Path(dataset._filepath).relative_to(data).parts[0])
-            layers.add(layer)
+        layer = dataset.metadata["kedro-viz"]["layer"]
+        assert (name, layer) == (name, dataset.place.relative_to(data).parts[0])
+        layers.add(layer)
     assert layers <= LAYERS
 
 
@@ -182,18 +186,17 @@ def test_what_is_stored_and_where(catalog, data):
         for file in files.format(area=area, experiment=experiment).split()
     }
     found = datasets(catalog)
-    files = {
-        name: Path(dataset._filepath).relative_to(data).as_posix()
-        for name, dataset in found.items()
-        if dataset
-    }
+    files = {name: dataset.place.relative_to(data).as_posix() for name, dataset in found.items()}
     assert set(files.values()) == expected
     for name, file in files.items():
         assert name in {Path(file).name, Path(file).stem} or (name, file) == ("recording", "01_raw/nsd")
-    handed_on = {name for name, dataset in found.items() if dataset is None}
-    assert {name for name in handed_on if not name.endswith("_measurements")} == {
-        "transfer_accuracy", *(f"{experiment}.transfer_accuracy" for experiment in EXPERIMENTS)
-    }  # fmt: skip
+
+
+def test_nodes_that_read_the_device_are_tagged_for_workers_that_have_one():
+    nodes = {node for pipeline in registered.values() for node in pipeline.nodes}
+    assert {node.name for node in nodes if "params:fitting" in node.inputs} == {
+        node.name for node in nodes if "device" in node.tags
+    }
 
 
 def test_what_stored_objects_are_loaded_as(catalog):

@@ -32,11 +32,8 @@ def fit_and_score(model: str, areas: tuple[str, ...], function: Callable[..., An
     chosen = f"{model}_voxels"
     measured = ["images", chosen, "trials", "betas"]
     scoring = [*measured, model, "params:scoring", "params:fitting"]
-    choose, fit, score = (
-        given(choose_voxels, areas=areas),
-        measuring(function, areas),
-        measuring(score_gnet, areas),
-    )
+    choose = given(choose_voxels, areas=areas)
+    fit, score = measuring(function, areas), measuring(score_gnet, areas)
     return Pipeline(
         [
             Node(choose, ["voxels", "betas", "trials"], chosen, name=f"choose_voxels_{model}"),
@@ -53,9 +50,8 @@ def measuring(function: Callable[..., Any], areas: tuple[str, ...]) -> Callable[
     def node_function(images: Any, voxels: Any, trials: Any, betas: Any, *others: Any) -> Any:
         return function(images, Measurements(voxels, trials, betas, areas), *others)
 
-    signature = inspect.signature(
-        function, follow_wrapped=False
-    )  # Kedro finds the classes of parameters by it
+    # Kedro finds the classes of parameters by the signature
+    signature = inspect.signature(function, follow_wrapped=False)
     images, _, *others = signature.parameters.values()
     measured = (images.replace(name=name) for name in ("voxels", "trials", "betas"))
     node_function.__signature__ = signature.replace(parameters=[images, *measured, *others])
