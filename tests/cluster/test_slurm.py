@@ -107,7 +107,7 @@ def test_a_run_that_is_killed_leaves_no_job(prepared):
 
 def test_an_error_in_a_job_is_one_message(prepared):
     message = prepared.fails(*JOINT, "device=cuda", cluster="slurm")
-    assert message.startswith("DeviceError: device: expected ")
+    assert message.startswith("DeviceError: device: 'cuda' was requested, but torch finds 0 CUDA devices.")
 
 
 def test_a_node_without_the_gpu_that_it_promised(prepared):

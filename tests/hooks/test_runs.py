@@ -83,7 +83,7 @@ def test_the_announcement_of_another_version_of_gnet(tmp_path):
 
 
 def test_no_file_can_be_opened_any_more(tmp_path, monkeypatch):
-    def refuse(path, *_):
+    def refuse(path, *_, **__):
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(runs.Path, "open", refuse)
@@ -154,6 +154,28 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(runs, "fcntl", None)  # Windows
     assert announce(tmp_path, set(), {"betas"}) is None
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("disk", "local"),
+    [
+        ("lustre rw,localflock", True),
+        ("lustre rw,flock", False),
+        ("nfs4 rw,localflock", False),
+        ("ext4 rw,relatime", False),
+    ],
+)
+def test_lustre_without_common_locks(tmp_path, monkeypatch, caplog, disk, local):
+    folder = tmp_path / "large disk"
+    folder.mkdir()
+    mounts = tmp_path / "mounts"
+    point = str(folder).replace(" ", "\\040")
+    mounts.write_text(f"server / lustre rw,localflock 0 0\nserver {point} {disk} 0 0\n")
+    monkeypatch.setattr(runs, "MOUNTS", mounts)
+    announced = announce(folder / "data", set(), {"betas"})
+    assert (announced is None) == local == ("Start no second run" in caplog.text)
+    if announced:
+        announced.withdraw()
 
 
 def test_a_folder_that_can_only_be_read(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gnet.errors import DeviceError, ParameterError
-from gnet.models.device import precision, resolve_device
+from gnet.models import device
+from gnet.models.device import free_memory, precision, resolve_device
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:first", "cuda:", "cuda:²", "cpu:0", "mps:0", ""])
@@ -65,3 +66,29 @@ def test_unknown_precision():
     expected = "precision: expected float32, tf32, bfloat16, got 'half'"
     with pytest.raises(ParameterError, match=expected), precision("half", torch.device("cpu")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "limit", "use"),
+    [
+        ("0::/slurm/job_7/step_0\n", "", "memory.max", "memory.current"),
+        (
+            "4:cpu,cpuacct:/\n9:memory:/slurm/job_7/step_0\n",
+            "memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+        ),
+    ],
+)
+def test_memory_within_the_limit_of_a_job(monkeypatch, tmp_path, groups, folder, limit, use):
+    (tmp_path / "meminfo").write_text("MemTotal: 99999 kB\nMemAvailable:  8000 kB\n")
+    (tmp_path / "groups").write_text(groups)
+    job = tmp_path / folder / "slurm" / "job_7"
+    (job / "step_0").mkdir(parents=True)
+    for name, path in (("MEMINFO", "meminfo"), ("GROUPS", "groups"), ("CGROUP", "")):
+        monkeypatch.setattr(device, name, tmp_path / path)
+    assert free_memory(torch.device("cpu")) == 8000 * 1024
+    (job / "step_0" / limit).write_text("max\n")
+    (job / limit).write_text("4096000\n")
+    (job / use).write_text("96000\n")
+    assert free_memory(torch.device("cpu")) == 4_000_000

@@ -75,6 +75,7 @@ class StateFile:
         """Write the state; a crash while writing leaves that of the previous epoch."""
         if self.path is None:
             return
+        device = self.network.device
         state = {
             "fingerprint": self.identity,
             **vars(fitted),
@@ -82,7 +83,7 @@ class StateFile:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "batches": self.batches.bit_generator.state,
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
         }
         with atomic_path(self.path) as part, SteadyFile(part) as file:
             torch.save(state, file)
@@ -109,7 +110,7 @@ class StateFile:
             optimiser.load_state_dict(state["optimisers"][name])
         self.batches.bit_generator.state = state["batches"]
         torch.set_rng_state(state["torch"].cpu())
-        if state["cuda"]:
-            torch.cuda.set_rng_state_all([generator.cpu() for generator in state["cuda"]])
+        for generator in state["cuda"]:  # of the fit's own device: elsewhere it may have another number
+            torch.cuda.set_rng_state(generator.cpu(), self.network.device)
         log.info("%s: resuming after epoch %d.", self.path, len(fitted.history))
         return fitted

@@ -41,6 +41,8 @@ except ImportError:  # not on Windows
 log = logging.getLogger(__name__)
 
 PATTERN = ".run-*.json"
+MOUNTS = Path("/proc/self/mounts")
+"""Where Linux lists the file systems, with their options."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -93,6 +95,8 @@ class Announced:
 
     def __init__(self, folder: Path, announcement: Announcement) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        if locks_are_local(folder):
+            raise OSError(errno.ENOLCK, "locks that other machines do not see")
         self.path = folder / f".run-{uuid.uuid4().hex}.json"
         hidden = folder / f".{self.path.name}.{os.getpid()}.{uuid.uuid4().hex}.part"
         self.file = hidden.open("w")
@@ -191,6 +195,18 @@ def lock(file: IO[str], shared: bool = False) -> None:
         fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except PermissionError as error:  # what some systems say instead
         raise BlockingIOError(error.errno, "locked by another process") from error
+
+
+def locks_are_local(folder: Path) -> bool:
+    """Whether other machines that share the disk see none of this one's locks: Lustre with `localflock`."""
+    try:
+        mounts = [line.split() for line in MOUNTS.read_text().splitlines()]
+    except OSError:  # not on Linux
+        return False
+    points = {point.replace("\\040", " "): (kind, options) for _, point, kind, options, *_ in mounts}
+    levels = (folder.resolve(), *folder.resolve().parents)
+    kind, options = next((points[str(level)] for level in levels if str(level) in points), ("", ""))
+    return kind == "lustre" and "localflock" in options.split(",")
 
 
 def alive(process: int) -> bool:

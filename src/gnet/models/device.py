@@ -14,8 +14,8 @@ import torch
 
 from gnet.errors import DeviceError, ParameterError
 
-MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
-"""Where Linux reports free memory, and the memory limit of a container."""
+MEMINFO, GROUPS, CGROUP = Path("/proc/meminfo"), Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+"""Where Linux reports free memory, the groups of this process, and the limits of groups."""
 PRECISIONS = ("float32", "tf32", "bfloat16")
 MMAP_MAX, TRIM_THRESHOLD = -4, -1
 """M_MMAP_MAX and M_TRIM_THRESHOLD of glibc's mallopt(3)."""
@@ -47,17 +47,29 @@ def resolve_device(name: str) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Free bytes on the device; for the CPU, within the limit of its container. None: unknown."""
+    """Free bytes on the device; for the CPU, within the limits of its container or job. None: unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     if device.type != "cpu" or not MEMINFO.exists():
         return None
     lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
     free = int(lines["MemAvailable"].split()[0]) * 1024
-    limit = CGROUP / "memory.max"
-    if limit.exists() and (text := limit.read_text().strip()) != "max":
-        free = min(free, int(text) - int((CGROUP / "memory.current").read_text()))
-    return free
+    return min([free, *free_of_groups()])
+
+
+def free_of_groups() -> Iterator[int]:
+    """Free bytes of each limited group that this process is in, such as a container or a Slurm job."""
+    versions = {  # of control groups: the line of this process, the folder, the files of limit and use
+        r"^0::(/.*)$": ("", "memory.max", "memory.current"),
+        r"^\d+:[^:]*\bmemory\b[^:]*:(/.*)$": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    }
+    written = GROUPS.read_text() if GROUPS.exists() else ""
+    for line, (folder, limit, use) in versions.items():
+        for own in re.findall(line, written, re.MULTILINE):
+            for group in (Path(own), *Path(own).parents):
+                level = CGROUP / folder / group.relative_to("/")
+                if (level / limit).exists() and (text := (level / limit).read_text().strip()) != "max":
+                    yield int(text) - int((level / use).read_text())
 
 
 @contextmanager
