@@ -22,7 +22,7 @@ from rich.filesize import decimal
 import gnet
 from gnet.hooks.configuration import data_root, written_parameters
 from gnet.hooks.runs import at_work
-from gnet.hooks.stored import exists, place
+from gnet.hooks.stored import place
 from gnet.settings import Catalog
 
 PACKAGES = (
@@ -129,7 +129,7 @@ def _release(reader: Any) -> str:
 
 
 def _inventory(dataset: Any) -> str:
-    if not exists(dataset):
+    if not place(dataset).exists():
         return ""
     problems = dataset.load()["problem"] != ""
     return f"{len(problems)} files, {problems.sum()} with a problem, {_size_and_age(place(dataset))}"
