@@ -106,10 +106,16 @@ def files(folder):
     return {VERSION.sub("VERSION", path.relative_to(folder).as_posix()): path for path in found}
 
 
-def assert_same(one: Path, other: Path) -> None:
-    """The files of two data folders are the same, and what is in them but for seconds and versions."""
+def assert_same(one: Path, other: Path, names=None) -> list[str]:
+    """The files of two data folders are the same, and what is in them but for seconds and versions.
+
+    With `names`, only those of the first folder whose names it takes. Gives the names.
+    """
     left, right = files(one), files(other)
-    assert left.keys() == right.keys()
+    if names:
+        left = {name: path for name, path in left.items() if names(name)}
+    else:
+        assert left.keys() == right.keys()
     for name, path in left.items():
         if name.endswith((".h5", ".hdf5")):
             assert_same_arrays(path, right[name])
@@ -121,6 +127,7 @@ def assert_same(one: Path, other: Path) -> None:
             assert_same_tables(pd.read_parquet(path), pd.read_parquet(right[name]))
         elif name.endswith((".npy", ".png")):
             assert path.read_bytes() == right[name].read_bytes(), name
+    return sorted(left)
 
 
 def read_csv(path: Path, folder: Path) -> pd.DataFrame:

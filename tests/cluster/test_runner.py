@@ -45,13 +45,6 @@ def test_what_cannot_be_a_cluster(described, message):
     assert message in str(caught.value)
 
 
-def test_the_whole_run_gives_the_same_files(command, whole_run):
-    log = command.succeeds(cluster="local")
-    assert_same(whole_run, command.data)
-    assert "fit_gnet8j" in " ".join(places(log))
-    assert "distributed" not in log
-
-
 def test_a_cluster_that_is_not_described(command):
     message = command.fails(cluster="lokal")
     assert message.startswith(
@@ -89,11 +82,14 @@ def test_a_worker_without_the_gpu_that_it_promised(command, prepared):
     assert "GPU 0" in command.log or "GPU 1" in command.log
 
 
-def test_fits_on_two_cards_see_one_each(command, prepared):
+def test_fits_on_two_cards_see_one_each_and_find_the_same(command, prepared, whole_run):
     log = command.succeeds("--pipelines", "encoding_roi", "--params", "device=cpu", cluster="gpus")
     used = {(process, card) for _, process, card in places(log).values()}
     assert len(used) == 2
     assert {card for _, card in used} == {"0", "1"}
+    found = assert_same(command.data, whole_run, names=lambda name: "gnet8r" in name)
+    assert sum(name.endswith("gnet8r.h5") for name in found) == 4
+    assert "distributed" not in log
 
 
 @pytest.mark.parametrize(
