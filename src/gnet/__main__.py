@@ -88,6 +88,27 @@ def doctor(env: str | None) -> None:
     click.echo(report(env))
 
 
+@main.command()
+@click.option("--env", "-e", metavar="ENV", help="Configuration environment, as for kedro run.")
+@click.option("--to", "target", metavar="FILE.csv", type=NEW, help="Write the whole table instead.")
+def runs(env: str | None, target: Path | None) -> None:
+    """List what was run in the data folder, with what, how it ended, and what came out.
+
+    Accuracies are means of r over voxels, with their standard errors over voxels. With --to, all columns are
+    written, as for pandas.read_csv.
+    """
+    from gnet.doctor import context_of
+    from gnet.figures.printed import print_table
+    from gnet.hooks.configuration import data_root
+    from gnet.journal import readable, runs_table
+
+    table = runs_table(data_root(context_of(env)))
+    if target is None:
+        print_table("runs; accuracies are means over voxels, ± standard error", readable(table))
+    else:
+        table.to_csv(target, index=False)
+
+
 def _refuse_existing(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         advice = "Choose another or add --overwrite."

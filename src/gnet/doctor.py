@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -14,13 +13,16 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project
 from rich.filesize import decimal
 
 import gnet
+from gnet.errors import StorageError
 from gnet.hooks.configuration import data_root, written_parameters
+from gnet.hooks.journal import commit
 from gnet.hooks.runs import at_work
 from gnet.hooks.stored import place
 from gnet.settings import Catalog
@@ -45,6 +47,15 @@ def report(env: str | None = None) -> str:
     return re.sub(rf"(?<![\w/]){re.escape(str(Path.home()))}(?![\w-])", "~", text)
 
 
+def context_of(env: str | None) -> KedroContext:
+    """The configuration of the project around the current folder; StorageError if there is none."""
+    root = find_kedro_project(Path.cwd())
+    if root is None:
+        raise StorageError(f"{Path.cwd()} is in no Kedro project; call from the folder of yours")
+    bootstrap_project(root)
+    return KedroSession.create(root, env=env).load_context()
+
+
 def _told(find: Callable[[], Any]) -> str:
     """What a function finds; if it fails, the first sentence of why."""
     try:
@@ -60,8 +71,7 @@ def _system() -> Iterator[tuple[str, Any]]:
     torch, device = partial(import_module, "torch"), partial(import_module, "gnet.models.device")
     yield "versions", None
     yield "gnet", lambda: gnet.__version__
-    git = partial(subprocess.check_output, cwd=gnet.__path__[0], stderr=subprocess.DEVNULL, text=True)
-    yield "commit", partial(git, ["git", "describe", "--always", "--exclude=*", "--dirty=, with changes"])
+    yield "commit", commit
     yield "python", lambda: f"{platform.python_version()} ({platform.python_implementation()})"
     yield from ((name, partial(metadata.version, name)) for name in PACKAGES)
     yield "machine", None
@@ -76,18 +86,10 @@ def _system() -> Iterator[tuple[str, Any]]:
 
 def _project(env: str | None) -> Iterator[tuple[str, Any]]:
     """The same of configuration, data and models."""
-    root = find_kedro_project(Path.cwd())
-
-    @cache
-    def context() -> Any:
-        if root is None:
-            raise FileNotFoundError(f"{Path.cwd()} is in no Kedro project; call from the folder of yours")
-        bootstrap_project(root)
-        return KedroSession.create(root, env=env).load_context()
-
+    context = cache(partial(context_of, env))
     catalog = cache(lambda: Catalog.from_config(context().config_loader["catalog"]))
     yield "configuration", None
-    yield "project", lambda: root or context()  # which says why not
+    yield "project", lambda: context().project_path
     yield "environment", lambda: context().env or "base"
     yield from ((name, lambda name=name: os.environ.get(name) or "not set") for name in VARIABLES)
     for name in ("protocol", "device"):

@@ -8,6 +8,7 @@ from kedro.io import DataCatalog
 from gnet.cluster import CLUSTERS
 from gnet.hooks.configuration import Areas, DataFolder, KnownParameters
 from gnet.hooks.endings import Errors, Interruptions, Summaries
+from gnet.hooks.journal import Journal
 from gnet.hooks.prerequisites import Prerequisites
 from gnet.hooks.provenance import Provenance
 from gnet.hooks.runs import OtherRuns
@@ -36,6 +37,7 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     _UNFINISHED,
     Summaries(),
     CLUSTERS,
+    Journal(_UNFINISHED),
 )
 DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_ARGS = {

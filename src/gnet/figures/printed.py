@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import rich
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 
@@ -67,23 +68,29 @@ def summary_of(name: str) -> Summary | None:
 
 
 def print_summary(name: str, table: pd.DataFrame) -> None:
-    """Print a table that is among `SUMMARIES`: percentages with one decimal, other numbers with three."""
+    """Print a table that is among `SUMMARIES`."""
     summary = summary_of(name)
     if summary is None:
         return
+    print_table(f"{name}: {summary.title}", summary.of(table))
+
+
+def print_table(title: str, table: pd.DataFrame) -> None:
+    """Print a table: percentages with one decimal, other numbers with three."""
     grid, columns = Table(), []
-    for heading, values in summary.of(table).items():
+    for heading, values in table.items():
         text = pd.api.types.is_string_dtype(values)
-        grid.add_column(heading, justify="left" if text else "right", no_wrap=True)
-        places = 1 if heading.endswith("%") else 3
+        grid.add_column(str(heading), justify="left" if text else "right", no_wrap=True)
+        places = 1 if str(heading).endswith("%") else 3
         columns.append(
             [f"{value:.{places}f}" if isinstance(value, float) else str(value) for value in values]
         )
     for cells in zip(*columns, strict=True):
         grid.add_row(*cells)
     console = rich.get_console()
-    console = Console(file=console.file, width=max(console.width, 120))
-    console.print(f"{name}: {summary.title}", style="italic", highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=1000), grid).maximum
+    console = Console(file=console.file, width=max(console.width, needed))
+    console.print(title, style="italic", highlight=False)
     console.print(grid)
 
 

@@ -56,13 +56,18 @@ def explain(
 
     With GNET_TRACEBACK=1 in the environment everything is left as it was.
     """
-    ours = GNetError | ParameterValidationError
-    found = (each for each in causes(error) if isinstance(each, ours) or str(each).startswith(MISSPELT))
-    cause = next(found, None) or storage_error(error)
+    cause = what_to_correct(error)
     if cause is None or os.environ.get("GNET_TRACEBACK"):
         otherwise(kind, error, traceback)
     else:
         print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
+
+
+def what_to_correct(error: BaseException) -> BaseException | None:
+    """The cause of an error that a user can correct; None if there is none."""
+    ours = GNetError | ParameterValidationError
+    found = (each for each in causes(error) if isinstance(each, ours) or str(each).startswith(MISSPELT))
+    return next(found, None) or storage_error(error)
 
 
 class Interruptions:

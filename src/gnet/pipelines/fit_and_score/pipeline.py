@@ -51,8 +51,8 @@ def measuring(function: Callable[..., Any], areas: tuple[str, ...]) -> Callable[
         return function(images, Measurements(voxels, trials, betas, areas), *others)
 
     # Kedro finds the classes of parameters by the signature
-    signature = inspect.signature(function, follow_wrapped=False)
-    images, _, *others = signature.parameters.values()
+    signature, given_already = inspect.signature(function), getattr(function, "keywords", {})
+    images, _, *others = (part for name, part in signature.parameters.items() if name not in given_already)
     measured = (images.replace(name=name) for name in ("voxels", "trials", "betas"))
     node_function.__signature__ = signature.replace(parameters=[images, *measured, *others])
     return node_function

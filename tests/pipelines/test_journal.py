@@ -1,0 +1,58 @@
+"""What was run in a data folder can be listed, with its outcome and its scores."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gnet.journal import readable, runs_table
+
+
+def test_finished_runs_with_what_they_were_run_with_and_their_scores(finished):
+    project, _ = finished
+    table = runs_table(project.data).set_index("pipelines")
+    assert set(table["outcome"]) == {"finished"}
+    assert (table["seconds"] > 0).all()
+    assert {"encoding_roi", "encoding_joint", "simulation, __default__"} <= set(table.index)
+    accuracy = project.load("gnet8j_accuracy")["r"].dropna()
+    row = table.loc["encoding_joint"]
+    assert row["gnet8j r"] == pytest.approx(accuracy.mean())
+    assert row["gnet8j r ±"] == pytest.approx(accuracy.std(ddof=1) / np.sqrt(len(accuracy)))
+    assert row["seed"] == project.load("gnet8j").configuration["seed"]
+    assert np.isnan(row["gnet8r r"])
+
+
+def test_runs_that_failed_and_versions_without_a_page(encoded):
+    for page in (encoded.data / "runs").glob("*.json"):
+        page.unlink()
+    (encoded.data / "03_primary" / "betas.h5").write_bytes(b"")
+    message, _ = encoded.failed("encoding_joint", fitting={"l1": 0.1})
+    table = runs_table(encoded.data)
+    assert list(table["outcome"].isna()) == [True, True, False]
+    failed = table.iloc[-1]
+    assert failed["outcome"].split(":")[0] in message
+    assert (failed["pipelines"], failed["parameters"]) == ("encoding_joint", "fitting.l1=0.1")
+    assert failed["seed"] == 1
+    shown = readable(table)
+    assert shown.iloc[-1]["gnet8j r"] == ""
+    assert " ± " in " ".join(shown["gnet8j r"])
+
+
+def test_the_command(finished, tmp_path):
+    project, _ = finished
+    file = tmp_path / "runs.csv"
+    command = [sys.executable, "-m", "gnet", "runs", "--env", "tiny"]
+    environment = os.environ | {"GNET_DATA": str(project.data), "COLUMNS": "80"}
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "finished" in printed
+    assert "…" not in printed
+    subprocess.run([*command, "--to", file], env=environment, capture_output=True, check=True)
+    assert list(pd.read_csv(file)["run"]) == list(runs_table(project.data)["run"])
+
+
+def test_nothing_was_run(tmp_path):
+    assert runs_table(tmp_path).empty
+    assert readable(runs_table(tmp_path)).empty
