@@ -31,6 +31,7 @@ def prepared(whole_run, tmp_path):
         ({"type": "local"}, "cluster here: workers: Field required. Correct it in cluster.yml."),
         ({"type": "local", "workers": 0}, "workers: Input should be greater than or equal to 1"),
         ({"type": "local", "workers": 1, "gpus": 1}, "gpus: Extra inputs are not permitted"),
+        ({"type": "local", "workers": 2, "gpu": True}, "gpu: Input should be False"),
         ({"type": "gpus", "gpus": []}, "gpus: Tuple should have at least 1 item"),
         ({"type": "pbs"}, "'local', 'gpus', 'slurm', 'running'"),
         (
@@ -90,6 +91,15 @@ def test_fits_on_two_cards_see_one_each_and_find_the_same(command, prepared, who
     found = assert_same(command.data, whole_run, names=lambda name: "gnet8r" in name)
     assert sum(name.endswith("gnet8r.h5") for name in found) == 4
     assert "distributed" not in log
+
+
+def test_nobody_has_started_the_cluster(command, prepared):
+    command.describe("theirs", {"type": "running", "scheduler_file": "/nowhere/scheduler.json"})
+    message = command.fails("--pipelines", "encoding_joint", cluster="theirs")
+    assert message.startswith(
+        "ClusterError: cluster theirs: expected a Dask scheduler that answers, as /nowhere/scheduler.json says, "
+        "found no such file. Start one: dask scheduler --scheduler-file /nowhere/scheduler.json"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threads: Count = 1
+    """Of each worker."""
     gpu: bool = False
+    """Whether workers have a GPU, for the nodes that need a device."""
 
 
 class Local(Section):
@@ -26,6 +28,7 @@ class Local(Section):
 
     type: Literal["local"]
     workers: Count
+    gpu: Literal[False] = False
 
 
 class Cards(Section):
@@ -63,13 +66,7 @@ class Running(Section):
 
 
 def section_of(name: str, sections: Mapping[str, Any]) -> Section:
-    """The section of this name.
-
-    Raises
-    ------
-    ClusterError
-        if there is none, or what it says is not valid.
-    """
+    """The section of this name; ClusterError if there is none, or what it says is not valid."""
     if name not in sections:
         raise ClusterError(
             f"cluster: expected one of {', '.join(sections)}, got {name}. Name one of these: --runner-params "

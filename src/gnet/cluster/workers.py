@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -41,10 +42,9 @@ class Project(WorkerPlugin):
         os.chdir(self.folder)
         bootstrap_project(self.folder)
         for name in (None, "gnet", "kedro"):
-            logger = logging.getLogger(name)
-            logger.handlers.clear()
-        logging.getLogger("gnet").setLevel(logging.INFO)
-        logging.getLogger("kedro").setLevel(logging.INFO)
+            logging.getLogger(name).handlers.clear()
+        for name in ("gnet", "kedro"):
+            logging.getLogger(name).setLevel(logging.INFO)
 
 
 @contextmanager
@@ -53,11 +53,8 @@ def connected(section: Section, name: str, project: Path, folder: Path) -> Itera
 
     `folder`, on the shared disk, takes what jobs print and the keys of encrypted connections.
 
-    Raises
-    ------
-    ClusterError
-        if the cluster cannot be started or reached, a worker runs several nodes at a time, or none has a GPU
-        although the section says so.
+    Raises ClusterError if the cluster cannot be started or reached, a worker runs several nodes at a time, or
+    none has a GPU although the section says so.
     """
     configuration = {
         # a fit whose job ran out of time goes on in the next, from its last epoch
@@ -66,11 +63,11 @@ def connected(section: Section, name: str, project: Path, folder: Path) -> Itera
     }
     with ExitStack() as stack, dask.config.set(configuration):
         if isinstance(section, Running):
-            client = stack.enter_context(joined(section))
+            client = stack.enter_context(joined(section, name))
         else:
             cluster = on_slurm(section, name, folder) if isinstance(section, Slurm) else here(section)
             client = stack.enter_context(Client(stack.enter_context(cluster)))
-        wait_for_a_worker(client, name)
+        wait_for_a_worker(client, name, folder)
         check_workers(client, name, section)
         client.register_plugin(Project(project))
         for logger in ("gnet", "kedro.pipeline.node"):
@@ -104,10 +101,7 @@ def here(section: Local | Cards) -> SpecCluster:
 def on_slurm(section: Slurm, name: str, folder: Path) -> SpecCluster:
     """Jobs of Slurm. Those that end before the run does, such as those out of time, are replaced.
 
-    Raises
-    ------
-    ClusterError
-        if this machine has no `sbatch`, or it refuses the options.
+    Raises ClusterError if this machine has no `sbatch`, or it refuses the options.
     """
     if shutil.which("sbatch") is None:
         raise ClusterError(
@@ -150,21 +144,26 @@ def on_slurm(section: Slurm, name: str, folder: Path) -> SpecCluster:
     return cluster
 
 
-@contextmanager
-def joined(section: Running) -> Iterator[Client]:
-    """A client of a cluster that somebody else has started, and ends."""
-    with Client(scheduler_file=section.scheduler_file, timeout=MINUTE) as client:
-        yield client
+def joined(section: Running, name: str) -> Client:
+    """A client of a cluster that somebody else has started, and ends; ClusterError if there is none."""
+    file = Path(section.scheduler_file)
+    if file.is_file():
+        with contextlib.suppress(OSError):  # nobody answers, among others
+            return Client(scheduler_file=str(file), timeout=MINUTE)
+    raise ClusterError(
+        f"cluster {name}: expected a Dask scheduler that answers, as {file} says, found "
+        f"{'none' if file.is_file() else 'no such file'}. Start one: dask scheduler --scheduler-file {file}"
+    )
 
 
-def wait_for_a_worker(client: Client, name: str) -> None:
+def wait_for_a_worker(client: Client, name: str, folder: Path) -> None:
     """Wait for the first worker, and say so each minute."""
     while True:
         try:
             client.wait_for_workers(1, timeout=MINUTE)
             return
         except TimeoutError:
-            log.info("Cluster %s: waiting for its first worker.", name)
+            log.info("Cluster %s: no worker yet. Jobs print to %s; squeue --me lists them.", name, folder)
 
 
 def check_workers(client: Client, name: str, section: Section) -> None:
