@@ -97,8 +97,8 @@ def test_nobody_has_started_the_cluster(command, prepared):
     command.describe("theirs", {"type": "running", "scheduler_file": "/nowhere/scheduler.json"})
     message = command.fails("--pipelines", "encoding_joint", cluster="theirs")
     assert message.startswith(
-        "ClusterError: cluster theirs: expected a Dask scheduler that answers, as /nowhere/scheduler.json says, "
-        "found no such file. Start one: dask scheduler --scheduler-file /nowhere/scheduler.json"
+        "ClusterError: cluster theirs: expected a Dask scheduler that answers, as /nowhere/scheduler.json "
+        "says, found no such file. Start one: dask scheduler --scheduler-file /nowhere/scheduler.json"
     )
 
 

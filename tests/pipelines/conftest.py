@@ -127,9 +127,9 @@ class Project:
             return Catalog.from_config(configured).load(dataset)
 
     def files(self) -> set[str]:
-        """Everything below the data folder except the release."""
+        """Everything below the data folder except the release and the journal."""
         files = {path.relative_to(self.data).as_posix() for path in self.data.rglob("*") if path.is_file()}
-        return {name for name in files if not name.startswith("01_raw/nsd/")}
+        return {name for name in files if not name.startswith(("01_raw/nsd/", "runs/"))}
 
     def with_parameters(self, conf: Path, **parameters: Any) -> "Project":
         """The same data, with a copy of the configuration in which the environment's parameters differ."""
