@@ -68,7 +68,7 @@ GEOMETRIES = {
 
 
 class PlainReadout(nn.Module):
-    """The readout written as its equations, with whole intermediate arrays: fields first, then a batched product."""
+    """The readout written as its equations, with whole intermediate arrays, fields first as published."""
 
     def __init__(self, voxels: int, grids: tuple[int, int], features: tuple[int, int]) -> None:
         super().__init__()

@@ -86,15 +86,13 @@ def test_layers_of_every_pipeline_alone_follow_each_other(api):
 
 def test_every_stored_dataset_has_a_layer(graph):
     without = {node["name"] for node in graph["nodes"] if node["type"] == "data" and not node["layer"]}
-    assert {name.rpartition("_")[2] for name in without} == {"measurements", "accuracy"}
-    assert not {"voxels", "gnet8r_accuracy"} & without
+    assert without == set()
 
 
 def test_every_stored_dataset_has_a_preview(api, graph):
     data = shown(api, graph, "data")
     without = {name for name, node in data.items() if not node.get("preview")}
-    in_memory = {node["name"] for node in graph["nodes"] if node["type"] == "data" and not node["layer"]}
-    assert without - in_memory == {"recording", "report"}
+    assert without == {"recording", "report"}
 
 
 def test_figures_and_tables_are_previewed(api, graph):

@@ -77,12 +77,6 @@ def test_an_error_in_a_worker_is_one_message(command, prepared):
     assert message.startswith("DeviceError: device: 'cuda' was requested, but torch finds 0 CUDA devices.")
 
 
-def test_a_worker_without_the_gpu_that_it_promised(command, prepared):
-    message = command.fails("--pipelines", "encoding_joint", cluster="gpus")
-    assert "DeviceError: encoding_joint.fit_gnet8j: expected a GPU on " in message
-    assert "GPU 0" in command.log or "GPU 1" in command.log
-
-
 def test_fits_on_two_cards_see_one_each_and_find_the_same(command, prepared, whole_run):
     log = command.succeeds("--pipelines", "encoding_roi", "--params", "device=cpu", cluster="gpus")
     used = {(process, card) for _, process, card in places(log).values()}

@@ -24,13 +24,13 @@ def version(project, layer, name):
 
 def test_a_result_says_what_it_was_made_from(either):
     joint = version(either, "06_models", "gnet8j.h5")
-    assert made_from(either, "06_models", "gnet8j.h5") == dict.fromkeys(
-        ("betas", "images", "prefilter", "trials", "voxels")
+    chosen = {"gnet8j_voxels": version(either, "06_models", "gnet8j_voxels.parquet")}
+    common = chosen | dict.fromkeys(("betas", "images", "trials"))
+    assert made_from(either, "06_models", "gnet8j_voxels.parquet") == dict.fromkeys(
+        ("betas", "trials", "voxels")
     )
-    assert made_from(either, "07_model_output", "gnet8j_accuracy.parquet") == {
-        "gnet8j": joint,
-        **dict.fromkeys(("betas", "images", "trials", "voxels")),
-    }
+    assert made_from(either, "06_models", "gnet8j.h5") == common | {"prefilter": None}
+    assert made_from(either, "07_model_output", "gnet8j_accuracy.parquet") == common | {"gnet8j": joint}
     areas = {
         f"{area}_gnet8r_accuracy": version(either, "07_model_output", f"{area}_gnet8r_accuracy.parquet")
         for area in ("V1", "V2", "V3", "hV4")

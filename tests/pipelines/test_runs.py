@@ -72,7 +72,7 @@ class TestPrerequisites:
         run = fresh.run("simulation")
         assert run.nodes == ["simulate_release"]
         assert "not there yet" not in run.log
-        assert {path.name for path in fresh.data.iterdir()} == {"01_raw"}
+        assert {path.name for path in fresh.data.iterdir()} == {"01_raw", "runs"}
 
     def test_encoding_roi_on_a_fresh_folder(self, finished):
         run = finished[1]["encoding_roi"]
@@ -121,8 +121,10 @@ class TestPrerequisites:
         new = sorted(path.removeprefix(f"{prepared.data}/") for path in after.keys() - before.keys())
         names = {path.split("/")[1] for path in new}
         assert {"gnet8j.h5", "gnet8j_accuracy.parquet", "gnet8j_summary.csv"} <= names
-        assert all(path[:2] in ("06", "07", "08") for path in new)
-        assert len({path.split("/")[2] for path in new}) == 1  # one version for all
+        assert all(path[:2] in ("06", "07", "08", "ru") for path in new)
+        [page] = [path for path in new if path.startswith("runs/")]
+        versions = {path.split("/")[2] for path in new if path != page}
+        assert {f"runs/{version}.json" for version in versions} == {page}  # one version for all
         weights = [
             h5py.File(path)["weights/trunk.conv3.conv.weight"][()]
             for path in sorted((prepared.data / "06_models" / "gnet8j.h5").rglob("gnet8j.h5"))

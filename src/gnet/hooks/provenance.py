@@ -175,9 +175,10 @@ def refuse_outdated(
     """
     made = outputs(run_params, pipeline, catalog)
     refuse_later_versions(made, catalog)
-    walk = Walk(catalog, todays_parameters(context), made)
-    used = sorted(name for name in pipeline.datasets() - made if not is_parameter(name))
-    outdated = {name: reasons for name in used if (reasons := walk.outdated(name))}
+    used = {name for name in pipeline.datasets() - made if not is_parameter(name)}
+    read = {name for node in nodes_to_run(run_params, pipeline, catalog) for name in node.inputs}
+    walk = Walk(catalog, todays_parameters(context), made, read)
+    outdated = {name: reasons for name in sorted(used) if (reasons := walk.outdated(name))}
     if not outdated:
         return
     concerned: dict[str, dict[str, None]] = {}
@@ -201,10 +202,10 @@ def refuse_later_versions(made: set[str], catalog: CatalogProtocol) -> None:
         if not versioned(dataset) or place(dataset) is None:
             continue
         own, newest = dataset.resolve_save_version(), max(versions(dataset), default="")
-        if dataset._version.load:
+        if dataset.version_asked_for:
             raise OutdatedError(
                 f"{name}: expected it to be read only, since --load-versions names its version "
-                f"{dataset._version.load}, found that this run makes another. Leave it out of "
+                f"{dataset.version_asked_for}, found that this run makes another. Leave it out of "
                 "--load-versions, or run only the pipelines that read it."
             )
         if newest >= own:
@@ -225,6 +226,8 @@ class Walk:
     """The parameters of this run."""
     made: set[str]
     """What the run is to make: data of a version that does not exist yet."""
+    read: set[str]
+    """What the run is to read."""
 
     def outdated(self, name: str) -> list[tuple[str, str]]:
         """Why the data that a run would load do not fit it: datasets with reasons. Empty if they do."""
@@ -241,6 +244,8 @@ class Walk:
                 if used is None:  # unversioned: its parameters are in this record, too
                     continue
                 in_use = version_in_use(self.catalog.get(source))
+                if source not in self.read and getattr(self.catalog.get(of), "version_asked_for", None):
+                    in_use = used  # who names a version takes it with all that it was made from
                 if source in self.made:
                     reasons.append((of, f"made from {source} of {used}, this run makes another"))
                 elif in_use not in (None, used):

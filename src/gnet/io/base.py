@@ -122,11 +122,16 @@ class LocalDataset(AbstractVersionedDataset):
         """Whether each run saves a version of its own. (Kedro takes `versioned` for its own flag.)"""
         return self._version is not None
 
+    @property
+    def version_asked_for(self) -> str | None:
+        """The version that `--load-versions` names."""
+        return self._version.load if self._version else None
+
     def version_in_use(self) -> str | None:
         """The version that a load would take: the newest if none was asked for. None where there is none."""
         if self._version is None:
             return None
-        asked = self._version.load or self._cached_load_version
+        asked = self.version_asked_for or self._cached_load_version
         return asked or next((Path(path).parent.name for path in self._get_versions()), None)
 
     def _get_versions(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, update_wrapper
 from typing import Any
 
 from kedro.pipeline import Node, Pipeline
@@ -45,17 +45,26 @@ def fit_and_score(model: str, areas: tuple[str, ...], function: Callable[..., An
 
 def measuring(function: Callable[..., Any], areas: tuple[str, ...]) -> Callable[..., Any]:
     """A function of images, measurements and more, as one of images, the parts of measurements, and more."""
-
-    @wraps(function)
-    def node_function(images: Any, voxels: Any, trials: Any, betas: Any, *others: Any) -> Any:
-        return function(images, Measurements(voxels, trials, betas, areas), *others)
-
+    node_function = update_wrapper(partial(of_parts, function=function, areas=areas), function)
     # Kedro finds the classes of parameters by the signature
     signature, given_already = inspect.signature(function), getattr(function, "keywords", {})
     images, _, *others = (part for name, part in signature.parameters.items() if name not in given_already)
     measured = (images.replace(name=name) for name in ("voxels", "trials", "betas"))
     node_function.__signature__ = signature.replace(parameters=[images, *measured, *others])
     return node_function
+
+
+def of_parts(
+    images: Any,
+    voxels: Any,
+    trials: Any,
+    betas: Any,
+    *others: Any,
+    function: Callable[..., Any],
+    areas: tuple[str, ...],
+) -> Any:
+    """Call a function of images, measurements and more."""
+    return function(images, Measurements(voxels, trials, betas, areas), *others)
 
 
 def fit_of_kind(kind: str, model: str, areas: tuple[str, ...]) -> Pipeline:
