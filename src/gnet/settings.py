@@ -26,6 +26,7 @@ class Catalog(DataCatalog, CatalogCommandsMixin):
 
 _UNFINISHED = UnfinishedFits()
 HOOKS = (  # of those that ask for the same place, Kedro calls the last one first
+    Journal(_UNFINISHED),  # a run that is refused leaves no page
     DataFolder(),
     Errors(),
     Interruptions(),
@@ -37,7 +38,6 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     _UNFINISHED,
     Summaries(),
     CLUSTERS,
-    Journal(_UNFINISHED),
 )
 DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_ARGS = {

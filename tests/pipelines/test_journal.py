@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gnet.errors import BusyError
+from gnet.hooks import runs
 from gnet.journal import readable, runs_table
 
 
@@ -25,9 +27,7 @@ def test_finished_runs_with_what_they_were_run_with_and_their_scores(finished):
     assert np.isnan(row["gnet8r r"])
 
 
-def test_runs_that_failed_and_versions_without_a_page(encoded):
-    for page in (encoded.data / "runs").glob("*.json"):
-        page.unlink()
+def test_runs_that_failed_and_versions_without_a_page(encoded):  # which are copied without their pages
     (encoded.data / "03_primary" / "betas.h5").write_bytes(b"")
     message, _ = encoded.failed("encoding_joint", fitting={"l1": 0.1})
     table = runs_table(encoded.data)
@@ -39,6 +39,16 @@ def test_runs_that_failed_and_versions_without_a_page(encoded):
     shown = readable(table)
     assert shown.iloc[-1]["gnet8j r"] == ""
     assert " ± " in " ".join(shown["gnet8j r"])
+
+
+def test_a_run_that_is_refused_leaves_no_page(encoded, monkeypatch):
+    def busy(*_):
+        raise BusyError("another run")
+
+    monkeypatch.setattr(runs, "announce", busy)
+    message, _ = encoded.failed("encoding_joint")
+    assert "BusyError: another run" in message
+    assert not (encoded.data / "runs").exists()
 
 
 def test_the_command(finished, tmp_path):

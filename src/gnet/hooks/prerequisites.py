@@ -48,9 +48,7 @@ class Prerequisites:
         """
         refuse_outdated(self.context, run_params, pipeline, catalog)
         runner = CLUSTERS.another(run_params["runner"])
-        if (
-            runner is None and "params:fitting" in pipeline.inputs()
-        ):  # the workers of a cluster check their own
+        if runner is None and "params:fitting" in pipeline.inputs():  # workers know their own
             catalog.load("params:fitting").check_device()  # now, not when the first fit begins
         stored = sorted(name for name in pipeline.inputs() if not is_parameter(name))
         missing = [name for name in stored if not catalog.exists(name)]
