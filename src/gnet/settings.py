@@ -26,7 +26,6 @@ class Catalog(DataCatalog, CatalogCommandsMixin):
 
 _UNFINISHED = UnfinishedFits()
 HOOKS = (  # of those that ask for the same place, Kedro calls the last one first
-    Journal(_UNFINISHED),  # a run that is refused leaves no page
     DataFolder(),
     Errors(),
     Interruptions(),
@@ -38,6 +37,7 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     _UNFINISHED,
     Summaries(),
     CLUSTERS,
+    Journal(_UNFINISHED),  # the last of those that ask to be last: a run that is refused leaves no page
 )
 DATA_CATALOG_CLASS = Catalog
 CONFIG_LOADER_ARGS = {
