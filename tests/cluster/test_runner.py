@@ -78,6 +78,7 @@ def test_an_error_in_a_worker_is_one_message(command, prepared):
 
 
 def test_fits_on_two_cards_see_one_each_and_find_the_same(command, prepared, whole_run):
+    command.describe("gpus", {"type": "gpus", "gpus": [0, 1], "threads": 1})  # other threads, other digits
     log = command.succeeds("--pipelines", "encoding_roi", "--params", "device=cpu", cluster="gpus")
     used = {(process, card) for _, process, card in places(log).values()}
     assert len(used) == 2
