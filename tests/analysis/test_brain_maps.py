@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 
 from gnet.analysis.brain_maps import brain_map, mapped_values
-from gnet.recording.volumes import coordinates
 
 
 def test_a_value_is_where_its_voxel_is():
     shape, index = (3, 4, 5), np.array([7, 59, 22])
     volume = brain_map(np.array([0.1, 0.2, 0.3]), index, shape)
-    np.testing.assert_array_equal(volume[coordinates(index, shape)], np.float32([0.1, 0.2, 0.3]))
+    np.testing.assert_array_equal(volume[np.unravel_index(index, shape)], np.float32([0.1, 0.2, 0.3]))
     assert np.isnan(volume).sum() == volume.size - 3
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from gnet.readers.nsd.betas import percent, read_session
-from gnet.readers.nsd.rois import early_visual, inflate, joined_visual, tight_whole_brain, visual
+from gnet.readers.nsd.rois import early_visual, inflate, tight_whole_brain, visual
 from gnet.recording.responses import zscore_session
 from gnet.recording.split import image_average, split_trials
 from gnet.recording.volumes import flat_index, write_volume
@@ -37,14 +37,13 @@ def test_betas_session_from_a_file(session, tmp_path, file_format):
     else:
         path = tmp_path / "betas_session01.nii.gz"
         write_volume(path, betas, np.eye(4))
-    read = read_session(path, flat_index(session["mask"]), tuple(shape), trials, file_format)
+    read = read_session(path, flat_index(session["mask"]), tuple(shape), trials)
     np.testing.assert_allclose(zscore_session(percent(read)), session["zscored"], rtol=1e-5, atol=1e-6)
 
 
 def test_masks(reference):
     recorded = np.load(reference / "masks.npz")
     prf, kastner = recorded["prf_visualrois"], recorded["kastner2015"]
-    np.testing.assert_array_equal(joined_visual(kastner, prf), recorded["joined_roi"])
     np.testing.assert_array_equal(early_visual(prf), recorded["early_mask"])
     np.testing.assert_array_equal(visual(kastner, prf), recorded["visual_mask"])
     tight = tight_whole_brain(recorded["aseg"], recorded["nsdgeneral"], recorded["kastner_signed"])

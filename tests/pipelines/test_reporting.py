@@ -14,7 +14,7 @@ from gnet.pipelines import reporting
 from gnet.pipelines.reporting.nodes import draw_volume_slices
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.reader import NSDReader
-from gnet.recording.volumes import coordinates, read_volume
+from gnet.recording.volumes import read_volume
 
 AREAS = ("V1", "V2", "V3", "hV4")
 SUBJECTS = ("subj01", "subj02")
@@ -88,7 +88,7 @@ def test_maps_can_be_read_back(reported):
         assert volume.data.shape == brain.data.shape
         np.testing.assert_array_equal(volume.affine, brain.affine)
         known = accuracy[accuracy["subject"] == subject].dropna(subset=["r"])
-        here = coordinates(known["voxel_index"].to_numpy(), volume.data.shape)
+        here = np.unravel_index(known["voxel_index"], volume.data.shape)
         np.testing.assert_allclose(volume.data[here], known["r"], rtol=1e-6)
         assert np.isfinite(volume.data).sum() == len(known)
         layers = maps[f"{subject}/gnet8j/argmax_layer"].data

@@ -9,7 +9,7 @@ import pytest
 
 from arrays import arrays
 from gnet.readers.nsd.layout import Layout
-from gnet.recording.volumes import coordinates, read_volume
+from gnet.recording.volumes import read_volume
 
 SESSIONS = {"subj01": 3, "subj02": 2}
 SHAPES = {"subj01": (10, 12, 9), "subj02": (11, 10, 9)}
@@ -185,7 +185,7 @@ class TestPrepared:
         layout = Layout(project.data / "01_raw" / "nsd")
         for subject, table in voxels.groupby("subject"):
             shape = read_volume(layout.brainmask(subject)).data.shape
-            for axis, values in zip("xyz", coordinates(table["voxel_index"].to_numpy(), shape), strict=True):
+            for axis, values in zip("xyz", np.unravel_index(table["voxel_index"], shape), strict=True):
                 np.testing.assert_array_equal(table[axis], values)
             labels = read_volume(layout.roi(subject, "prf-visualrois")).data
             assert len(table) == (labels > 0).sum()

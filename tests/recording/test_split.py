@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from gnet.errors import ParameterError, ReleaseError
-from gnet.recording import split
 from gnet.recording.split import image_average, last_trials, split_trials, whole_images
 
 SHARED = 10
@@ -18,15 +17,13 @@ def trials() -> pd.DataFrame:
 
 
 def test_shared_images_test(trials):
-    np.testing.assert_array_equal(split.test_mask(trials, "shared", None), trials["position"] < SHARED)
+    parts = split_trials(trials, "shared", 0.1, seed=0)
+    np.testing.assert_array_equal(parts["part_images"] == "test", trials["position"] < SHARED)
 
 
 def test_special_images_test_and_the_other_shared_ones_train(trials):
-    special = np.array([2, 5])
-    tests = split.test_mask(trials, "special", special)
-    np.testing.assert_array_equal(tests, trials["position"].isin([2, 5]))
-    parts = split_trials(trials, "special", 0.1, seed=0, special=special)
-    assert (parts.loc[trials["position"] == 3, "part_images"] != "test").all()
+    parts = split_trials(trials, "special", 0.1, seed=0, special=np.array([2, 5]))
+    np.testing.assert_array_equal(parts["part_images"] == "test", trials["position"].isin([2, 5]))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.07, 0.1, 0.5])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gnet.errors import ReleaseError
-from gnet.recording.volumes import coordinates, flat_index, read_volume, write_volume
+from gnet.recording.volumes import flat_index, read_volume, write_volume
 
 AFFINE = np.array([[1.8, 0, 0, -71.1], [0, 1.8, 0, -92.7], [0, 0, 1.8, -73.8], [0, 0, 0, 1]])
 
@@ -102,7 +102,7 @@ def test_flat_index_is_c_order_over_x_y_z():
     shape = (3, 4, 5)
     mask = np.random.default_rng(0).random(shape) < 0.4
     index = flat_index(mask)
-    x, y, z = coordinates(index, shape)
+    x, y, z = np.unravel_index(index, shape)
     np.testing.assert_array_equal(index, (x * 4 + y) * 5 + z)
     assert mask[x, y, z].all()
     assert len(index) == mask.sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +26,6 @@ class Measurements:
     """By subject."""
     areas: tuple[str, ...]
     """The areas, in the order in which they are configured."""
-
-    def by_subject(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Each subject and its voxels, in the order of the table."""
-        yield from self.voxels.groupby("subject", sort=False)
 
     @property
     def fitted(self) -> pd.DataFrame:

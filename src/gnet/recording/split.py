@@ -12,25 +12,6 @@ from gnet.errors import ParameterError, ReleaseError
 TEST_RULES = ("shared", "special")
 
 
-def test_mask(
-    trials: pd.DataFrame, rule: str, special: Int[np.ndarray, " position"] | None
-) -> Bool[np.ndarray, " trial"]:
-    """Whether each trial tests: those of the "shared" images, or only of the "special" ones among them.
-
-    `trials` is one subject's table, `special` the positions of the special images. Under the special rule the
-    other shared images train. Raises ParameterError for another rule, or this one without its positions.
-    """
-    if rule == "shared":
-        return trials["shared"].to_numpy(dtype=bool)
-    if rule == "special":
-        if special is None:
-            raise ParameterError(
-                "test split 'special': expected the positions of the special images, got none."
-            )
-        return np.isin(trials["position"].to_numpy(), special)
-    raise ParameterError(f"unknown test split {rule!r}: expected one of {', '.join(TEST_RULES)}.")
-
-
 def last_trials(position: Int[np.ndarray, " trial"], fraction: float) -> Bool[np.ndarray, " trial"]:
     """The holdout of the published code: the last `fraction` of the trials in time, rounded up.
 
@@ -64,14 +45,19 @@ def split_trials(
 ) -> pd.DataFrame:
     """One subject's trials with their part under each holdout rule: "train", "holdout" or "test".
 
-    Two columns are added, part_last_trials and part_images (see `last_trials` and `whole_images`). The test
-    trials, by `test_mask`, are the same in both, and `fraction` of the others are held out. Raises
-    ParameterError for an unknown rule or a fraction outside of 0 to 1, and ReleaseError if no trial is left
-    to test or to train.
+    Two columns are added, part_last_trials and part_images (see `last_trials` and `whole_images`). In both,
+    the trials of "shared" images test, or only those of "special" ones, whose positions are given; `fraction`
+    of the others are held out. Raises ParameterError for an unknown rule, special images without positions,
+    or a fraction outside of 0 to 1, and ReleaseError if no trial is left to test or to train.
     """
     if not 0 <= fraction < 1:
         raise ParameterError(f"holdout fraction: expected at least 0 and less than 1, got {fraction}.")
-    tests = test_mask(trials, rule, special)
+    if rule not in TEST_RULES:
+        raise ParameterError(f"unknown test split {rule!r}: expected one of {', '.join(TEST_RULES)}.")
+    if rule == "special" and special is None:
+        raise ParameterError("test split 'special': expected the positions of the special images, got none.")
+    shared = trials["shared"].to_numpy(bool)
+    tests = shared if rule == "shared" else np.isin(trials["position"], special)
     position = trials["position"].to_numpy()[~tests]
     subject = ", ".join(trials["subject"].unique()) or "no subject"
     if not tests.any():

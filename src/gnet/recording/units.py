@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from gnet.errors import ParameterError, ReleaseError
-from gnet.recording.volumes import coordinates, flat_index
+from gnet.recording.volumes import flat_index
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def unit_table(
             f"{subject}: expected voxels in {', '.join(volumes) or 'some mask'}, found none at all."
         )
     table = pd.DataFrame({"subject": subject, "voxel_index": index})
-    table["x"], table["y"], table["z"] = coordinates(index, ncsnr.shape)
+    table["x"], table["y"], table["z"] = np.unravel_index(index, ncsnr.shape)
     area, label = np.full((2, len(index)), "", dtype=object)
     for name, mask in areas.items():
         here = mask.ravel()[index] & (area == "")

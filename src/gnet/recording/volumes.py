@@ -98,11 +98,3 @@ def flat_index(mask: Bool[np.ndarray, "x y z"]) -> Int[np.ndarray, " voxel"]:
     array([20])
     """
     return np.flatnonzero(mask).astype(np.int64)
-
-
-def coordinates(
-    voxel_index: Int[np.ndarray, " voxel"], shape: tuple[int, int, int]
-) -> tuple[Int[np.ndarray, " voxel"], Int[np.ndarray, " voxel"], Int[np.ndarray, " voxel"]]:
-    """The x, y and z of voxel indices, the inverse of `flat_index`."""
-    x, y, z = np.unravel_index(voxel_index, shape)
-    return x, y, z

@@ -76,44 +76,33 @@ def _replacing(path: Path, is_folder: bool) -> Iterator[Path]:
             raise (FileExistsError if is_folder else IsADirectoryError)(
                 f"{path}: expected a {kind} or nothing, found a {found}; move it away or save elsewhere"
             )
-        with new_folders(path.parent):
-            part, former = _part(path), _part(path)
-            try:
-                if is_folder:
-                    part.mkdir()
-                yield part
-                for written in (*part.rglob("*"), part):
-                    _flush(written)
-                if is_folder and path.exists():
-                    path.rename(former)
-                part.replace(path)
-            except BaseException:
-                if former.exists() and not path.exists():
-                    former.rename(path)
-                shutil.rmtree(part, ignore_errors=True)
-                if not is_folder:
-                    part.unlink(missing_ok=True)
-                raise
-            _flush(path.parent)
-            shutil.rmtree(former, ignore_errors=True)
+        made = [level for level in path.parents if not level.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part, former = _part(path), _part(path)
+        try:
+            if is_folder:
+                part.mkdir()
+            yield part
+            for written in (*part.rglob("*"), part):
+                _flush(written)
+            if is_folder and path.exists():
+                path.rename(former)
+            part.replace(path)
+        except BaseException:
+            if former.exists() and not path.exists():
+                former.rename(path)
+            shutil.rmtree(part, ignore_errors=True)
+            if not is_folder:
+                part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process has put something there: it stays
+                for level in made:
+                    level.rmdir()
+            raise
+        _flush(path.parent)
+        shutil.rmtree(former, ignore_errors=True)
     except Exception as error:
         if refusal := storage_error(error, path):
             raise refusal from error
-        raise
-
-
-@contextlib.contextmanager
-def new_folders(folder: str | os.PathLike) -> Iterator[None]:
-    """Make `folder` and its parents for the block; if it raises, remove those that it made and left empty."""
-    folder = Path(folder)
-    made = [level for level in (folder, *folder.parents) if not level.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # another process has put something there: it stays
-            for level in made:
-                level.rmdir()
         raise
 
 

@@ -22,7 +22,7 @@ def chosen(release, subject=SUBJECT):
 def read(release, file_format, index=None, session=SESSION):
     index = chosen(release)[1] if index is None else index
     path = release.layout.betas(SUBJECT, session, file_format)
-    return read_session(path, index, release.shapes[SUBJECT], release.trials, file_format)
+    return read_session(path, index, release.shapes[SUBJECT], release.trials)
 
 
 @pytest.mark.parametrize("file_format", ["hdf5", "nifti"])
@@ -152,7 +152,7 @@ def test_nifti_shorter_than_its_header_says(release, cut):
     nibabel.save(nibabel.Nifti1Image(np.asanyarray(image.dataobj), np.eye(4)), plain)
     cut(plain, 0.6)
     with pytest.raises(ReleaseError, match="expected 6 trials, found only 3 whole ones: the file is"):
-        read_session(plain, np.arange(3), release.shapes[SUBJECT], release.trials, "nifti")
+        read_session(plain, np.arange(3), release.shapes[SUBJECT], release.trials)
 
 
 def test_damaged_bytes_do_not_pass_as_numbers(release):

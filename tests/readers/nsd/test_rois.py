@@ -188,9 +188,6 @@ def test_masks_leave_out_what_is_merely_cortex():
     np.testing.assert_array_equal(rois.early_visual(prf), prf >= 1)
     np.testing.assert_array_equal(rois.nsdgeneral(general), general == 1)
     np.testing.assert_array_equal(rois.visual(kastner, prf), (prf >= 1) | (kastner >= 1))
-    joined = rois.joined_visual(kastner, prf)
-    np.testing.assert_array_equal(joined[prf > 0], prf[prf > 0])
-    np.testing.assert_array_equal(joined[prf <= 0], kastner[prf <= 0])
     tight = rois.tight_whole_brain(aseg, general, kastner)
     np.testing.assert_array_equal(~tight, (aseg == 0) & (general < 1) & (kastner == -1))
 

@@ -132,7 +132,7 @@ def score_gnet(
     """Accuracy of every voxel on the test trials; excluded voxels have rows with NaN."""
     network = fitted.network.to(resolve_device(fitting.device))
     tables = []
-    for subject, voxels in measured.by_subject():
+    for subject, voxels in measured.voxels.groupby("subject", sort=False):
         kept = voxels[voxels["excluded"] == ""]
         tests = scored_trials(
             measured.responses[subject], measured.trials, subject, kept["column"].to_numpy()

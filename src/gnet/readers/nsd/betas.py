@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float32, Int, Int16
 from gnet.errors import ReleaseError
 from gnet.progress import track
 from gnet.readers.nsd.consistency import check_session, check_trials
-from gnet.readers.nsd.layout import Layout, check_file_format
+from gnet.readers.nsd.layout import Layout
 from gnet.recording.responses import zscore_session
-from gnet.recording.volumes import UNREADABLE, coordinates, open_image, read_volume, spell_shape
+from gnet.recording.volumes import UNREADABLE, open_image, read_volume, spell_shape
 from gnet.threads import in_order
 
 VoxelIndex = Int[np.ndarray, " voxel"]
@@ -38,21 +38,17 @@ def percent(betas: Betas) -> Float32[np.ndarray, "trial voxel"]:
     return betas.astype(np.float32) / np.float32(UNITS_PER_PERCENT)
 
 
-def read_session(
-    path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int, file_format: str
-) -> Betas:
+def read_session(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int], trials: int) -> Betas:
     """The betas of some voxels in one session, in units of 1/300 percent signal change.
 
     `voxel_index` is C-order over the volume's `shape` (x, y, z), in any order; `trials` is the number that
-    the session must have; `file_format` is "hdf5", dataset `betas` (trial, z, y, x), or "nifti", (x, y, z,
-    trial) gzipped. Both give identical numbers; neither is ever held in memory as a whole. Raises
-    ReleaseError if the file is missing, damaged or truncated, or not int16 of this shape, and ParameterError
-    for another file format.
+    the session must have. A `.hdf5` file holds a dataset `betas` (trial, z, y, x), a NIfTI file (x, y, z,
+    trial). Both give identical numbers; neither is ever held in memory as a whole. Raises ReleaseError if the
+    file is missing, damaged or truncated, or not int16 of this shape.
     """
-    check_file_format(file_format)
     if not path.is_file():
         raise ReleaseError(f"{path}: expected a session of betas, found no such file.")
-    read = _read_hdf5 if file_format == "hdf5" else _read_nifti
+    read = _read_hdf5 if path.suffix == ".hdf5" else _read_nifti
     try:
         return read(path, voxel_index, shape, trials)
     except ReleaseError:
@@ -76,8 +72,8 @@ def prepare_betas(
 
     Row `(session - 1) * trials + t` is trial t of that session. A voxel without data in a session (0 in its
     valid_session volume, or constant, like voxels outside the imaged slab) is NaN there, and False in the
-    second array; the log counts them. Arguments and errors are those of `read_session`, and ReleaseError if
-    a session's numbers cannot be measurements, or a trial repeats another's.
+    second array; the log counts them. Errors are those of `read_session`, and ReleaseError if a session's
+    numbers cannot be measurements, or a trial repeats another's.
     """
     betas = np.empty((sessions * trials, len(voxel_index)), dtype=np.float32)
     valid = np.empty((sessions, len(voxel_index)), dtype=bool)
@@ -96,7 +92,7 @@ def prepare_betas(
                 )
             called_valid = stored.ravel()[voxel_index] == 1
         try:
-            responses = read_session(path, voxel_index, shape, trials, file_format)
+            responses = read_session(path, voxel_index, shape, trials)
             contents[row] = check_session(path, responses, mask_path, called_valid)
         except ReleaseError as error:
             raise ReleaseError(
@@ -141,7 +137,7 @@ def _read_hdf5(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int],
             )
         stored = file[DATASET]
         _check_content(path, stored.dtype, stored.shape, (trials, *shape[::-1]), "trial, z, y, x")
-        x, y, z = coordinates(voxel_index, shape)
+        x, y, z = np.unravel_index(voxel_index, shape)
         if stored.chunks is not None and stored.chunks[0] == trials:
             return _read_runs(stored, x, y, z)
         betas = np.empty((trials, len(x)), dtype=np.int16)  # by whole volumes: their order in such files
@@ -178,7 +174,7 @@ def _read_nifti(path: Path, voxel_index: VoxelIndex, shape: tuple[int, int, int]
     if (slope, shift) != (1, 0):
         found = f"numbers to be scaled by {slope} and shifted by {shift}"
         raise ReleaseError(f"{path}: expected betas of plain int16, found {found}.")
-    x, y, z = coordinates(voxel_index, shape)
+    x, y, z = np.unravel_index(voxel_index, shape)
     in_file = x + shape[0] * (y + shape[1] * z)  # NIfTI runs through x first
     betas = np.empty((trials, len(voxel_index)), dtype=np.int16)
     volume = np.empty(int(np.prod(shape)), dtype=dtype)

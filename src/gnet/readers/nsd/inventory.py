@@ -9,7 +9,7 @@ from gnet.errors import ParameterError, ReleaseError
 from gnet.readers.nsd.design import Design, check_stimulus_table, read_design
 from gnet.readers.nsd.file_checks import FileCheck, check_subject, mark_copies, problem_in
 from gnet.readers.nsd.headers import is_truncated
-from gnet.readers.nsd.layout import AGREEMENT, Layout, check_file_format, subject_number
+from gnet.readers.nsd.layout import AGREEMENT, Layout, subject_number
 from gnet.readers.nsd.stimuli import DATASET, stimulus_shape
 
 PROBLEMS_SHOWN = 10
@@ -30,7 +30,6 @@ def inventory(
     stimulus_table, stimuli, betas, valid_session, ncsnr, aseg, brainmask, roi or ctab; path below the root;
     expected and found, in words; size_bytes; shape, in the file's own order of axes; problem; command.
     """
-    check_file_format(file_format)
     if not sessions:
         raise ParameterError("expected at least one subject, got none. Name one in the parameters.")
     for subject in sessions:
