@@ -68,7 +68,7 @@ GEOMETRIES = {
 
 
 class PlainReadout(nn.Module):
-    """The readout written as its equations, with whole intermediate arrays, fields first as published."""
+    """The readout written as its equations, with whole intermediate arrays."""
 
     def __init__(self, voxels: int, grids: tuple[int, int], features: tuple[int, int]) -> None:
         super().__init__()
@@ -85,9 +85,9 @@ class PlainReadout(nn.Module):
         pooled = []
         for maps, free in zip(groups, self.fields, strict=True):
             field = functional.softmax(free.flatten(1), dim=1)
-            pooled.append(torch.tensordot(field, self.nonlinearity(maps).flatten(2), dims=([1], [2])))
-        features = self.nonlinearity(torch.cat(pooled, dim=2))  # voxel, image, feature
-        return torch.bmm(features, self.weight[:, :, None])[:, :, 0].T + self.bias
+            pooled.append(torch.tensordot(self.nonlinearity(maps).flatten(2), field, dims=([2], [1])))
+        features = self.nonlinearity(torch.cat(pooled, dim=1))  # image, feature, voxel
+        return (features * self.weight.T[None]).sum(1) + self.bias
 
 
 class PlainGNet(nn.Module):

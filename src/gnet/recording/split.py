@@ -57,7 +57,7 @@ def split_trials(
     if rule == "special" and special is None:
         raise ParameterError("test split 'special': expected the positions of the special images, got none.")
     shared = trials["shared"].to_numpy(bool)
-    tests = shared if rule == "shared" else np.isin(trials["position"], special)
+    tests = shared if rule == "shared" or special is None else np.isin(trials["position"], special)
     position = trials["position"].to_numpy()[~tests]
     subject = ", ".join(trials["subject"].unique()) or "no subject"
     if not tests.any():
