@@ -100,7 +100,7 @@ def runs(env: str | None, target: Path | None) -> None:
     from gnet.doctor import context_of
     from gnet.figures.printed import print_table
     from gnet.hooks.configuration import data_root
-    from gnet.journal import readable, runs_table
+    from gnet.hooks.journal import readable, runs_table
 
     table = runs_table(data_root(context_of(env)))
     if target is None:

@@ -10,7 +10,7 @@ import pytest
 
 from gnet.errors import BusyError
 from gnet.hooks import runs
-from gnet.journal import readable, runs_table
+from gnet.hooks.journal import readable, runs_table
 
 
 def test_finished_runs_with_what_they_were_run_with_and_their_scores(finished):
@@ -61,6 +61,15 @@ def test_the_command(finished, tmp_path):
     assert "…" not in printed
     subprocess.run([*command, "--to", file], env=environment, capture_output=True, check=True)
     assert list(pd.read_csv(file)["run"]) == list(runs_table(project.data)["run"])
+
+
+@pytest.mark.parametrize("written", [b"", b"[]", b"{", b"\xff"])
+def test_a_page_that_cannot_be_read_is_reported(tmp_path, written, caplog):
+    page = tmp_path / "runs" / "2026-01-10T00.00.00.000Z.json"
+    page.parent.mkdir()
+    page.write_bytes(written)
+    assert runs_table(tmp_path).empty
+    assert f"{page}: expected a page of the journal, found something else" in caplog.text
 
 
 def test_nothing_was_run(tmp_path):

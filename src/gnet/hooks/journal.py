@@ -1,4 +1,4 @@
-"""Every run leaves a page in the folder `runs` of the data folder: what was run, with what, how it ended."""
+"""Every run leaves a page in the folder `runs` of the data folder; the pages and the scores are one table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -20,8 +21,24 @@ from gnet.hooks.configuration import data_root, flat
 from gnet.hooks.endings import what_to_correct
 from gnet.hooks.unfinished import UnfinishedFits
 from gnet.storage.atomic import atomic_path
+from gnet.storage.versions import versions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
+
+SCORES = {
+    "gnet8j": "07_model_output/gnet8j_accuracy.parquet",
+    "gnet8r": "07_model_output/gnet8r_accuracy.parquet",
+    "imported": "07_model_output/imported_accuracy.parquet",
+}
+INDICES = {
+    "index": "07_model_output/hierarchy_index.csv",
+    "synthetic index": "07_model_output/synthetic.hierarchy_index.csv",
+}
+SHOWN = ["run", "pipelines", "parameters", "seed", "outcome", "seconds", "commit"]
+PAGE = [*SHOWN, "env", "version", "host", "command"]
 
 
 class Journal:
@@ -86,3 +103,47 @@ def commit() -> str | None:
     except OSError:  # no git
         return None
     return done.stdout.strip() or None
+
+
+def runs_table(folder: Path) -> pd.DataFrame:
+    """One row for each run in a data folder, the oldest first, also for those of versions without a journal.
+
+    `run` is the time (UTC) at which it began, and names the versions that it stored. Of each model that it
+    scored, `<model> r` is the mean correlation over voxels and `<model> r ±` the standard error over voxels;
+    `index` is the hierarchy index of all subjects together and `index ±` its error over fits.
+    """
+    import pandas as pd  # half a second, which not every command has to wait for
+
+    rows = {page["run"]: page for page in pages(folder / "runs")}
+    for model, place in SCORES.items():
+        for file in versions(folder / place):
+            r = pd.read_parquet(file, columns=["r"])["r"].dropna()
+            row = rows.setdefault(file.parent.name, {"run": file.parent.name})
+            row |= {f"{model} r": r.mean(), f"{model} r ±": r.sem()}
+    for index, place in INDICES.items():
+        for file in versions(folder / place):
+            found = pd.read_csv(file).query("subject == 'pooled'")
+            row = rows.setdefault(file.parent.name, {"run": file.parent.name})
+            row |= {index: found["index"].mean(), f"{index} ±": found["fit_error"].mean()}  # of one row
+    table = pd.DataFrame([rows[run] for run in sorted(rows)])
+    return table.reindex(columns=[*PAGE, *(name for name in table if name not in PAGE)])
+
+
+def pages(folder: Path) -> Iterator[dict[str, Any]]:
+    """The pages of a journal, the oldest first; those that cannot be read are reported and left out."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            page = json.loads(path.read_text())
+            yield {name: page.get(name) for name in PAGE} | {"run": path.stem}
+        except (OSError, ValueError, AttributeError):
+            log.warning("%s: expected a page of the journal, found something else. Ignoring it.", path)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that fit on a screen, every score with its error in one cell."""
+    shown = table[SHOWN].astype(object).where(table[SHOWN].notna(), "")
+    for score in (name for name in table if f"{name} ±" in table):
+        cells = zip(table[score], table[f"{score} ±"], strict=True)
+        shown[score] = ["" if value != value else f"{value:.3f} ± {error:.3f}" for value, error in cells]
+    shown["run"] = [f"{run[:10]} {run[11:19].replace('.', ':')}" for run in shown["run"]]
+    return shown.astype(str)
