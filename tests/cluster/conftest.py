@@ -76,7 +76,10 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
     cards = []
     for n in (1, 2):
         card = folder / f"card{n}"  # must be a device: these are others like /dev/null
-        os.mknod(card, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        try:
+            os.mknod(card, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        except PermissionError:
+            pytest.skip("needs the permission to make devices, which some containers lack")
         cards.append(f"NodeName=n{n} Name=gpu File={card}")
     (folder / "gres.conf").write_text("\n".join(cards) + "\n")
     munge = Path("/run/munge")
