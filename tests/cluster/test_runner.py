@@ -25,6 +25,15 @@ def prepared(whole_run, tmp_path):
     return tmp_path / "data"
 
 
+def test_what_the_guide_and_the_configuration_describe():
+    guide = (ROOT / "docs" / "cluster.md").read_text()
+    [written] = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    slurm = section_of("slurm", yaml.safe_load(textwrap.dedent(written)))
+    assert {"--gres=gpu:1", "--partition=gpu", "--time=08:00:00"} <= set(slurm.options())
+    configured = yaml.safe_load((ROOT / "conf" / "base" / "cluster.yml").read_text())
+    assert [section_of(name, configured).type for name in configured] == list(configured)
+
+
 @pytest.mark.parametrize(
     ("described", "message"),
     [
