@@ -1,13 +1,16 @@
 """Runs on the workers of this machine, as a user starts them; and what is refused before they start."""
 
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
+import yaml
 
-from cluster_runs import Command, assert_same, places, wait_until
+from cluster_runs import ROOT, Command, assert_same, places, wait_until
 from gnet.cluster.sections import section_of
 from gnet.errors import ClusterError
 
