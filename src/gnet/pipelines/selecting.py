@@ -36,11 +36,7 @@ def by_keyword(*names: str) -> dict[str, str]:
 
 
 def given(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
-    """The function with some arguments set, under its own name.
-
-    >>> given(model_files, areas=("V1",)).__name__
-    'model_files'
-    """
+    """The function with some arguments set, under its own name."""
     return update_wrapper(partial(function, **arguments), function)
 
 
