@@ -16,11 +16,7 @@ from gnet.models.checkpoints import FittedModel
 
 
 def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
-    """The datasets that make up each kind of model: one for the joint, one per area for the area-wise.
-
-    >>> model_files(("V1", "V2"))
-    {'gnet8j': ['gnet8j'], 'gnet8r': ['V1.gnet8r', 'V2.gnet8r']}
-    """
+    """The datasets that make up each kind of model: one for the joint, one per area for the area-wise."""
     return {"gnet8j": ["gnet8j"], "gnet8r": [f"{area}.gnet8r" for area in areas]}
 
 

@@ -14,9 +14,6 @@ def last_trials(position: Int[np.ndarray, " trial"], fraction: float) -> Bool[np
     """The holdout of the published code: the last `fraction` of the trials in time, rounded up.
 
     Repeats of an image fall on both sides, so the holdout's images are not all new to the model.
-
-    >>> last_trials(np.array([4, 5, 4, 6]), 0.3)
-    array([False, False,  True,  True])
     """
     count = _rounded_up(fraction, len(position))
     return np.arange(len(position)) >= len(position) - count
