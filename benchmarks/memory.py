@@ -47,7 +47,7 @@ from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import prefilter_weights
 from gnet.pipelines.fit_and_score.nodes import fit_gnet, score_gnet
 from gnet.pipelines.prediction.nodes import fit_noise_model, predict_images
-from gnet.pipelines.synthetic.nodes import make_responses
+from gnet.pipelines.synthetic import make_responses
 from gnet.readers.nsd.design import Design, image_table, trial_table
 from gnet.recording.measurements import choose_voxels
 from gnet.recording.responses import Responses

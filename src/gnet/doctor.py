@@ -26,6 +26,7 @@ from gnet.hooks.journal import commit
 from gnet.hooks.runs import at_work
 from gnet.hooks.stored import place
 from gnet.settings import Catalog
+from gnet.storage.atomic import existing_level
 
 PACKAGES = (
     "torch", "numpy", "scipy", "pandas", "h5py", "pyarrow", "nibabel", "pillow", "matplotlib", "kedro",
@@ -35,7 +36,6 @@ VARIABLES = (
     "NSD_ROOT", "GNET_DATA", "KEDRO_ENV", "GNET_TRACEBACK", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS",
     "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 )  # fmt: skip
-RUN = "process {0.process} since {0.started}: {0.command}"
 
 
 def report(env: str | None = None) -> str:
@@ -97,7 +97,8 @@ def _project(env: str | None) -> Iterator[tuple[str, Any]]:
     yield "areas", lambda: ", ".join(written_parameters(context())["areas"])
     yield "data", None
     yield "folder", lambda: _disk(data_root(context()))
-    yield "runs at work", lambda: "; ".join(map(RUN.format, at_work(data_root(context())))) or "none"
+    run = "process {0.process} since {0.started}: {0.command}"
+    yield "runs at work", lambda: "; ".join(map(run.format, at_work(data_root(context())))) or "none"
     yield "release", lambda: _release(catalog().get("recording").load())
     yield "inventory", lambda: _inventory(catalog().get("inventory"))
     yield "models", None
@@ -119,7 +120,7 @@ def _cards(cuda: Any) -> str:
 
 
 def _disk(folder: Path) -> str:
-    there = next(level for level in (folder, *folder.parents) if level.exists())
+    there = existing_level(folder)
     usage = shutil.disk_usage(there)
     state = "" if there == folder else " (not there yet)"
     writable = "" if os.access(there, os.W_OK) else ", cannot be written to"

@@ -36,10 +36,6 @@ def duration(seconds: float) -> str:
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items` and show how many are done and how long the rest will take.
-
-    >>> list(track("abc", "letters"))
-    ['a', 'b', 'c']
-    """
+    """Yield `items` and show how many are done and how long the rest will take."""
     with bar() as shown:
         yield from shown.track(items, total=total, description=description)

@@ -29,9 +29,6 @@ def in_order(
 
     At most `ahead` results (default: two per thread) wait to be taken, so memory is bounded however many
     items there are. An exception is raised when its item's turn comes; items not yet started are skipped.
-
-    >>> list(in_order(len, ["a", "bcd", "ef"], threads=2))
-    [1, 3, 2]
     """
     threads = usable_cores() if threads is None else threads
     ahead = 2 * threads if ahead is None else ahead

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from damages import DAMAGES, SESSIONS, UNKNOWABLE, Scene
 from gnet.errors import ReleaseError
 from gnet.hooks.endings import explain
-from gnet.pipelines.data_engineering import nodes as data_engineering
+from gnet.pipelines import data_engineering
 from gnet.pipelines.masks import draw_masks
 from gnet.pipelines.parameters import Areas, Images, Masks, Release, Split
 from gnet.readers.nsd.layout import Layout

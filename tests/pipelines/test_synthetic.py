@@ -9,7 +9,7 @@ from gnet.analysis.noise_model import NoiseModel
 from gnet.evaluation.prediction import SubjectPredictions
 from gnet.io.subjects import SubjectsDataset
 from gnet.pipelines.parameters import Split, Synthetic
-from gnet.pipelines.synthetic.nodes import make_responses
+from gnet.pipelines.synthetic import make_responses
 from gnet.recording.noise_ceiling import ncsnr
 from gnet.recording.responses import Responses
 

@@ -1,17 +1,9 @@
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from gnet.errors import ParameterError, ReleaseError
-from gnet.recording.units import unit_table
-
-
-@dataclass(frozen=True)
-class Labelled:
-    labels: np.ndarray
-    names: dict[int, str]
+from gnet.recording.units import Atlas, unit_table
 
 
 def table(**changes):
@@ -24,8 +16,9 @@ def table(**changes):
     general[1, 1, 1] = general[2, 2, 2 - 1] = True
     snr = np.arange(24, dtype=np.float32).reshape(shape)
     snr[2, 2, 1] = np.nan
-    early = Labelled(prf, {1: "V1v", 2: "V1d", 7: "hV4"})
-    atlases = {"V1": early, "hV4": early, "FFA": Labelled(faces, {1: "OFA", 2: "FFA-1"})}
+    early = Atlas("prf-visualrois", prf, {1: "V1v", 2: "V1d", 7: "hV4"}, "subj01")
+    patches = Atlas("floc-faces", faces, {1: "OFA", 2: "FFA-1"}, "subj01")
+    atlases = {"V1": early, "hV4": early, "FFA": patches}
     arguments = {
         "ncsnr_name": "ncsnr.nii.gz",
         "masks": {"nsdgeneral": general},

@@ -16,11 +16,7 @@ from gnet.models.checkpoints import FittedModel
 
 
 def model_files(areas: tuple[str, ...]) -> dict[str, list[str]]:
-    """The datasets that make up each kind of model: one for the joint, one per area for the area-wise.
-
-    >>> model_files(("V1", "V2"))
-    {'gnet8j': ['gnet8j'], 'gnet8r': ['V1.gnet8r', 'V2.gnet8r']}
-    """
+    """The datasets that make up each kind of model: one for the joint, one per area for the area-wise."""
     return {"gnet8j": ["gnet8j"], "gnet8r": [f"{area}.gnet8r" for area in areas]}
 
 
@@ -36,11 +32,7 @@ def by_keyword(*names: str) -> dict[str, str]:
 
 
 def given(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
-    """The function with some arguments set, under its own name.
-
-    >>> given(model_files, areas=("V1",)).__name__
-    'model_files'
-    """
+    """The function with some arguments set, under its own name."""
     return update_wrapper(partial(function, **arguments), function)
 
 

@@ -9,16 +9,11 @@ from jaxtyping import Bool, Float, Int
 
 from gnet.errors import ParameterError, ReleaseError
 
-TEST_RULES = ("shared", "special")
-
 
 def last_trials(position: Int[np.ndarray, " trial"], fraction: float) -> Bool[np.ndarray, " trial"]:
     """The holdout of the published code: the last `fraction` of the trials in time, rounded up.
 
     Repeats of an image fall on both sides, so the holdout's images are not all new to the model.
-
-    >>> last_trials(np.array([4, 5, 4, 6]), 0.3)
-    array([False, False,  True,  True])
     """
     count = _rounded_up(fraction, len(position))
     return np.arange(len(position)) >= len(position) - count
@@ -52,12 +47,15 @@ def split_trials(
     """
     if not 0 <= fraction < 1:
         raise ParameterError(f"holdout fraction: expected at least 0 and less than 1, got {fraction}.")
-    if rule not in TEST_RULES:
-        raise ParameterError(f"unknown test split {rule!r}: expected one of {', '.join(TEST_RULES)}.")
-    if rule == "special" and special is None:
-        raise ParameterError("test split 'special': expected the positions of the special images, got none.")
-    shared = trials["shared"].to_numpy(bool)
-    tests = shared if rule == "shared" or special is None else np.isin(trials["position"], special)
+    tests = trials["shared"].to_numpy(bool)
+    if rule == "special":
+        if special is None:
+            raise ParameterError(
+                "test split 'special': expected the positions of the special images, got none."
+            )
+        tests = np.isin(trials["position"], special)
+    elif rule != "shared":
+        raise ParameterError(f"unknown test split {rule!r}: expected one of shared, special.")
     position = trials["position"].to_numpy()[~tests]
     subject = ", ".join(trials["subject"].unique()) or "no subject"
     if not tests.any():
@@ -87,10 +85,6 @@ def image_average(
 
     `position` is any number that tells images apart. A NaN trial makes its image's mean NaN for that voxel,
     so that the count of trials holds for every voxel that has a number.
-
-    >>> image_average(np.array([[1.0], [5.0], [3.0]]), np.array([8, 2, 8]))
-    (array([2, 8]), array([[5.],
-           [2.]]), array([1, 2]))
     """
     images, count = np.unique(position, return_counts=True)
     if not len(images):

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,22 +14,24 @@ from gnet.recording.volumes import flat_index
 log = logging.getLogger(__name__)
 
 
-@runtime_checkable
-class LabelVolume(Protocol):
-    """A volume of numbers that stand for labels, and the name of each label by its number."""
+@dataclass(frozen=True)
+class Atlas:
+    """One family of regions of one subject: -1 outside the cortex, 0 cortex without label, 1..N a label.
 
-    @property
-    def labels(self) -> Int[np.ndarray, "x y z"]: ...
+    `names` has the labels above 0. `labels != -1` is the whole cortex; the family's regions are `labels > 0`.
+    """
 
-    @property
-    def names(self) -> Mapping[int, str]: ...
+    family: str
+    labels: Int[np.ndarray, "x y z"]
+    names: dict[int, str]
+    subject: str
 
 
 def unit_table(
     subject: str,
     masks: Mapping[str, Bool[np.ndarray, "x y z"]],
     areas: Mapping[str, Bool[np.ndarray, "x y z"]],
-    atlases: Mapping[str, LabelVolume],
+    atlases: Mapping[str, Atlas],
     ncsnr: Float[np.ndarray, "x y z"],
     ncsnr_name: str = "the volume of ncsnr",
 ) -> pd.DataFrame:
@@ -63,7 +65,7 @@ def unit_table(
         here = mask.ravel()[index] & (area == "")
         area[here] = name
         values = atlases[name].labels.ravel()[index[here]]
-        label[here] = pd.Series(values).map(dict(atlases[name].names)).fillna("").to_numpy()
+        label[here] = pd.Series(values).map(atlases[name].names).fillna("").to_numpy()
     table["area"], table["label"] = area, label
     table["ncsnr"] = ncsnr.ravel()[index]
     _check_ncsnr(subject, table["ncsnr"], ", ".join(volumes), ncsnr_name)

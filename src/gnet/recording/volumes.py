@@ -90,11 +90,5 @@ def write_volume(
 
 
 def flat_index(mask: Bool[np.ndarray, "x y z"]) -> Int[np.ndarray, " voxel"]:
-    """Ascending voxel indices of a mask: C-order over (x, y, z), `(x * Y + y) * Z + z`.
-
-    >>> mask = np.zeros((2, 3, 4), dtype=bool)
-    >>> mask[1, 2, 0] = True
-    >>> flat_index(mask)  # (1 * 3 + 2) * 4 + 0
-    array([20])
-    """
+    """Ascending voxel indices of a mask: C-order over (x, y, z), `(x * Y + y) * Z + z`."""
     return np.flatnonzero(mask).astype(np.int64)

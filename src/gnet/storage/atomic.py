@@ -42,12 +42,6 @@ def atomic_path(path: str | os.PathLike) -> AbstractContextManager[Path]:
     outright leaves the `.part` behind, never a damaged `path`.
 
     Raises IsADirectoryError if `path` is a folder, and StorageError if the disk or the folder refuses.
-
-    >>> folder = getfixture("tmp_path")
-    >>> with atomic_path(folder / "scores" / "r.txt") as part:
-    ...     _ = part.write_text("0.7")
-    >>> (folder / "scores" / "r.txt").read_text()
-    '0.7'
     """
     return _replacing(Path(path), is_folder=False)
 
@@ -57,12 +51,6 @@ def atomic_folder(path: str | os.PathLike) -> AbstractContextManager[Path]:
 
     A folder that already exists is replaced as a whole, with all its content: the caller makes sure that
     nothing in it is worth keeping. Between two renames, for a moment, neither folder exists under `path`.
-
-    >>> folder = getfixture("tmp_path")
-    >>> with atomic_folder(folder / "masks") as part:
-    ...     _ = (part / "V1.txt").write_text("101")
-    >>> [file.name for file in (folder / "masks").iterdir()]
-    ['V1.txt']
     """
     return _replacing(Path(path), is_folder=True)
 
@@ -115,11 +103,6 @@ def storage_error(error: BaseException, path: str | os.PathLike | None = None) -
     """A StorageError that says what a disk refused; None if `error` and its causes are something else.
 
     It is about `path` if the error itself does not name a file.
-
-    >>> str(storage_error(OSError(errno.ENOSPC, "No space left on device"), "data/betas.h5"))[:60]
-    'data/betas.h5: expected room on the disk, found it full. Del'
-    >>> storage_error(KeyError("betas")) is None
-    True
     """
     for cause in causes(error):
         if isinstance(cause, GNetError):
@@ -134,13 +117,7 @@ def storage_error(error: BaseException, path: str | os.PathLike | None = None) -
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, what caused it, what caused that; each once, and none that `raise ... from None` hides.
-
-    >>> error = KeyError("betas")
-    >>> error.__cause__ = error
-    >>> list(causes(error))
-    [KeyError('betas')]
-    """
+    """An error, what caused it, what caused that; each once, and none that `raise ... from None` hides."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:

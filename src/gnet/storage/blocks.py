@@ -14,12 +14,6 @@ class Blocks:
 
     Writers take one block at a time and keep none, so the array is never whole in memory. `make` starts to
     yield arrays of shape (n, *shape[1:]) whose n add up to shape[0]; see `filled` for the errors.
-
-    >>> blocks = Blocks((3,), np.dtype("int64"), lambda: iter([np.arange(2), np.arange(2, 3)]))
-    >>> list(blocks)
-    [array([0, 1]), array([2])]
-    >>> [rows for rows, block in blocks.filled()]
-    [slice(0, 2, None), slice(2, 3, None)]
     """
 
     shape: tuple[int, ...]

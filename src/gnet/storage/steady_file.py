@@ -24,13 +24,6 @@ class SteadyFile(io.FileIO):
 
     Inside h5py and `torch.save`, signals such as Ctrl-C wait for the next `check`; elsewhere they act
     immediately.
-
-    >>> import h5py
-    >>> path = getfixture("tmp_path") / "r.h5"
-    >>> with SteadyFile(path) as steady, h5py.File(steady, "w") as file:
-    ...     for area in ("V1", "V2"):
-    ...         file[area] = [0.5, 0.7]
-    ...         steady.check()
     """
 
     def __init__(self, path: str | os.PathLike) -> None:

@@ -13,12 +13,6 @@ def versions(place: Path) -> list[Path]:
     """Stored files (or folders) of a versioned dataset, the oldest first; none if there is no such folder.
 
     A folder with any other name than Kedro gives, such as `best` or a copy made by hand, is not a version.
-
-    >>> place = getfixture("tmp_path") / "gnet8j.h5"
-    >>> for version in ("best", "2026-01-10T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
-    ...     (place / version / "gnet8j.h5").mkdir(parents=True)
-    >>> [path.parent.name for path in versions(place)]
-    ['2026-01-02T00.00.00.000Z', '2026-01-10T00.00.00.000Z']
     """
     folders = sorted(place.iterdir()) if place.is_dir() else []
     files = [folder / place.name for folder in folders if VERSION.fullmatch(folder.name)]

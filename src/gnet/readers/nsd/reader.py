@@ -56,12 +56,10 @@ class NSDReader:
         return self.layout.simulated
 
     def in_format(self, file_format: str) -> NSDReader:
-        """The same release, its betas read from "hdf5" or "nifti" files, which hold the same numbers."""
         check_file_format(file_format)
         return replace(self, betas_format=file_format)
 
     def inventory(self, sessions: Mapping[str, int], areas: Areas) -> pd.DataFrame:
-        """Every file that is needed, from headers only; see `gnet.readers.nsd.inventory.inventory`."""
         return inventory(self.layout, sessions, self._families(areas), self.betas_format)
 
     def check_inventory(self, inventory: pd.DataFrame) -> None:

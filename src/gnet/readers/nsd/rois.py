@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from gnet.errors import ParameterError, ReleaseError
 from gnet.readers.nsd.layout import Layout
+from gnet.recording.units import Atlas
 from gnet.recording.volumes import read_volume
 
 log = logging.getLogger(__name__)
@@ -63,19 +63,6 @@ def read_ctab(path: Path) -> dict[int, str]:
                 f"{name!r} for {value}. Fetch the file again."
             )
     return names
-
-
-@dataclass(frozen=True)
-class Atlas:
-    """One family of regions of one subject: -1 outside the cortex, 0 cortex without label, 1..N a label.
-
-    `names` has the labels above 0. `labels != -1` is the whole cortex; the family's regions are `labels > 0`.
-    """
-
-    family: str
-    labels: Labels
-    names: dict[int, str]
-    subject: str
 
 
 def read_atlas(layout: Layout, subject: str, family: str, shape: tuple[int, int, int] | None = None) -> Atlas:
@@ -203,11 +190,6 @@ def inflate(mask: Mask) -> Mask:
 
     After smoothing with weights (0.5, 1, 0.5) along each axis in turn, voxels of at least 1 belong to it.
     The volume wraps around at its sides, as in the published code.
-
-    >>> mask = np.zeros((5, 5, 5), dtype=bool)
-    >>> mask[[1, 3], 2, 2] = True
-    >>> inflate(mask)[:, 2, 2]
-    array([False,  True,  True,  True, False])
     """
     weight = mask.astype(np.float32)  # sums of eighths: exact
     for axis in range(weight.ndim):

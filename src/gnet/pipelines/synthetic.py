@@ -1,4 +1,4 @@
-"""Nodes of synthetic."""
+"""The experiment repeated on responses that a fitted model made: every model and the transfer analysis."""
 
 from __future__ import annotations
 
@@ -8,17 +8,44 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from kedro.pipeline import Node, Pipeline
 
 from gnet.analysis.noise_model import NoiseModel
 from gnet.analysis.synthetic_responses import synthetic_responses
 from gnet.evaluation.prediction import SubjectPredictions
+from gnet.pipelines.fit_and_score import pipeline as template
 from gnet.pipelines.parameters import Split, Synthetic
-from gnet.pipelines.selecting import positions, voxels_of
+from gnet.pipelines.selecting import by_keyword, positions, voxels_of
 from gnet.recording.responses import Responses
 from gnet.recording.split import split_trials
 
 Experiment = tuple[dict[str, Callable[[], Responses]], pd.DataFrame, pd.DataFrame]
 """Responses by subject, voxels, trials."""
+
+
+def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
+    """The experiment of the encoding and transfer pipelines on responses of a model that was fitted here."""
+    parts = [f"{model}_{part}" for model in ("gnet8j", "gnet8r") for part in ("predictions", "noise_model")]
+    return experiment("synthetic", areas, make_chosen_responses, by_keyword(*parts))
+
+
+def create_imported_pipeline(areas: tuple[str, ...]) -> Pipeline:
+    """The same on responses of an imported model: not part of the default, because it needs one."""
+    parts = {"predictions": "imported_predictions", "noise_models": "imported_noise_model"}
+    return experiment("synthetic_imported", areas, make_responses, parts)
+
+
+def experiment(
+    name: str, areas: tuple[str, ...], function: Callable[..., Any], parts: dict[str, str]
+) -> Pipeline:
+    """In a namespace of its name: responses of what models predict, every model, the transfer analysis."""
+    inputs = by_keyword("voxels", "subject_images", "params:synthetic", "params:split") | parts
+    outputs = [f"{name}.betas", f"{name}.voxels", f"{name}.trials"]
+    responses = Node(function, inputs, outputs, name=f"make_{name}_responses", namespace=name)
+    models = (template.joint_model, template.area_models, template.transfer_models)
+    fits = sum((fit(areas) for fit in models), template.transfer_analysis(areas))
+    shared, parameters = {"images", "prefilter"}, template.parameters_of(fits)
+    return Pipeline([responses]) + Pipeline(fits, namespace=name, inputs=shared, parameters=parameters)
 
 
 def make_chosen_responses(

@@ -1,4 +1,4 @@
-"""Nodes of data_engineering."""
+"""From the release's files to images, responses and trials that a model can be fitted to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,28 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from kedro.pipeline import Pipeline
 
 from gnet.models.prefilter import prefilter_weights
 from gnet.pipelines.parameters import Areas, Images, Prefilter, Release, Split
+from gnet.pipelines.selecting import named_node
 from gnet.recording.reader import Blocks, Reader
 from gnet.recording.responses import Responses
+
+
+def create_pipeline() -> Pipeline:
+    """Nothing expensive before the inventory has been found complete."""
+    release, checked = "params:release", ["recording", "inventory"]
+    return Pipeline(
+        [
+            named_node(take_inventory, ["recording", release, "params:areas"], "inventory"),
+            named_node(list_images, [*checked, release], ["image_ids", "subject_images"]),
+            named_node(tabulate_trials, [*checked, release, "params:split"], "trials"),
+            named_node(prepare_images, ["recording", "image_ids", "params:images"], "images"),
+            named_node(prepare_responses, [*checked, "voxels", release], "betas"),
+            named_node(make_prefilter, [*checked, "params:prefilter"], "prefilter"),
+        ]
+    )
 
 
 def take_inventory(recording: Reader, release: Release, areas: Areas) -> pd.DataFrame:
