@@ -37,7 +37,6 @@ from scipy.ndimage import gaussian_filter
 from gnet.readers.nsd.betas import prepare_betas, read_session
 from gnet.readers.nsd.layout import Layout
 from gnet.readers.nsd.stimuli import prepared_images
-from gnet.recording.volumes import coordinates
 from gnet.threads import in_order, usable_cores
 
 SUBJECT, SHAPE, TRIALS = "subj01", (81, 104, 83), 750
@@ -94,7 +93,7 @@ def copy_session(layout: Layout, sessions: int, voxel_index: np.ndarray) -> None
         previous, path = (layout.betas(SUBJECT, number, "hdf5") for number in (session - 1, session))
         shutil.copyfile(previous, path)
         with h5py.File(path, "r+") as file:
-            for x, y, z in zip(*coordinates(voxel_index, SHAPE), strict=True):
+            for x, y, z in zip(*np.unravel_index(voxel_index, SHAPE), strict=True):
                 file["betas"][:, z, y, x] += 1
 
 
@@ -189,7 +188,7 @@ def measure_responses(table: Table, layout: Layout, arguments: argparse.Namespac
 
     def read(voxel_index: np.ndarray, name: str, session: int = 1) -> np.ndarray:
         path = layout.betas(SUBJECT, session, name)
-        return read_session(path, voxel_index, SHAPE, TRIALS, name)
+        return read_session(path, voxel_index, SHAPE, TRIALS)
 
     np.testing.assert_array_equal(read(index, "hdf5"), read(index, "nifti"))
     hdf5, nifti = ((files[name],) for name in ("hdf5", "nifti"))
