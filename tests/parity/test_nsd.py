@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from gnet.readers.nsd.betas import percent, read_session
-from gnet.readers.nsd.rois import early_visual, inflate, tight_whole_brain, visual
+from gnet.readers.nsd.rois import early_visual, inflate, joined_visual, tight_whole_brain, visual
 from gnet.recording.responses import zscore_session
 from gnet.recording.split import image_average, split_trials
 from gnet.recording.volumes import flat_index, write_volume
@@ -44,6 +44,7 @@ def test_betas_session_from_a_file(session, tmp_path, file_format):
 def test_masks(reference):
     recorded = np.load(reference / "masks.npz")
     prf, kastner = recorded["prf_visualrois"], recorded["kastner2015"]
+    np.testing.assert_array_equal(joined_visual(kastner, prf), recorded["joined_roi"])
     np.testing.assert_array_equal(early_visual(prf), recorded["early_mask"])
     np.testing.assert_array_equal(visual(kastner, prf), recorded["visual_mask"])
     tight = tight_whole_brain(recorded["aseg"], recorded["nsdgeneral"], recorded["kastner_signed"])
