@@ -30,6 +30,10 @@ class Local(Section):
     workers: Count
     gpu: Literal[False] = False
 
+    def environments(self) -> list[dict[str, str]]:
+        """Environment variables of each worker."""
+        return [{}] * self.workers
+
 
 class Cards(Section):
     """The graphics cards of this machine, one process for each."""
@@ -37,6 +41,10 @@ class Cards(Section):
     type: Literal["gpus"]
     gpus: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     gpu: Literal[True] = True
+
+    def environments(self) -> list[dict[str, str]]:
+        """Environment variables of each worker: it sees one card."""
+        return [{"CUDA_VISIBLE_DEVICES": str(card)} for card in self.gpus]
 
 
 class Slurm(Section):

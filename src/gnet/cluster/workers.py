@@ -77,10 +77,6 @@ def connected(section: Section, name: str, project: Path, folder: Path) -> Itera
 
 def here(section: Local | Cards) -> SpecCluster:
     """Workers on this machine, each with a card of its own if the section names cards."""
-    cards = (
-        [{"CUDA_VISIBLE_DEVICES": str(card)} for card in section.gpus] if isinstance(section, Cards) else []
-    )
-    environments = cards or [{}] * section.workers
     security = Security.temporary()  # whoever reaches the port of a worker could run code in it
     common = {"host": "127.0.0.1", "protocol": "tls://", "security": security}
     options = {
@@ -92,7 +88,7 @@ def here(section: Local | Cards) -> SpecCluster:
     }
     workers = {
         number: {"cls": Nanny, "options": {**options, "env": environment}}
-        for number, environment in enumerate(environments)
+        for number, environment in enumerate(section.environments())
     }
     scheduler = {"cls": Scheduler, "options": {**common, "dashboard_address": "127.0.0.1:0"}}
     return SpecCluster(workers, scheduler, security=security)

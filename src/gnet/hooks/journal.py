@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from kedro.framework.hooks import hook_impl
 import gnet
 from gnet.hooks.configuration import data_root, flat
 from gnet.hooks.endings import what_to_correct
+from gnet.hooks.runs import command_line
 from gnet.hooks.unfinished import UnfinishedFits
 from gnet.storage.atomic import atomic_path
 from gnet.storage.versions import versions
@@ -47,6 +46,7 @@ class Journal:
     def __init__(self, unfinished: UnfinishedFits) -> None:
         """`unfinished` knows the seed of the run."""
         self.unfinished = unfinished
+        self.pages: dict[str, dict[str, Any]] = {}
         self.begun: dict[str, float] = {}
 
     @hook_impl
@@ -57,36 +57,36 @@ class Journal:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Nothing stops the run any more: it begins."""
-        self.begun[run_params["run_id"]] = time.monotonic()
-        self._write(run_params, "did not end")
-
-    @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """The run has ended well."""
-        self._write(run_params, "finished")
-
-    @hook_impl
-    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
-        """The run has not ended well."""
-        if run_params["run_id"] in self.begun:
-            cause = what_to_correct(error) or error
-            self._write(run_params, f"{type(cause).__name__}: {cause}".splitlines()[0])
-
-    def _write(self, run_params: dict[str, Any], outcome: str) -> None:
         run = run_params["run_id"]
-        page = {
+        self.begun[run] = time.monotonic()
+        self.pages[run] = {
             "run": run,
             "pipelines": ", ".join(run_params["pipeline_names"] or ["__default__"]),
             "env": run_params["env"],
             "parameters": ", ".join(f"{k}={v}" for k, v in flat(run_params["runtime_params"] or {})),
             "seed": self.unfinished.seed,
-            "outcome": outcome,
-            "seconds": round(time.monotonic() - self.begun[run], 1),
             "version": gnet.__version__,
             "commit": commit(),
             "host": socket.gethostname(),
-            "command": f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}",
+            "command": command_line(),
         }
+        self._write(run, "did not end")
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """The run has ended well."""
+        self._write(run_params["run_id"], "finished")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
+        """The run has not ended well."""
+        if run_params["run_id"] in self.pages:
+            cause = what_to_correct(error) or error
+            self._write(run_params["run_id"], f"{type(cause).__name__}: {cause}".splitlines()[0])
+
+    def _write(self, run: str, outcome: str) -> None:
+        seconds = round(time.monotonic() - self.begun[run], 1)
+        page = self.pages[run] | {"outcome": outcome, "seconds": seconds}
         try:
             with atomic_path(self.folder / f"{run}.json") as part:
                 part.write_text(json.dumps(page, indent=1) + "\n")

@@ -28,7 +28,7 @@ from kedro.pipeline import Node, Pipeline
 
 from gnet.errors import OutdatedError
 from gnet.hooks.configuration import flat, is_parameter, kedro_run, written_parameters
-from gnet.hooks.stored import place, record_path, version_in_use, versioned, versions
+from gnet.hooks.stored import place, record_path, version_asked_for, version_in_use, versioned, versions
 from gnet.storage.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -127,9 +127,8 @@ def maker(name: str, catalog: CatalogProtocol) -> tuple[str, list[str]]:
     record = read_record(catalog, name, version_in_use(catalog.get(name)))
     found = []
     for pipeline, node in nodes_making(name):
-        read = node.inputs
-        another = (node.name != record.made_by, not record.sources.keys() <= set(read))
-        found.append((*another, len(pipelines[pipeline].nodes), pipeline, read))
+        another = (node.name != record.made_by, not record.sources.keys() <= set(node.inputs))
+        found.append((*another, len(pipelines[pipeline].nodes), pipeline, node.inputs))
     return min(found)[-2:] if found else ("__default__", [])
 
 
@@ -202,10 +201,10 @@ def refuse_later_versions(made: set[str], catalog: CatalogProtocol) -> None:
         if not versioned(dataset) or place(dataset) is None:
             continue
         own, newest = dataset.resolve_save_version(), max(versions(dataset), default="")
-        if dataset.version_asked_for:
+        if named := version_asked_for(dataset):
             raise OutdatedError(
                 f"{name}: expected it to be read only, since --load-versions names its version "
-                f"{dataset.version_asked_for}, found that this run makes another. Leave it out of "
+                f"{named}, found that this run makes another. Leave it out of "
                 "--load-versions, or run only the pipelines that read it."
             )
         if newest >= own:
@@ -244,7 +243,7 @@ class Walk:
                 if used is None:  # unversioned: its parameters are in this record, too
                     continue
                 in_use = version_in_use(self.catalog.get(source))
-                if source not in self.read and getattr(self.catalog.get(of), "version_asked_for", None):
+                if source not in self.read and version_asked_for(self.catalog.get(of)):
                     in_use = used  # who names a version takes it with all that it was made from
                 if source in self.made:
                     reasons.append((of, f"made from {source} of {used}, this run makes another"))

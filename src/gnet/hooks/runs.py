@@ -128,9 +128,9 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
     so and None is returned. Raises BusyError if another run makes what this one reads or makes, or reads what
     it makes; StorageError if the folder cannot be written to.
     """
-    command = f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}"
     started = time.strftime("%Y-%m-%d %H:%M:%S")
-    own = Announcement(sorted(reads), sorted(makes), os.getpid(), socket.gethostname(), started, command)
+    where = (os.getpid(), socket.gethostname(), started, command_line())
+    own = Announcement(sorted(reads), sorted(makes), *where)
     try:
         announced = Announced(folder, own)
     except OSError as error:
@@ -154,6 +154,11 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
     if not others:
         remove_leftovers(folder)
     return announced
+
+
+def command_line() -> str:
+    """The command that this process was started with."""
+    return f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}"
 
 
 def at_work(folder: Path, own: Path | None = None) -> Iterator[Announcement]:

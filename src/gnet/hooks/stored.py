@@ -29,6 +29,11 @@ def version_in_use(dataset: Any) -> str | None:
     return dataset.version_in_use() if versioned(dataset) else None
 
 
+def version_asked_for(dataset: Any) -> str | None:
+    """The version that `--load-versions` names; None if it names none."""
+    return getattr(dataset, "version_asked_for", None)
+
+
 def record_path(dataset: Any, version: str | None = None) -> Path | None:
     """Where the record of a dataset lies; None if the dataset is only read, or in memory."""
     path = place(dataset)
