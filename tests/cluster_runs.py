@@ -1,6 +1,7 @@
 """Runs on a cluster as a user starts them, each with a data folder and a configuration of its own."""
 
 import io
+import json
 import os
 import re
 import shutil
@@ -21,9 +22,10 @@ PLACE = re.compile(r"(\S+): on (\S+), process (\d+)(?:, GPU (\S+))?\.")
 
 
 class Command:
-    """`kedro run --env tiny` on a cluster. `log` is all that the last one printed."""
+    """`kedro run` on a cluster. `log` is all that the last one printed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, env: str = "tiny") -> None:
+        self.env = env
         self.data, self.conf, self.log = folder / "data", folder / "conf", ""
         self.environment = os.environ | {
             "GNET_DATA": str(self.data), "NSD_ROOT": "", "COLUMNS": "400", "OMP_NUM_THREADS": "1"
@@ -32,7 +34,7 @@ class Command:
 
     def describe(self, name, section):
         """Add a cluster to the configuration, or replace it."""
-        path = self.conf / "tiny" / "cluster.yml"
+        path = self.conf / self.env / "cluster.yml"
         described = yaml.safe_load(path.read_text()) if path.exists() else {}
         path.write_text(yaml.safe_dump(described | {name: section}))
 
@@ -45,7 +47,7 @@ class Command:
     def start(self, *arguments, cluster=None, **options):
         """The running process; its output goes to a file."""
         runner = ["--runner", RUNNER, "--runner-params", f"cluster={cluster}"] if cluster else []
-        command = [sys.executable, "-m", "kedro", "run", "--env", "tiny", "--conf-source", str(self.conf)]
+        command = [sys.executable, "-m", "kedro", "run", "--env", self.env, "--conf-source", str(self.conf)]
         self.output = self.conf / "output.txt"
         with self.output.open("w") as file:
             return subprocess.Popen(
@@ -152,3 +154,9 @@ def assert_same_arrays(one: Path, other: Path) -> None:
         for name in names:
             if isinstance(left[name], h5py.Dataset) and not name.endswith("seconds"):
                 np.testing.assert_array_equal(left[name][()], right[name][()], err_msg=f"{one}: {name}")
+
+
+def seed_of(model):
+    """The seed that a model file gives."""
+    with h5py.File(model) as file:
+        return json.loads(file.attrs["configuration"])["seed"]

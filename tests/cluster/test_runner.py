@@ -9,10 +9,22 @@ import textwrap
 
 import pytest
 import yaml
+from distributed.scheduler import KilledWorker
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
+from kedro.runner import AbstractRunner
 
-from cluster_runs import ROOT, Command, assert_same, places, wait_until
+from cluster_runs import ROOT, Command, assert_same, files, places, seed_of, wait_until
+from gnet.cluster import CLUSTERS, DaskRunner
 from gnet.cluster.sections import section_of
 from gnet.errors import ClusterError
+from gnet.readers.nsd.layout import MARKER
+from nsd_sizes import SIZES, merge
+
+CONFIGURATION = {
+    "cluster": yaml.safe_load((ROOT / "conf" / "base" / "cluster.yml").read_text()),
+    "globals": {"data_root": "data"},
+}
 
 
 @pytest.fixture
@@ -33,7 +45,7 @@ def test_what_the_guide_and_the_configuration_describe():
     [written] = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
     slurm = section_of("slurm", yaml.safe_load(textwrap.dedent(written)))
     assert {"--gres=gpu:1", "--partition=gpu", "--time=08:00:00"} <= set(slurm.options())
-    configured = yaml.safe_load((ROOT / "conf" / "base" / "cluster.yml").read_text())
+    configured = CONFIGURATION["cluster"]
     assert [section_of(name, configured).type for name in configured] == list(configured)
 
 
@@ -98,6 +110,44 @@ def test_fits_on_two_cards_see_one_each_and_find_the_same(command, prepared, who
     found = assert_same(command.data, whole_run, names=lambda name: "gnet8r" in name)
     assert sum(name.endswith("gnet8r.h5") for name in found) == 4
     assert "distributed" not in log
+
+
+def test_all_fits_of_a_measured_release_have_the_seed_that_the_run_draws(whole_run, tmp_path):
+    """With the configuration of the real release, whose seed is null."""
+    command = Command(tmp_path, env="nsd")
+    shutil.copytree(whole_run / "01_raw" / "nsd", tmp_path / "nsd")
+    (tmp_path / "nsd" / MARKER).unlink()
+    command.environment["NSD_ROOT"] = str(tmp_path / "nsd")
+    path = command.conf / "nsd" / "parameters.yml"
+    path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), SIZES)))
+    log = command.succeeds("--pipelines", "encoding_roi", cluster="local")
+    [seed] = re.findall(r"Seed of this run: (\d+), drawn", log)
+    models = [path for name, path in files(command.data).items() if name.endswith("gnet8r.h5")]
+    assert [seed_of(path) for path in models] == [int(seed)] * 4
+    versions = {path.parent for name, path in files(command.data).items() if "/VERSION/" in name}
+    assert len(versions) == 15  # model, voxels and accuracy of four areas; all accuracies, summary, figure
+    assert all((version / "record.json").is_file() for version in versions)
+    assert not list((command.data / "06_models" / "unfinished").glob("*.*"))
+
+
+def test_a_node_that_no_worker_lives_through(monkeypatch):
+    """What Dask raises for it ends in a message; what else nodes raise is handed on."""
+    runner = DaskRunner("local")
+    monkeypatch.setattr(CLUSTERS, "config", CONFIGURATION, raising=False)
+    monkeypatch.setattr(CLUSTERS, "project", ROOT, raising=False)
+    lost = KilledWorker("fit_gnet8j", None, allowed_failures=20)
+    for raised, expected, message in (
+        (lost, ClusterError, "cluster local: expected workers that live through a node, lost 21 at the same"),
+        (ValueError("no field"), ValueError, "no field"),
+    ):
+
+        def fail(*_, raised=raised):
+            raise raised
+
+        monkeypatch.setattr(AbstractRunner, "_run", fail)
+        with pytest.raises(expected, match=message):
+            runner._run(Pipeline([]), DataCatalog())
+        assert CLUSTERS.section is None
 
 
 def test_nobody_has_started_the_cluster(command, prepared):

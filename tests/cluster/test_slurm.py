@@ -1,15 +1,13 @@
 """Runs on a Slurm of two nodes: what is lost comes back, what ends leaves nothing behind."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 
-import h5py
 import pytest
 
-from cluster_runs import Command, assert_same, assert_same_arrays, files, places, wait_until
+from cluster_runs import Command, assert_same, assert_same_arrays, files, places, seed_of, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -50,12 +48,6 @@ def uninterrupted(slurm, whole_run, tmp_path_factory):
         shutil.copytree(whole_run / layer, command.data / layer)
     command.succeeds(*LONG)
     return files(command.data)[MODEL]
-
-
-def seed_of(model):
-    """The seed that a model file gives."""
-    with h5py.File(model) as file:
-        return json.loads(file.attrs["configuration"])["seed"]
 
 
 def in_the_fit(command, process):

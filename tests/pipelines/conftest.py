@@ -20,16 +20,9 @@ from kedro.framework.startup import bootstrap_project
 from gnet.hooks.endings import explain
 from gnet.io.recording import MARKER
 from gnet.settings import Catalog
+from nsd_sizes import SIZES, merge
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZES = {
-    "release": {"sessions": {"subj01": 3, "subj02": 2}},
-    "images": {"pixels": 51},
-    "prefilter": {"source": "gabor"},
-    "model": {"trunk_width": 4},
-    "fitting": {"epochs": 1, "batch_size": 25},
-    "scoring": {"resamples": 2},
-}
 EXPENSIVE = {"prepare_images", "prepare_responses", "fit_gnet8j", "fit_gnet8r"}
 
 
@@ -143,15 +136,6 @@ class Project:
 def _run(listener: Listener) -> Run:
     log = "\n".join(listener.messages)
     return Run(log, re.findall(r"^Running node: (\w+):", log, re.MULTILINE))
-
-
-def merge(values: dict, changes: dict) -> dict:
-    """The changes in the place of what they change; lists and sessions are replaced whole."""
-    merged = dict(values)
-    for name, change in changes.items():
-        nested = isinstance(change, dict) and isinstance(values.get(name), dict) and name != "sessions"
-        merged[name] = merge(values[name], change) if nested else change
-    return merged
 
 
 def explained(error: BaseException) -> str:
