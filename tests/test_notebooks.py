@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from conftest import ROOT
+from gnet.pipeline_registry import register_pipelines
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PUBLISHED = {
@@ -40,6 +41,19 @@ def test_one_for_each_published_notebook():
         for path in NOTEBOOKS
     ]
     assert sorted(counterparts) == sorted(PUBLISHED)
+
+
+@notebooks
+def test_the_pipelines_that_it_names_make_what_it_loads(path):
+    """They, or what they bring as prerequisites."""
+    pipelines = register_pipelines()
+    first = "".join(cells(path, "markdown")[0]["source"])
+    named = [name for name in re.findall(r"`(\w+)`", first) if name in pipelines] or ["__default__"]
+    assert ("Run `kedro run`, the complete analysis" in first) == (named == ["__default__"])
+    own = sum(pipelines[name] for name in named)
+    before = pipelines["__default__"].to_outputs(*(own.inputs() & pipelines["__default__"].all_outputs()))
+    loaded = re.findall(r'catalog\.load\("([\w.]+)"\)', source(path))
+    assert set(loaded) <= own.all_outputs() | before.all_outputs() | {"recording"}
 
 
 @notebooks
