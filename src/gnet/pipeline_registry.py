@@ -14,6 +14,7 @@ from gnet.pipelines import (
     prediction,
     reporting,
     simulation,
+    sweep,
     synthetic,
     transfer,
     tuning,
@@ -26,16 +27,19 @@ OWN_BOXES = {"prepare_responses": "responses"}
 """Namespace of single nodes. In the box of data, responses would make a circle of layers for Kedro-Viz where
 masks are not shown: from voxels, an input of the box then, back to the inventory, an output."""
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
-"""The paper's areas, until a session's configuration names others (`gnet.hooks.configuration.Areas`)."""
+"""The paper's areas, until a session's configuration names others (`gnet.hooks.configuration`)."""
+_cells: tuple[str, ...] = ()
+"""The cells of a sweep, likewise."""
 
 
-def use_areas(names: tuple[str, ...]) -> bool:
-    """Build one model per named area from now on; whether that is a change.
+def use(areas: tuple[str, ...], cells: tuple[str, ...]) -> bool:
+    """Build one model per named area, and a sweep of the named cells, from now on; whether that is a change.
 
-    Kedro builds pipelines before it reads parameters, so the list is handed over here.
+    Kedro builds pipelines before it reads parameters, so the lists are handed over here.
     """
-    global _areas
-    changed, _areas = names != _areas, names
+    global _areas, _cells
+    changed = (areas, cells) != (_areas, _cells)
+    _areas, _cells = areas, cells
     return changed
 
 
@@ -43,7 +47,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Pipelines by name.
 
     Not part of the default: `simulation`, which runs when there is no release, `pictures`, which needs a
-    folder of them, and `imported` and `synthetic_imported`, which need a model from elsewhere.
+    folder of them, `imported` and `synthetic_imported`, which need a model from elsewhere, and `sweep`, which
+    fits everything several times.
     """
     with warnings.catch_warnings():
         # dots in names outside of their namespace are meant: a prediction reads models that areas made
@@ -61,6 +66,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             "imported": imported,
             # predictions are made anew each time: another model may have been imported meanwhile
             "synthetic_imported": imported + synthetic.create_imported_pipeline(_areas),
+            "sweep": sweep.create_pipeline(_areas, _cells),
         }
         named = {name: boxed(nodes, BOXES.get(name, name)) for name, nodes in (default | others).items()}
         return {**named, "__default__": sum(named[name] for name in default)}
@@ -74,6 +80,7 @@ def boxed(pipeline: Pipeline, box: str) -> Pipeline:
     boxes: dict[str | None, list[Node]] = {}
     for node in pipeline.nodes:
         boxes.setdefault(None if node.namespace else OWN_BOXES.get(node.name, box), []).append(node)
-    return sum(
+    parts = (
         Pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False) for name, nodes in boxes.items()
     )
+    return sum(parts, Pipeline([]))

@@ -6,7 +6,7 @@ from kedro.framework.context import CatalogCommandsMixin
 from kedro.io import DataCatalog
 
 from gnet.cluster import CLUSTERS
-from gnet.hooks.configuration import Areas, DataFolder, KnownParameters
+from gnet.hooks.configuration import ConfiguredPipelines, DataFolder, KnownParameters
 from gnet.hooks.endings import Errors, Interruptions, Summaries
 from gnet.hooks.journal import Journal
 from gnet.hooks.prerequisites import Prerequisites
@@ -29,7 +29,7 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     DataFolder(),
     Errors(),
     Interruptions(),
-    Areas(),
+    ConfiguredPipelines(),
     KnownParameters(),
     Prerequisites(_UNFINISHED),
     Provenance(),

@@ -1,6 +1,7 @@
 """What each pipeline asks for and makes; nothing runs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ LAYERS = {
 }  # fmt: skip
 AREAS = ("V1", "V2", "V3", "hV4")
 EXPERIMENTS = ("synthetic", "synthetic_imported")
+CELLS = tuple(f"sweep.{protocol}_{seed}" for protocol in ("published", "revised") for seed in (1, 2, 3))
 STORED = {
     "01_raw": "nsd planted_brain.h5",
     "02_intermediate": "inventory.csv images.npy image_ids.npy subject_images.parquet",
@@ -43,6 +45,12 @@ STORED = {
         {experiment}.gnet8j_voxels.parquet {experiment}.{area}.gnet8r_voxels.parquet
         {experiment}.{area}.transfer_voxels.parquet {experiment}.transfer_accuracy.parquet
         {experiment}.transfer_matrix.csv {experiment}.hierarchy_index.csv
+        {cell}.gnet8j.h5 {cell}.{area}.gnet8r.h5 {cell}.{area}.transfer.h5
+        {cell}.gnet8j_accuracy.parquet {cell}.gnet8r_accuracy.parquet
+        {cell}.{area}_gnet8r_accuracy.parquet {cell}.{area}_transfer_accuracy.parquet
+        {cell}.gnet8j_voxels.parquet {cell}.{area}.gnet8r_voxels.parquet {cell}.{area}.transfer_voxels.parquet
+        {cell}.transfer_accuracy.parquet {cell}.transfer_matrix.csv {cell}.hierarchy_index.csv
+        sweep_results.csv sweep_index.csv
     """,
     "08_reporting": """
         gnet8j_summary.csv gnet8r_summary.csv imported_summary.csv joint_versus_areas.csv
@@ -51,6 +59,7 @@ STORED = {
         {experiment}.joint_versus_areas.csv {experiment}.hierarchy_index_seeds.csv
         output_correlation.parquet fit_history.csv
         accuracy_against_published.csv fev_against_published.csv hierarchy_index_against_published.csv
+        sweep_summary.csv sweep_seeds.csv
         explained_variance_figure.png gnet8j_figure.png gnet8r_figure.png joint_versus_areas_figure.png
         output_correlation_figure.png gnet8j_pooling_fields_figure.png gnet8r_pooling_fields_figure.png
         size_eccentricity_figure.png layerwise_tuning_figure.png bipartite_tuning_figure.png
@@ -154,7 +163,8 @@ def catalog(data, project_at):
 
 
 def test_default_is_everything_but_what_needs_something_from_elsewhere(catalog):
-    names = set(registered) - {"simulation", "pictures", "imported", "synthetic_imported", "__default__"}
+    names = set(registered) - {"__default__", "simulation", "sweep"}
+    names -= {"pictures", "imported", "synthetic_imported"}
     nodes = {node for name in names for node in registered[name].nodes}
     default = registered["__default__"]
     assert set(default.nodes) == nodes
@@ -183,7 +193,8 @@ def test_what_is_stored_and_where(catalog, data):
         for layer, files in STORED.items()
         for area in AREAS
         for experiment in EXPERIMENTS
-        for file in files.format(area=area, experiment=experiment).split()
+        for cell in CELLS
+        for file in files.format(area=area, experiment=experiment, cell=cell).split()
     }
     found = datasets(catalog)
     files = {name: dataset.place.relative_to(data).as_posix() for name, dataset in found.items()}
@@ -194,9 +205,8 @@ def test_what_is_stored_and_where(catalog, data):
 
 def test_nodes_that_read_the_device_are_tagged_for_workers_that_have_one():
     nodes = {node for pipeline in registered.values() for node in pipeline.nodes}
-    assert {node.name for node in nodes if "params:fitting" in node.inputs} == {
-        node.name for node in nodes if "device" in node.tags
-    }
+    reading = {node.name for node in nodes if re.search(r"params:(fitting|cells\.\w+)'", str(node.inputs))}
+    assert reading - {"sweep.gather_cells"} == {node.name for node in nodes if "device" in node.tags}
 
 
 def test_what_stored_objects_are_loaded_as(catalog):

@@ -53,3 +53,51 @@ def index_over_seeds(newest: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFra
         rows.append((row.subject, mean, sd, len(found), which, row.protocol, row.settings))
     columns = ["subject", "index", "seed_sd", "seeds", "which", "protocol", "settings"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def sweep_tables(
+    settings: Mapping[str, Mapping[str, Any]],
+    accuracies: Mapping[tuple[str, str], pd.DataFrame],
+    indices: Mapping[str, pd.DataFrame],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """What fits of several seeds and protocols come to, side by side.
+
+    Parameters
+    ----------
+    settings
+        By cell, its settings, with `protocol` and `seed`. A cell is one combination.
+    accuracies
+        By cell and model, the summary of the model's accuracy (area, subject, median_r, ...).
+    indices
+        By cell, its hierarchy index (subject, index, ..., protocol, seed, settings).
+
+    Returns
+    -------
+    results
+        A row for each cell, model, area and subject: the settings and the accuracy.
+    index
+        A row for each cell and subject: the settings and the index.
+    summary
+        By protocol, model and area, over seeds: the mean of median_r, itself the mean over subjects, its
+        standard deviation (`seed_sd`; NaN for one seed), and the number of seeds.
+    seeds
+        By protocol and subject, the index over seeds: see `index_over_seeds`.
+    """
+
+    def described(cell: str, table: pd.DataFrame, **more: str) -> pd.DataFrame:
+        found = more | table.drop(columns=settings[cell].keys() & set(table)).to_dict("series")
+        return pd.DataFrame(named(cell) | found | settings[cell])  # named once: the first place counts
+
+    def named(cell: str) -> dict[str, Any]:
+        return {name: settings[cell][name] for name in ("protocol", "seed")}
+
+    of_models = [described(cell, table, model=model) for (cell, model), table in accuracies.items()]
+    results = pd.concat(of_models, ignore_index=True)
+    index = pd.concat([described(cell, table) for cell, table in indices.items()], ignore_index=True)
+    by = ["protocol", "model", "area"]
+    of_seeds = results.groupby([*by, "seed"], sort=False)["median_r"].mean().groupby(by, sort=False)
+    summary = of_seeds.agg(median_r="mean", seed_sd="std", seeds="count").reset_index()
+    versions = pd.concat([table.assign(version=cell) for cell, table in indices.items()])
+    newest = versions.drop_duplicates(["protocol", "subject"], keep="last")
+    seeds = [index_over_seeds(rows, versions) for _, rows in newest.groupby("protocol", sort=False)]
+    return results, index, summary, pd.concat(seeds, ignore_index=True)

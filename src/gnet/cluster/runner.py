@@ -18,6 +18,7 @@ from kedro.runner import AbstractRunner
 
 from gnet.cluster.sections import Section, section_of
 from gnet.errors import ClusterError, DeviceError
+from gnet.pipelines.parameters import fitting_of
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Clusters:
         where = f"{os.environ.get('SLURMD_NODENAME') or socket.gethostname()}, process {os.getpid()}"
         cards = os.environ.get("CUDA_VISIBLE_DEVICES")
         log.info("%s: on %s%s.", node.name, where, f", GPU {cards}" if cards else "")
-        if self.section.gpu and inputs["params:fitting"].device == "auto":
+        if self.section.gpu and fitting_of(inputs)[1].device == "auto":
             import torch
 
             if not torch.cuda.is_available():

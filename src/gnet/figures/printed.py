@@ -52,6 +52,16 @@ SUMMARIES = {
         "mean index over the seeds that were run so far with the same data and settings",
         {"subject": "subject", "index": "index", "seed_sd": "± seeds", "seeds": "seeds", "which": "which"},
     ),
+    "sweep_summary": Summary(
+        "median r over the voxels of an area, averaged over subjects and seeds",
+        {"protocol": "protocol", "model": "model", "area": "area", "median_r": "median r"}
+        | {"seed_sd": "± seeds", "seeds": "seeds"},
+    ),
+    "sweep_seeds": Summary(
+        "hierarchy index of each protocol, mean over seeds",
+        {"protocol": "protocol", "subject": "subject", "index": "index", "seed_sd": "± seeds"}
+        | {"seeds": "seeds", "which": "which"},
+    ),
     "size_eccentricity": Summary(
         "receptive field size, degrees of visual angle",
         {"model": "model"}

@@ -12,11 +12,14 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
+from kedro.validation.model_factory import instantiate_model
 
 from gnet.errors import ParameterError, StorageError
 
-SHORTCUTS = ("protocol", "seed", "device")
-"""Parameters of `fitting` that `--params` may set without saying `fitting`: see conf/base."""
+SHORTCUTS = ("protocol", "seed", "device", "keep_models")
+"""What `--params` may set by itself, protocol, seed and device in the place of those of `fitting`."""
+CELLS = "cells"
+"""The parameter with those of every cell of a sweep, which no file writes."""
 SPECIAL = "*?[{$"
 """Characters that Kedro takes for patterns in the path of a dataset: it would find no version there."""
 
@@ -29,16 +32,17 @@ class DataFolder:
         check_folder(data_root(context))
 
 
-class Areas:
-    """One model per configured area: pipelines are built from the names under `areas` in the parameters."""
+class ConfiguredPipelines:
+    """One model per configured area, one cell of a sweep per configured combination."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Hand the names to the registry; build the pipelines anew if they differ."""
         from gnet import pipeline_registry
 
-        names = tuple(written_parameters(context).get("areas", ()))
-        if pipeline_registry.use_areas(names):
+        parameters = written_parameters(context)
+        names = (tuple(parameters.get(kind, ())) for kind in ("areas", CELLS))
+        if pipeline_registry.use(*names):
             pipelines.configure("gnet.pipeline_registry")
 
 
@@ -54,7 +58,7 @@ class KnownParameters:
         """Raise ParameterError for a name that no pipeline reads."""
         inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
         known = {name.removeprefix("params:").split(".")[0] for name in inputs if is_parameter(name)}
-        known |= {"areas", *SHORTCUTS}
+        known |= {"areas", "sweep", *SHORTCUTS}
         for name in sorted(self.configured - known):
             similar = get_close_matches(name, known, n=1)
             hint = f"Did you mean {similar[0]}?" if similar else "Correct its name, or remove it."
@@ -62,11 +66,23 @@ class KnownParameters:
 
 
 def written_parameters(context: KedroContext) -> dict[str, Any]:
-    """The parameters as they are configured, read from the files once: Kedro would read them each time."""
+    """The parameters as they are configured, read from the files once: Kedro would read them each time.
+
+    With them, under `cells`, those of `fitting` in each combination of `sweep`.
+    """
     loader = context.config_loader
     if "parameters" not in loader.data:
-        loader["parameters"] = loader["parameters"]
+        read = loader["parameters"]
+        loader["parameters"] = read | {CELLS: cells(read)} if "sweep" in read else read
     return loader["parameters"]
+
+
+def cells(parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The parameters of `fitting` in each combination of a sweep."""
+    from gnet.pipelines.parameters import Sweep
+
+    sweep = instantiate_model("sweep", parameters["sweep"], Sweep)
+    return {name: {**parameters["fitting"], **settings} for name, settings in sweep.cells.items()}
 
 
 def data_root(context: KedroContext) -> Path:

@@ -118,7 +118,7 @@ class Summaries:
         """Print them, also those that a later node used, and the path of the report."""
         from gnet.figures.printed import SUMMARIES, print_place, print_summary
 
-        names = sorted(pipeline.all_outputs())
+        names = sorted(name for name in pipeline.all_outputs() if not name.startswith("sweep."))
         tables = {name: catalog.load(name) for name in names if name.rpartition(".")[2] in SUMMARIES}
         try:
             for name, table in tables.items():

@@ -48,8 +48,10 @@ class Prerequisites:
         """
         refuse_outdated(self.context, run_params, pipeline, catalog)
         runner = CLUSTERS.another(run_params["runner"])
-        if runner is None and "params:fitting" in pipeline.inputs():  # workers know their own
-            catalog.load("params:fitting").check_device()  # now, not when the first fit begins
+        fitting = ("params:fitting", "params:cells.")  # the same device in every cell of a sweep
+        found = next((name for name in sorted(pipeline.inputs()) if name.startswith(fitting)), None)
+        if runner is None and found:  # workers know their own
+            catalog.load(found).check_device()  # now, not when the first fit begins
         stored = sorted(name for name in pipeline.inputs() if not is_parameter(name))
         missing = [name for name in stored if not catalog.exists(name)]
         if not missing:

@@ -22,6 +22,7 @@ from kedro.pipeline import Node, Pipeline
 
 from gnet.hooks.provenance import nodes_to_run
 from gnet.hooks.stored import place
+from gnet.pipelines.parameters import fitting_of
 from gnet.storage.atomic import atomic_path
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,10 @@ class UnfinishedFits:
     ) -> None:
         """Choose the seed, before any prerequisites are made."""
         nodes = nodes_to_run(run_params, pipeline, catalog)
-        self.states = tuple(state for node in nodes if (state := state_path(node, catalog)))
+        fits = (
+            node for node in nodes if "params:fitting" in node.inputs
+        )  # the others have seeds of their own
+        self.states = tuple(state for node in fits if (state := state_path(node, catalog)))
         if not self.states:
             self.seed = None
             return
@@ -85,9 +89,9 @@ class UnfinishedFits:
         state = state_path(node, catalog)
         if state is None:
             return {}
-        fitting = inputs["params:fitting"]
+        name, fitting = fitting_of(inputs)
         seed = fitting.seed if fitting.seed is not None else read_seed(state)
-        return {"params:fitting": fitting.resumable(state, seed)}
+        return {name: fitting.resumable(state, seed)}
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -7,6 +7,7 @@ unit and source of each number.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -184,6 +185,49 @@ class Fitting(ChoicesSetAlone):
         from gnet.models.device import resolve_device  # imports torch
 
         resolve_device(self.device)
+
+
+def fitting_of(inputs: Mapping[str, Any]) -> tuple[str, Fitting]:
+    """The parameters of `fitting` among a node's inputs, and their name: a sweep's cells have their own."""
+    return next((name, value) for name, value in inputs.items() if isinstance(value, Fitting))
+
+
+class Sweep(Strict):
+    """Several fits of every model, one for each combination."""
+
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(min_length=1)
+    protocols: tuple[Literal["published", "revised"], ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def short_forms(cls, values: Any) -> Any:
+        """Take a number of seeds, and one protocol by its name: a command line has no lists."""
+        values = dict(values)
+        if isinstance(values.get("seeds"), int):
+            values["seeds"] = range(1, values["seeds"] + 1)
+        if isinstance(values.get("protocols"), str):
+            values["protocols"] = [values["protocols"]]
+        return values
+
+    @model_validator(mode="after")
+    def once_each(self) -> Sweep:
+        """Refuse a value that is listed twice."""
+        for name, values in self:
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: expected each once, got {', '.join(map(str, values))}")
+        return self
+
+    @property
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """By the name of each combination, what it sets under `fitting`.
+
+        >>> list(Sweep(seeds=2, protocols="published").cells)
+        ['published_1', 'published_2']
+        """
+        return {
+            f"{protocol}_{seed}": {"protocol": protocol, "seed": seed}
+            for protocol, seed in product(self.protocols, self.seeds)
+        }
 
 
 class Scoring(Strict):
