@@ -28,18 +28,18 @@ OWN_BOXES = {"prepare_responses": "responses"}
 masks are not shown: from voxels, an input of the box then, back to the inventory, an output."""
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
 """The paper's areas, until a session's configuration names others (`gnet.hooks.configuration`)."""
-_cells: tuple[str, ...] = ()
-"""The cells of a sweep, likewise."""
+_sweep: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+"""The cells of a sweep, and its brains, likewise."""
 
 
-def use(areas: tuple[str, ...], cells: tuple[str, ...]) -> bool:
-    """Build one model per named area, and a sweep of the named cells, from now on; whether that is a change.
+def use(areas: tuple[str, ...], cells: tuple[str, ...], brains: tuple[str, ...]) -> bool:
+    """Build one model per named area, and a sweep of cells and brains, from now on; whether that is a change.
 
     Kedro builds pipelines before it reads parameters, so the lists are handed over here.
     """
-    global _areas, _cells
-    changed = (areas, cells) != (_areas, _cells)
-    _areas, _cells = areas, cells
+    global _areas, _sweep
+    changed = (areas, (cells, brains)) != (_areas, _sweep)
+    _areas, _sweep = areas, (cells, brains)
     return changed
 
 
@@ -66,7 +66,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             "imported": imported,
             # predictions are made anew each time: another model may have been imported meanwhile
             "synthetic_imported": imported + synthetic.create_imported_pipeline(_areas),
-            "sweep": sweep.create_pipeline(_areas, _cells),
+            "sweep": sweep.create_pipeline(_areas, *_sweep),
         }
         named = {name: boxed(nodes, BOXES.get(name, name)) for name, nodes in (default | others).items()}
         return {**named, "__default__": sum(named[name] for name in default)}

@@ -20,7 +20,9 @@ LAYERS = {
 }  # fmt: skip
 AREAS = ("V1", "V2", "V3", "hV4")
 EXPERIMENTS = ("synthetic", "synthetic_imported")
-CELLS = tuple(f"sweep.{protocol}_{seed}" for protocol in ("published", "revised") for seed in (1, 2, 3))
+CELLS = tuple(
+    f"sweep.measured.{protocol}_{seed}" for protocol in ("published", "revised") for seed in (1, 2, 3)
+)
 STORED = {
     "01_raw": "nsd planted_brain.h5",
     "02_intermediate": "inventory.csv images.npy image_ids.npy subject_images.parquet",

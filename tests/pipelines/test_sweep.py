@@ -1,5 +1,6 @@
 """A sweep, with the configuration of the real release: its fits are those of single runs, and it goes on."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_cell_is_what_a_run_with_its_seed_gives(swept):
     project, _ = swept
     project.run("encoding_joint", "encoding_roi", "transfer", seed=2)
     for name in ("gnet8j_accuracy", "gnet8r_accuracy", "transfer_accuracy", "hierarchy_index"):
-        pd.testing.assert_frame_equal(project.load(f"sweep.published_2.{name}"), project.load(name))
+        pd.testing.assert_frame_equal(project.load(f"sweep.measured.published_2.{name}"), project.load(name))
 
 
 def test_the_tables_of_all_cells(swept):
@@ -77,9 +78,9 @@ def test_models_are_kept_only_if_that_is_asked_for(swept):
     finished = {version.name for version in (project.data / "07_model_output" / "sweep_index.csv").iterdir()}
     assert len(versions) == 1  # of the run that lost power
     assert not versions & finished
-    only = ["sweep.published_1.V1_gnet8r_accuracy"]
+    only = ["sweep.measured.published_1.V1_gnet8r_accuracy"]
     project.run("sweep", sweep=SWEEP, only=only, keep_models=True)
-    assert project.load("sweep.published_1.V1.gnet8r").configuration["seed"] == 1
+    assert project.load("sweep.measured.published_1.V1.gnet8r").configuration["seed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,36 @@ def test_what_no_sweep_can_be(fresh, sweep, said):
     with pytest.raises(Exception, match="sweep") as caught:
         fresh.run("sweep", sweep=sweep)
     assert said in str(caught.value)
+
+
+def test_a_planted_brain_has_the_voxels_and_ceilings_of_the_recording(swept):
+    project, _ = swept
+    only = [f"sweep.{part}" for part in ("even_1.planted", "even.published_1.V1_gnet8r_accuracy")]
+    project.run("sweep", sweep=SWEEP | {"brains": "even"}, only=only)
+    planted, voxels = project.load("sweep.even_1.planted"), project.load("voxels")
+    both = planted.merge(voxels, on=["subject", "voxel_index", "area"])
+    assert len(both) == len(planted) == voxels["area"].isin(AREAS).sum()
+    snr = both["ncsnr"].to_numpy() ** 2
+    np.testing.assert_allclose(both["ceiling"], 100 * snr / (snr + 1))
+    responses, measured = project.load("sweep.even_1.betas"), project.load("betas")
+    trials = project.load("trials")
+    for subject, found in responses.items():
+        np.testing.assert_array_equal(found.valid, measured[subject].valid)
+        np.testing.assert_array_equal(found.affine, measured[subject].affine)
+        rows = trials.loc[trials["subject"] == subject, "image_row"].to_numpy()
+        betas = found.betas[:]
+        assert betas.shape == measured[subject].betas.shape == (len(rows), len(found.voxel_index))
+        in_area = np.isin(found.voxel_index, planted.loc[planted["subject"] == subject, "voxel_index"])
+        assert np.isfinite(betas[:, in_area]).all()
+        assert np.isnan(betas[:, ~in_area]).all()
+        # what differs between two trials of an image is noise, of 20 images or more and some 60 voxels
+        first, second = (betas[[np.flatnonzero(rows == row)[n] for row in repeated(rows)]] for n in (0, 1))
+        noise = ((first - second)[:, in_area] ** 2).mean() / 2
+        ceilings = planted.loc[planted["subject"] == subject, "ceiling"] / 100
+        assert noise == pytest.approx(1 - ceilings.mean(), rel=5 * np.sqrt(2 / (20 * 60)))
+
+
+def repeated(rows):
+    """Images that were shown more than once."""
+    shown, times = np.unique(rows, return_counts=True)
+    return shown[times > 1]

@@ -60,12 +60,12 @@ def sweep_tables(
     accuracies: Mapping[tuple[str, str], pd.DataFrame],
     indices: Mapping[str, pd.DataFrame],
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What fits of several seeds and protocols come to, side by side.
+    """What fits of several brains, protocols and seeds come to, side by side.
 
     Parameters
     ----------
     settings
-        By cell, its settings, with `protocol` and `seed`. A cell is one combination.
+        By cell, its settings, with `brain`, `protocol` and `seed`. A cell is one combination.
     accuracies
         By cell and model, the summary of the model's accuracy (area, subject, median_r, ...).
     indices
@@ -78,10 +78,10 @@ def sweep_tables(
     index
         A row for each cell and subject: the settings and the index.
     summary
-        By protocol, model and area, over seeds: the mean of median_r, itself the mean over subjects, its
-        standard deviation (`seed_sd`; NaN for one seed), and the number of seeds.
+        By brain, protocol, model and area, over seeds: the mean of median_r, itself the mean over subjects,
+        its standard deviation (`seed_sd`; NaN for one seed), and the number of seeds.
     seeds
-        By protocol and subject, the index over seeds: see `index_over_seeds`.
+        By brain, protocol and subject, the index over seeds: see `index_over_seeds`.
     """
 
     def described(cell: str, table: pd.DataFrame, **more: str) -> pd.DataFrame:
@@ -89,15 +89,17 @@ def sweep_tables(
         return pd.DataFrame(named(cell) | found | settings[cell])  # named once: the first place counts
 
     def named(cell: str) -> dict[str, Any]:
-        return {name: settings[cell][name] for name in ("protocol", "seed")}
+        return {name: settings[cell][name] for name in ("brain", "protocol", "seed")}
 
     of_models = [described(cell, table, model=model) for (cell, model), table in accuracies.items()]
     results = pd.concat(of_models, ignore_index=True)
     index = pd.concat([described(cell, table) for cell, table in indices.items()], ignore_index=True)
-    by = ["protocol", "model", "area"]
+    by = ["brain", "protocol", "model", "area"]
     of_seeds = results.groupby([*by, "seed"], sort=False)["median_r"].mean().groupby(by, sort=False)
     summary = of_seeds.agg(median_r="mean", seed_sd="std", seeds="count").reset_index()
-    versions = pd.concat([table.assign(version=cell) for cell, table in indices.items()])
-    newest = versions.drop_duplicates(["protocol", "subject"], keep="last")
-    seeds = [index_over_seeds(rows, versions) for _, rows in newest.groupby("protocol", sort=False)]
+    versions = [table.assign(version=cell, brain=settings[cell]["brain"]) for cell, table in indices.items()]
+    seeds = []
+    for (brain, _), tables in pd.concat(versions).groupby(["brain", "protocol"], sort=False):
+        newest = tables.drop_duplicates("subject", keep="last")
+        seeds.append(index_over_seeds(newest, tables).assign(brain=brain))
     return results, index, summary, pd.concat(seeds, ignore_index=True)

@@ -54,12 +54,18 @@ SUMMARIES = {
     ),
     "sweep_summary": Summary(
         "median r over the voxels of an area, averaged over subjects and seeds",
-        {"protocol": "protocol", "model": "model", "area": "area", "median_r": "median r"}
+        {"brain": "brain", "protocol": "protocol", "model": "model", "area": "area", "median_r": "median r"}
         | {"seed_sd": "± seeds", "seeds": "seeds"},
     ),
     "sweep_seeds": Summary(
-        "hierarchy index of each protocol, mean over seeds",
-        {"protocol": "protocol", "subject": "subject", "index": "index", "seed_sd": "± seeds"}
+        "hierarchy index of each brain and protocol, mean over seeds",
+        {
+            "brain": "brain",
+            "protocol": "protocol",
+            "subject": "subject",
+            "index": "index",
+            "seed_sd": "± seeds",
+        }
         | {"seeds": "seeds", "which": "which"},
     ),
     "size_eccentricity": Summary(

@@ -41,8 +41,9 @@ class ConfiguredPipelines:
         from gnet import pipeline_registry
 
         parameters = written_parameters(context)
-        names = (tuple(parameters.get(kind, ())) for kind in ("areas", CELLS))
-        if pipeline_registry.use(*names):
+        names = [tuple(parameters.get(kind, ())) for kind in ("areas", CELLS)]
+        brains = swept(parameters).brains if "sweep" in parameters else ()
+        if pipeline_registry.use(*names, brains):
             pipelines.configure("gnet.pipeline_registry")
 
 
@@ -79,10 +80,14 @@ def written_parameters(context: KedroContext) -> dict[str, Any]:
 
 def cells(parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The parameters of `fitting` in each combination of a sweep."""
+    return {name: {**parameters["fitting"], **settings} for name, settings in swept(parameters).cells.items()}
+
+
+def swept(parameters: Mapping[str, Any]) -> Any:
+    """What a sweep combines: a `gnet.pipelines.parameters.Sweep`."""
     from gnet.pipelines.parameters import Sweep
 
-    sweep = instantiate_model("sweep", parameters["sweep"], Sweep)
-    return {name: {**parameters["fitting"], **settings} for name, settings in sweep.cells.items()}
+    return instantiate_model("sweep", parameters["sweep"], Sweep)
 
 
 def data_root(context: KedroContext) -> Path:

@@ -192,21 +192,24 @@ def fitting_of(inputs: Mapping[str, Any]) -> tuple[str, Fitting]:
     return next((name, value) for name, value in inputs.items() if isinstance(value, Fitting))
 
 
+MEASURED = "measured"
+"""The brain whose responses were recorded."""
+
+
 class Sweep(Strict):
     """Several fits of every model, one for each combination."""
 
+    brains: tuple[Literal["measured", "hierarchical", "parallel", "even"], ...] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(min_length=1)
     protocols: tuple[Literal["published", "revised"], ...] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod
     def short_forms(cls, values: Any) -> Any:
-        """Take a number of seeds, and one protocol by its name: a command line has no lists."""
-        values = dict(values)
+        """Take a number of seeds, and one name in the place of a list: a command line has no lists."""
+        values = {name: [value] if isinstance(value, str) else value for name, value in values.items()}
         if isinstance(values.get("seeds"), int):
             values["seeds"] = range(1, values["seeds"] + 1)
-        if isinstance(values.get("protocols"), str):
-            values["protocols"] = [values["protocols"]]
         return values
 
     @model_validator(mode="after")
@@ -219,9 +222,9 @@ class Sweep(Strict):
 
     @property
     def cells(self) -> dict[str, dict[str, Any]]:
-        """By the name of each combination, what it sets under `fitting`.
+        """By the name of each combination of protocol and seed, what it sets under `fitting`.
 
-        >>> list(Sweep(seeds=2, protocols="published").cells)
+        >>> list(Sweep(brains="measured", seeds=2, protocols="published").cells)
         ['published_1', 'published_2']
         """
         return {

@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, UInt8
 
 from gnet.errors import ParameterError
+from gnet.models.prefilter import gabor_weights
 from gnet.readers.nsd.design import REPETITIONS, Design
 from gnet.readers.nsd.layout import Layout, subject_number
 from gnet.readers.nsd.rois import LABELS
+from gnet.recording.pictures import resize
 from gnet.recording.volumes import flat_index
 from gnet.simulation import brain, files
 from gnet.simulation.anatomy import AREA_OF_LABEL, Anatomy, shape_head
 from gnet.simulation.images import dead_leaves
+from gnet.simulation.stages import ORGANISATIONS, Chains
 from gnet.simulation.trials import VoxelModel
+
+PIXELS = 75
+"""Side of the images as the brain sees them: the first layers of a network for such images come before it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class SimulationPlan:
     voxels_per_label: Sequence[int]
     """Fewest and most voxels of V1v, V1d, V2v, V2d, V3v, V3d, hV4; the number is drawn for each."""
     organisation: str
-    """Where the areas' feature maps come from, see `gnet.simulation.brain.area_maps`."""
+    """Where the areas' feature maps come from, see `gnet.simulation.stages.Chains`."""
     ceiling: Sequence[float]
     """Lowest and highest noise ceiling of a single trial in the areas, percent; drawn for each voxel."""
     noise_correlation: float
@@ -53,8 +59,6 @@ class SimulationPlan:
     missing_voxels: int
     """Voxels of the areas that have no data in one session, in each subject."""
     seed: int
-    largest_eccentricity: float = 2.8
-    """Degrees from the centre of the image, of the centres of the areas' receptive fields."""
 
     def __post_init__(self) -> None:
         planned, shared, own = self.planned_sessions, self.shared_images, self.own_images
@@ -62,7 +66,7 @@ class SimulationPlan:
         (fewest, most), (lowest, highest) = self.voxels_per_label, self.ceiling
         noise, missing, organisation = self.noise_correlation, self.missing_voxels, self.organisation
         named, shaped = ", ".join(self.sessions), ", ".join(self.volume_shapes) or "nobody"
-        ascending, known = 0 < lowest <= highest < 100, organisation in brain.ORGANISATIONS
+        ascending, known = 0 < lowest <= highest < 100, organisation in ORGANISATIONS
         same_subjects = set(self.sessions) == set(self.volume_shapes)
         valid = {
             f"as many planned trials as presentations of images, got {planned} sessions of "
@@ -75,7 +79,7 @@ class SimulationPlan:
             f"ceilings in ascending order between 0 and 100 percent, got {[lowest, highest]}": ascending,
             f"a noise_correlation from 0 to 1, got {noise}": 0 <= noise <= 1,
             f"shared and own images, got {shared} and {own}": min(shared, own) >= 1,
-            f"one of {', '.join(brain.ORGANISATIONS)} as organisation, got {organisation!r}": known,
+            f"one of {', '.join(ORGANISATIONS)} as organisation, got {organisation!r}": known,
         }
         for subject, sessions in self.sessions.items():
             subject_number(subject)
@@ -116,7 +120,7 @@ class SimulatedRelease:
         - `voxel_index` (voxel), ascending, `area`, `label`: the voxels of the areas
         - `x`, `y`, `sigma` (voxel), degrees: receptive fields, see `gnet.simulation.brain.fields`
         - `weights` (voxel, map), `offset` (voxel): readout of the area's maps, see
-          `gnet.simulation.brain.responses`
+          `gnet.simulation.brain.planted_responses`
         - `ceiling` (voxel), percent: noise ceiling of a single trial
         - `image_id` (image): 73k-IDs in the order of the subject's list, one more than rows of `imgBrick`
         - `responses` (image, voxel): without noise, of zero mean and unit variance over these images
@@ -151,9 +155,9 @@ def simulate(plan: SimulationPlan) -> SimulatedRelease:
     """
     design = plan_experiment(plan)
     images = dead_leaves(int(design.images.max()) + 1, plan.stimulus_pixels, plan.seed)
-    energies = brain.gabor_energies(images)
-    maps = brain.area_maps(energies, plan.organisation, plan.seed)
-    subjects = {subject: plant(plan, subject, design, maps) for subject in plan.sessions}
+    seen = resize(images, PIXELS, "bilinear")
+    chains = Chains(seen[: brain.REFERENCE], brain.AREAS, plan.organisation, gabor_weights(), plan.seed)
+    subjects = {subject: plant(plan, subject, design, chains, seen) for subject in plan.sessions}
     return SimulatedRelease(plan, images, design, subjects)
 
 
@@ -172,9 +176,13 @@ def plan_experiment(plan: SimulationPlan) -> Design:
 
 
 def plant(
-    plan: SimulationPlan, subject: str, design: Design, maps: Mapping[str, brain.Maps]
+    plan: SimulationPlan,
+    subject: str,
+    design: Design,
+    chains: Chains,
+    seen: UInt8[np.ndarray, "image 3 v u"],
 ) -> SimulatedSubject:
-    """One subject's head and the voxels of its areas, given every area's feature maps of all images.
+    """One subject's head and the voxels of its areas, which read the chains' maps of what they have seen.
 
     Head, fields and noise have random numbers of their own: changing one leaves the others as they are.
     """
@@ -185,7 +193,7 @@ def plant(
     x, y, z = plan.volume_shapes[subject]
     anatomy = shape_head((x, y, z), voxels, head)
     images = design.stimulus_rows(subject)
-    planted = draw_voxels(plan, anatomy, maps, images, plan.random("fields", number))
+    planted = draw_voxels(plan, anatomy, chains, seen[images], plan.random("fields", number))
     noise, count = plan.random("noise", number), len(planted["area"])
     lowest, highest = plan.ceiling
     ceiling = noise.uniform(lowest, highest, count)
@@ -201,11 +209,11 @@ def plant(
 def draw_voxels(
     plan: SimulationPlan,
     anatomy: Anatomy,
-    maps: Mapping[str, brain.Maps],
-    images: Int64[np.ndarray, " position"],
+    chains: Chains,
+    seen: UInt8[np.ndarray, "position 3 v u"],
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """The voxels of the areas, their receptive fields and noiseless responses to some images of the maps.
+    """The voxels of the areas, their receptive fields and noiseless responses to some images.
 
     Receptive fields lie where the anatomy says: the left hemisphere sees the right half of the image, the
     ventral parts of V1, V2 and V3 its upper half, the dorsal parts its lower half; hV4 sees both. Keys, units
@@ -216,22 +224,18 @@ def draw_voxels(
     label = np.array([LABELS["prf-visualrois"][value] for value in labels.flat[voxel_index].tolist()])
     area = np.array([AREA_OF_LABEL[name] for name in label.tolist()])
     count = len(voxel_index)
-    eccentricity = generator.uniform(0.2, plan.largest_eccentricity, count)
+    eccentricity = generator.uniform(*brain.ECCENTRICITIES, count)
     elevation = generator.uniform(0, np.pi / 2, count)
     either, ventral = generator.choice([-1, 1], count), np.char.endswith(label, "v")
     upper = np.where(area == label, either, np.where(ventral, 1, -1))
     right = np.where(anatomy.left.flat[voxel_index], 1, -1)
     x, y = right * eccentricity * np.cos(elevation), upper * eccentricity * np.sin(elevation)
-    sigma, offset = np.empty((2, count))
-    weights = np.empty((count, maps["V1"].shape[1]))
-    responses = np.empty((len(images), count), np.float32)
+    sigma = np.empty(count)
     for name in brain.AREAS:
         here = area == name
         sigma[here] = brain.field_size(name, eccentricity[here])
-        fields = brain.fields(x[here], y[here], sigma[here])
-        drawn = brain.drawn_weights(name, len(fields), weights.shape[1], generator)
-        pooled = brain.pooled_maps(maps[name][images], fields)
-        responses[:, here], weights[here], offset[here] = brain.responses(pooled, drawn)
+    where = brain.Voxels(area, x, y, sigma)
+    responses, weights, offset = brain.planted_responses(chains, seen, where, generator)
     return {
         **{"voxel_index": voxel_index, "area": area, "label": label, "x": x, "y": y},
         **{"sigma": sigma, "weights": weights, "offset": offset, "responses": responses},
