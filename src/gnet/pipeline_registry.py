@@ -7,6 +7,7 @@ import warnings
 from kedro.pipeline import Node, Pipeline
 
 from gnet.pipelines import (
+    controls,
     data_engineering,
     encoding_joint,
     encoding_roi,
@@ -53,7 +54,16 @@ def register_pipelines() -> dict[str, Pipeline]:
     with warnings.catch_warnings():
         # dots in names outside of their namespace are meant: a prediction reads models that areas made
         warnings.filterwarnings("ignore", "One or more dataset names contain", UserWarning)
-        of_areas = (encoding_joint, encoding_roi, prediction, transfer, tuning, synthetic, reporting)
+        of_areas = (
+            encoding_joint,
+            encoding_roi,
+            controls,
+            prediction,
+            transfer,
+            tuning,
+            synthetic,
+            reporting,
+        )
         imported = prediction.create_imported_pipeline()
         default = {
             "data_engineering": data_engineering.create_pipeline(),

@@ -29,13 +29,15 @@ STORED = {
     "03_primary": "masks voxels.parquet trials.parquet betas.h5",
     "05_model_input": "prefilter.h5",
     "06_models": """
-        gnet8j.h5 {area}.gnet8r.h5 {area}.transfer.h5 imported.h5
-        gnet8j_voxels.parquet {area}.gnet8r_voxels.parquet {area}.transfer_voxels.parquet
+        gnet8j.h5 untrained_gnet8j.h5 {area}.gnet8r.h5 {area}.transfer.h5 imported.h5
+        gnet8j_voxels.parquet untrained_gnet8j_voxels.parquet {area}.gnet8r_voxels.parquet
+        {area}.transfer_voxels.parquet
     """,
     "07_model_output": """
         gnet8j_accuracy.parquet gnet8j_tuning.parquet gnet8j_receptive_fields.parquet
         gnet8r_accuracy.parquet gnet8r_tuning.parquet gnet8r_receptive_fields.parquet
         {area}_gnet8r_accuracy.parquet {area}_transfer_accuracy.parquet imported_accuracy.parquet
+        untrained_gnet8j_accuracy.parquet prefilter_accuracy.parquet planted_accuracy.parquet
         gnet8j_predictions.h5 gnet8j_pictures.h5 gnet8j_noise_model.h5
         gnet8r_predictions.h5 gnet8r_pictures.h5 gnet8r_noise_model.h5
         imported_predictions.h5 imported_noise_model.h5
@@ -55,7 +57,7 @@ STORED = {
         sweep_results.csv sweep_index.csv
     """,
     "08_reporting": """
-        gnet8j_summary.csv gnet8r_summary.csv imported_summary.csv joint_versus_areas.csv
+        controls.csv gnet8j_summary.csv gnet8r_summary.csv imported_summary.csv joint_versus_areas.csv
         hierarchy_index_seeds.csv tuning_average.csv size_eccentricity.csv
         {experiment}.gnet8j_summary.csv {experiment}.gnet8r_summary.csv
         {experiment}.joint_versus_areas.csv {experiment}.hierarchy_index_seeds.csv
@@ -208,7 +210,8 @@ def test_what_is_stored_and_where(catalog, data):
 def test_nodes_that_read_the_device_are_tagged_for_workers_that_have_one():
     nodes = {node for pipeline in registered.values() for node in pipeline.nodes}
     reading = {node.name for node in nodes if re.search(r"params:(fitting|cells\.\w+)'", str(node.inputs))}
-    assert reading - {"sweep.gather_cells"} == {node.name for node in nodes if "device" in node.tags}
+    reading -= {"sweep.gather_cells", "controls.score_prefilter", "controls.score_planted"}  # of the holdout
+    assert reading == {node.name for node in nodes if "device" in node.tags}
 
 
 def test_what_stored_objects_are_loaded_as(catalog):
@@ -217,7 +220,7 @@ def test_what_stored_objects_are_loaded_as(catalog):
         kind = name.rpartition(".")[2].removeprefix("imported").lstrip("_") or "imported"
         kind = kind.removeprefix("gnet8j_").removeprefix("gnet8r_")
         assert (name, content) == (name, OBJECTS.get(kind))
-        is_model = kind in {"gnet8j", "gnet8r", "transfer", "imported"}
+        is_model = kind in {"gnet8j", "untrained_gnet8j", "gnet8r", "transfer", "imported"}
         assert (name, type(dataset).__name__ == "ModelDataset") == (name, is_model)
 
 

@@ -53,3 +53,38 @@ def compare_accuracies(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFram
     columns = ["area", "subject", "voxels", "shift", "shift_error", "share_better", "p"]
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(q=false_discovery_control(table["p"]) if len(table) else [])
+
+
+def control_table(
+    gnet8j: pd.DataFrame, gnet8r: pd.DataFrame, untrained_gnet8j: pd.DataFrame, **others: pd.DataFrame
+) -> pd.DataFrame:
+    """What models reach beside what controls reach, by area and subject.
+
+    All arguments are tables of accuracy (subject, voxel_index, area, r, ceiling). Columns: `area`, `subject`,
+    `voxels`; for each argument, under its name, the median over voxels of r / sqrt(ceiling), NaN where it has
+    no such voxels; for both models `<model>_gain`, the mean difference of r from the untrained one over
+    voxels, and its standard error `<model>_gain_error`.
+    """
+    models = {"gnet8j": gnet8j, "gnet8r": gnet8r}
+    medians = {
+        name: relative_accuracy(table)
+        for name, table in {**models, "untrained_gnet8j": untrained_gnet8j, **others}.items()
+    }
+    table = pd.DataFrame(medians).loc[medians["gnet8j"].index].reset_index()
+    gains = {}
+    for name, accuracy in models.items():
+        paired = paired_accuracies(accuracy, untrained_gnet8j).groupby(["area", "subject"])["difference"]
+        for key, differences in paired:
+            gains[(name, *key)] = mean_difference(differences.to_numpy())
+    for position, name in enumerate(("{}_gain", "{}_gain_error", "voxels")):
+        for model in models:
+            keys = zip(table["area"], table["subject"], strict=True)
+            table[name.format(model)] = [gains[(model, *key)][position] for key in keys]
+    return table
+
+
+def relative_accuracy(accuracy: pd.DataFrame) -> pd.Series:
+    """By area and subject, the median over voxels of r / sqrt(ceiling), of voxels with a ceiling above 0."""
+    known = accuracy[accuracy["ceiling"] > 0]
+    relative = known["r"] / np.sqrt(known["ceiling"].astype(float) / 100)
+    return relative.groupby([known["area"], known["subject"]]).median()

@@ -65,6 +65,15 @@ SECTIONS = (
         tables={"gnet8j_summary": "The joint model", "gnet8r_summary": "The area-wise models"},
     ),
     Section(
+        "Controls",
+        "What an accuracy says of a trunk: how much better a model predicts than the same readouts on a "
+        "random trunk that was not trained. No trunk: ridge regression on the maps of the prefilter, under "
+        "the receptive fields of the joint model. Planted maps, of simulated data: ridge regression on the "
+        "maps that the brain reads, under its own receptive fields, which a trunk could reach that had "
+        "learned everything.",
+        tables={"controls": "Median r/√ceiling, and the gain of mean r over the untrained trunk"},
+    ),
+    Section(
         "Joint against area-wise",
         "One trunk for all areas, or one for each: which predicts better, where, and do their predictions "
         "agree?",

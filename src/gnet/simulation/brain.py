@@ -50,10 +50,10 @@ def planted_responses(
     pooled map over some of the images, so that a loud map does not drown the others.
     """
     weights = np.zeros((len(voxels.area), MAPS))
-    grids = [FIELD_OF_VIEW * positions for positions in grid_positions(images.shape[-1])]
+    pixels = images.shape[-1]
     of_areas = {area: voxels.area == area for area in chains.stages}
     field = {
-        area: fields(voxels.x[here], voxels.y[here], voxels.sigma[here], grids[chains.depths[area] >= HALVED])
+        area: fields(voxels.x[here], voxels.y[here], voxels.sigma[here], grid(chains, area, pixels))
         for area, here in of_areas.items()
     }
     some = images[:: -(-len(images) // REFERENCE)]
@@ -71,6 +71,12 @@ def planted_responses(
         done += size
     mean, spread = raw.mean(0), raw.std(0)
     return ((raw - mean) / spread).astype(np.float32), weights / spread[:, None], -mean / spread
+
+
+def grid(chains: Chains, area: str, pixels: int) -> Float64[np.ndarray, " cell"]:
+    """Centres of the cells of an area's maps along x, degrees; of images of this size."""
+    fine, coarse = grid_positions(pixels)
+    return FIELD_OF_VIEW * (coarse if chains.depths[area] >= HALVED else fine)
 
 
 def drawn_fields(

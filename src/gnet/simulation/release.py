@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 
 from gnet.errors import ParameterError
 from gnet.models.prefilter import gabor_weights
@@ -112,6 +112,23 @@ class SimulatedRelease:
     images: UInt8[np.ndarray, "image y x 3"]
     design: Design
     subjects: Mapping[str, SimulatedSubject]
+    chains: Chains
+    """The stages from which the areas' maps follow."""
+
+    def maps(
+        self, area: str, images: Int64[np.ndarray, " image"]
+    ) -> Iterator[Float32[np.ndarray, "block map pixel"]]:
+        """The feature maps that an area's voxels read, of some images, block after block."""
+        seen = resize(self.images[images], PIXELS)
+        return (of_areas[area].reshape(*of_areas[area].shape[:2], -1) for of_areas in self.chains.maps(seen))
+
+    def fields(
+        self, subject: str, voxels: Int64[np.ndarray, " voxel"], area: str
+    ) -> Float64[np.ndarray, "voxel pixel"]:
+        """The planted receptive fields of some of a subject's planted voxels, on the maps of their area."""
+        planted = self.subjects[subject].planted
+        where = (planted[name][voxels] for name in ("x", "y", "sigma"))
+        return brain.fields(*where, brain.grid(self.chains, area, PIXELS)).reshape(len(voxels), -1)
 
     @property
     def planted(self) -> dict[str, Any]:
@@ -158,7 +175,7 @@ def simulate(plan: SimulationPlan) -> SimulatedRelease:
     seen = resize(images, PIXELS, "bilinear")
     chains = Chains(seen[: brain.REFERENCE], brain.AREAS, plan.organisation, gabor_weights(), plan.seed)
     subjects = {subject: plant(plan, subject, design, chains, seen) for subject in plan.sessions}
-    return SimulatedRelease(plan, images, design, subjects)
+    return SimulatedRelease(plan, images, design, subjects, chains)
 
 
 def plan_experiment(plan: SimulationPlan) -> Design:

@@ -40,15 +40,20 @@ def fit_gnet(
     *,
     kind: str,
 ) -> FittedModel:
-    """Fit one trunk and a readout for each subject to the voxels; `kind` is joint or area-wise."""
+    """Fit one trunk and a readout for each subject to the voxels.
+
+    `kind` is joint, area-wise, or untrained: as joint, with a trunk whose weights stay as they were drawn.
+    Only its normalisation adapts to the images.
+    """
     choices, seed = fitting.choices(protocols), chosen_seed(fitting)
-    rule = choices.input_mean_joint if kind == "joint" else choices.input_mean_area
+    rule = choices.input_mean_area if kind == "area-wise" else choices.input_mean_joint
     mean = input_mean(images, measured, rule, choices.holdout)
     architecture = Architecture(pixels=images.shape[-1], **dict(model))
     with seeded(seed):
         network = GNet(architecture, readout_sizes(measured), prefilter=prefilter, input_mean=mean)
     recorded = {"kind": kind, "trunk_areas": list(measured.areas), "resampling": preparation.resampling}
-    return fit(network, images, measured, fitting, choices, seed=seed, trunk="trained", recorded=recorded)
+    trunk = "drifting" if kind == "untrained" else "trained"
+    return fit(network, images, measured, fitting, choices, seed=seed, trunk=trunk, recorded=recorded)
 
 
 def fit_transfer(

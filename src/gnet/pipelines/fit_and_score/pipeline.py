@@ -68,7 +68,7 @@ def of_parts(
 
 
 def fit_of_kind(kind: str, model: str, areas: tuple[str, ...]) -> Pipeline:
-    """The template for a GNet; `joint` or `area-wise` decides the input mean that the protocol gives it."""
+    """The template for a GNet of this kind: see `fit_gnet`."""
     function = given(fit_gnet, kind=kind)
     return fit_and_score(model, areas, function, "prefilter", *FIT_PARAMETERS, "params:images")
 
