@@ -38,11 +38,12 @@ SUMMARIES = {
     "gnet8r_summary": ACCURACY,
     "imported_summary": ACCURACY,
     "controls": Summary(
-        "median r/√ceiling beside controls; gain: mean r less that of the untrained trunk, ± over voxels",
+        "median r/√ceiling; gain: mean r less that of the untrained trunk, ± standard error over voxels",
         BY_AREA
         | {"gnet8j": "joint", "gnet8r": "area-wise", "untrained_gnet8j": "untrained trunk"}
         | {"prefilter": "no trunk", "planted": "planted maps", "gnet8j_gain": "gain, joint"}
-        | {"gnet8j_gain_error": "±", "gnet8r_gain": "gain, area-wise", "gnet8r_gain_error": "± "},
+        | {"gnet8j_gain_error": "± voxels", "gnet8r_gain": "gain, area-wise"}
+        | {"gnet8r_gain_error": "± voxels, area-wise"},
     ),
     "joint_versus_areas": Summary(
         "accuracy of the joint model less that of the area-wise models",
