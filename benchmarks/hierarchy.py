@@ -1,182 +1,169 @@
-"""Does the hierarchy index distinguish a hierarchical brain from a parallel one, and with how much data?
+"""What do trunks fitted to single areas say of how a brain is organised?
 
-    python benchmarks/hierarchy.py [--sizes demo large] [--organisations parallel hierarchical even]
-                                   [--seeds 1 2 3] [--protocols published revised] [--to FILE.csv]
-    python benchmarks/hierarchy.py --perfect [--organisations ...] [--seeds ...]
+    python benchmarks/hierarchy.py [--organisations hierarchical parallel even] [--seeds 1 2 3]
+                                   [--own-images 800] [--ceiling 35 70] [--epochs 36] [--to FILE]
 
-For each size, organisation of the simulated brain, seed (of the brain and of the fits alike) and protocol,
-the area-wise models and the transfer models are fitted from scratch in a temporary folder. Each result is
-appended to the table at once. With `OMP_NUM_THREADS=1` one takes about five minutes at demo size, ten at the
-large size, and forty with a trained prefilter.
+For each organisation and seed (of the brain and of the fits alike), a brain of one subject is planted, with
+the sizes of the demo, an area-wise model is fitted to each area (mean responses, simultaneous updates), and
+readouts on every other area's trunk are solved in closed form, by ridge regression under the fields of the
+voxel's own model. Every result is appended to the file at once, as a line of JSON:
 
-With `--perfect` only readouts are fitted: the trunk of an area (Gabor energies and planted maps) and the
-pooling fields are given. The index then reflects the organisation of the brain, not the quality of learning.
+- `own`: median correlation of the area's own model with the noiseless responses to the test images
+- `ridge`: the same, of the readouts in closed form on the area's own trunk
+- `prefilter`: the same, on the prefilter's maps
+- `shift`: [trunk, tested], mean difference of correlation from the area's own trunk; `index`: of these
+- `added`: the same as `index`, of the maps of trunk and prefilter together
+
+A line takes two to three minutes on one core.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import os
-import tempfile
+import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import torch
 import yaml
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 
-from gnet.analysis.comparison import mean_difference
 from gnet.analysis.transfer_matrix import hierarchy_index
 from gnet.evaluation.accuracy import voxel_correlation
-from gnet.simulation import brain
-from gnet.simulation.release import SimulationPlan, simulate
+from gnet.evaluation.prediction import PrefilteredImages, predict
+from gnet.fitting.batches import Trials
+from gnet.fitting.models import FitData, fit_model
+from gnet.fitting.ridge import pool, ridge_predictions
+from gnet.fitting.stepper import Procedure
+from gnet.models.gnet import Architecture, GNet
+from gnet.models.prefilter import gabor_weights
+from gnet.models.readout import compress
+from gnet.recording.pictures import resize
+from gnet.simulation.brain import AREAS
+from gnet.simulation.release import PIXELS, SimulationPlan, simulate
+from gnet.simulation.stages import ORGANISATIONS
 
-ROOT = Path(__file__).resolve().parents[1]
-LARGE = {  # one subject, four times the images, twice the voxels, little noise
-    "release": {"sessions": {"subj01": 36}, "subjects": ["subj01"]},
-    "simulation": {
-        "volume_shapes": {"subj01": [26, 30, 24], "subj02": [26, 30, 24]},
-        "planned_sessions": 36,
-        "shared_images": 200,
-        "own_images": 1600,
-        "voxels_per_label": [80, 120],
-        "ceiling": [90, 98],
-    },
-}
-TRAINED = {"model": {"trainable_prefilter": True}, "fitting": {"epochs": 72}}
-TINY = yaml.safe_load((ROOT / "conf" / "tiny" / "parameters.yml").read_text())
-"""Seconds, to try the script."""
-SIZES = {"tiny": TINY, "demo": {}, "large": LARGE, "large_trained": LARGE | TRAINED}
-CEILINGS = {"demo": (25.0, 60.0), "little": (90.0, 98.0), "none": None}
-"""Ranges of single-trial noise ceilings, percent, for `--perfect`."""
-PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
+DEMO = Path(__file__).resolve().parents[1] / "conf" / "base" / "parameters_simulation.yml"
+BLOCK = 100
 
 
-def measure(size: str, organisation: str, seed: int, protocol: str) -> pd.DataFrame:
-    """Hierarchy index of one simulated brain, for each subject and pooled."""
-    simulation = SIZES[size].get("simulation", {}) | {"organisation": organisation, "seed": seed}
-    parameters = SIZES[size] | {"protocol": protocol, "seed": seed, "simulation": simulation}
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["GNET_DATA"] = folder
-        with KedroSession.create(ROOT, env="base", runtime_params=parameters) as session:
-            session.run(pipeline_names=["encoding_roi", "transfer"], to_outputs=["hierarchy_index"])
-        with KedroSession.create(ROOT, env="base", runtime_params=parameters) as session:
-            catalog = session.load_context().catalog
-            table, matrix = catalog.load("hierarchy_index"), catalog.load("transfer_matrix")
-    print(matrix.to_string(), flush=True)
-    minutes = (time.perf_counter() - started) / 60
-    return table.assign(
-        size=size, organisation=organisation, seed=seed, protocol=protocol, minutes=round(minutes, 1)
-    )
+class Experiment:
+    """A planted brain of one subject, and the mean responses of its voxels to each image."""
+
+    def __init__(self, organisation: str, seed: int, own_images: int, ceiling: tuple[float, float]) -> None:
+        demo = yaml.safe_load(DEMO.read_text())["simulation"]
+        sessions = 3 * (demo["shared_images"] + own_images) // demo["trials_per_session"]
+        changed = {"organisation": organisation, "seed": seed, "own_images": own_images}
+        changed |= {"ceiling": ceiling, "planned_sessions": sessions}
+        changed["volume_shapes"] = {"subj01": demo["volume_shapes"]["subj01"]}
+        release = simulate(SimulationPlan(sessions={"subj01": sessions}, **(demo | changed)))
+        planted, rows = release.subjects["subj01"].planted, release.design.stimulus_rows("subj01")
+        self.seed, self.area, self.signal = seed, planted["area"], planted["responses"]
+        self.images = np.ascontiguousarray(resize(release.images, PIXELS)[rows])
+        random = np.random.default_rng([seed, 1])
+        noise = np.sqrt((100 / planted["ceiling"] - 1) / 3) * random.standard_normal(self.signal.shape)
+        self.mean = ((self.signal + noise) * np.sqrt(planted["ceiling"] / 100)).astype(np.float32)
+        self.test = np.flatnonzero(release.design.shared)
+        rest = random.permutation(np.flatnonzero(~release.design.shared))
+        self.holdout, self.training = rest[: len(rest) // 10], rest[len(rest) // 10 :]
+
+    def trials(self, rows: np.ndarray, area: str) -> Trials:
+        """Mean responses of the voxels of an area to some images."""
+        return Trials(rows, np.ascontiguousarray(self.mean[np.ix_(rows, self.area == area)]))
+
+    def fit(self, area: str, epochs: int) -> GNet:
+        """A model of an area."""
+        architecture = Architecture(pixels=PIXELS, trunk_width=16, dropout=0.1)
+        torch.manual_seed(self.seed)
+        sizes = {"subj01": int((self.area == area).sum())}
+        network = GNet(architecture, sizes, prefilter=gabor_weights(), input_mean=np.full(3, 0.5, np.float32))
+        data = FitData(*({"subj01": self.trials(rows, area)} for rows in (self.training, self.holdout)))
+        procedure = Procedure(
+            update="simultaneous", batches="reshuffled", epochs=epochs, readout_learning_rate=0.02
+        )
+        return fit_model(network, data, self.images, procedure=procedure, seed=self.seed).network.eval()
+
+    def accuracy(self, predicted: np.ndarray, area: str) -> np.ndarray:
+        """Correlation of predictions for the test images with the noiseless responses of an area's voxels."""
+        return voxel_correlation(self.signal[np.ix_(self.test, self.area == area)], predicted)
 
 
-def perfect(organisation: str, seed: int, noise: str) -> tuple[float, np.ndarray]:
-    """Index and shifts (model, tested) with the planted maps as trunks, with the demo's number of images.
+def measure(experiment: Experiment, epochs: int) -> dict[str, Any]:
+    """Fit the models of all areas, and see what each trunk is good for in each area."""
+    models = {area: experiment.fit(area, epochs) for area in AREAS}
+    maps = {area: features(model, experiment.images) for area, model in models.items()}
+    found: dict[str, Any] = {"own": [], "ridge": [], "prefilter": []}
+    shift, added = np.empty((2, len(AREAS), len(AREAS)))
+    rows = np.arange(len(experiment.images))
+    for tested, area in enumerate(AREAS):
+        parts = [experiment.trials(part, area) for part in (experiment.training, experiment.holdout)]
+        fields = [field.detach().flatten(1) for field in models[area].readout("subj01").pooling_fields()]
 
-    Readouts are ridge regressions of mean responses over three trials on the maps of a trunk, pooled with the
-    voxel's planted field. The penalty is chosen on a tenth of the training images.
-    """
-    demo = yaml.safe_load((ROOT / "conf" / "base" / "parameters_simulation.yml").read_text())["simulation"]
-    shapes = {"subj01": demo["volume_shapes"]["subj01"]}
-    changed = {"volume_shapes": shapes, "organisation": organisation, "seed": seed}
-    plan = SimulationPlan(sessions={"subj01": 10}, **(demo | changed))
-    release = simulate(plan)
-    planted = release.planted["subj01"]
-    images = planted["image_id"] - 1
-    generator = np.random.default_rng(seed)
-    response = planted["responses"].astype(float)
-    if CEILINGS[noise] is not None:
-        ceiling = generator.uniform(*CEILINGS[noise], response.shape[1])
-        response += generator.standard_normal(response.shape) * np.sqrt((100 / ceiling - 1) / 3)
-    test = np.arange(len(images)) < plan.shared_images
-    field = brain.fields(planted["x"], planted["y"], planted["sigma"])
-    energies = brain.gabor_energies(release.images)
-    r = np.stack(
-        [
-            ridge(
-                np.concatenate([brain.pooled_maps(maps[images], field) for maps in chain], axis=1),
-                response,
-                test,
-            )
-            for chain in chains(energies, organisation, seed).values()
-        ]
-    )
-    areas = [planted["area"] == area for area in brain.AREAS]
-    shifts = [
-        [mean_difference(row[area] - own[area])[0] for area, own in zip(areas, r, strict=True)] for row in r
-    ]
-    return hierarchy_index(np.array(shifts)).index, np.array(shifts)
+        def accuracy(*trunks: str, fields=fields, parts=parts, area=area) -> np.ndarray:
+            def pooled(some: slice) -> torch.Tensor:
+                grids = [
+                    compress(pool([grid], field[some]))
+                    for trunk in trunks
+                    for grid, field in zip(maps[trunk], fields, strict=False)
+                ]
+                return torch.cat(grids, dim=2)
 
+            return experiment.accuracy(ridge_predictions(pooled, rows, *parts)[experiment.test], area)
 
-def chains(energies: np.ndarray, organisation: str, seed: int) -> dict[str, list[np.ndarray]]:
-    """For each area, the maps of all stages up to its own."""
-    last = brain.area_maps(energies, organisation, seed)
-    if organisation == "hierarchical":
-        return {area: list(last.values())[: height + 1] for height, area in enumerate(brain.AREAS)}
-    return {area: [energies, maps] for area, maps in last.items()}
+        source = PrefilteredImages(models[area], experiment.images, experiment.test)
+        own = predict(models[area], "subj01", source, experiment.test, batch_size=BLOCK)
+        maps["prefilter"] = prefiltered(models[area], experiment.images)
+        r = {trunk: accuracy(trunk) for trunk in (*AREAS, "prefilter")}
+        both = {trunk: accuracy(trunk, "prefilter") for trunk in AREAS}
+        shift[:, tested] = [np.mean(r[trunk] - r[area]) for trunk in AREAS]
+        added[:, tested] = [np.mean(both[trunk] - both[area]) for trunk in AREAS]
+        for name, values in (
+            ("own", experiment.accuracy(own, area)), ("ridge", r[area]), ("prefilter", r["prefilter"])
+        ):  # fmt: skip
+            found[name].append(round(float(np.median(values)), 3))
+    index = {"index": hierarchy_index(shift).index, "added": hierarchy_index(added).index}
+    return found | {"shift": shift.round(4).tolist()} | {name: round(it, 3) for name, it in index.items()}
 
 
-def ridge(features: np.ndarray, response: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Correlation (voxel,) over the test images of a ridge regression on features (image, feature, voxel)."""
-    train = np.flatnonzero(~test)
-    held = train[::10]
-    features = (features - features[train].mean(0)) / (features[train].std(0) + 1e-12)
-    rest = np.setdiff1d(train, held)
-    best = penalised_r(features, response, rest, held).argmax(0)
-    final = penalised_r(features, response, train, np.flatnonzero(test))
-    return np.take_along_axis(final, best[None], axis=0)[0]
+@torch.no_grad()
+def features(network: GNet, images: np.ndarray) -> list[torch.Tensor]:
+    """What readouts see of a trunk: the maps of each grid, after the non-linearity."""
+    blocks = [network.trunk(part) for part in blocks_of(network, images)]
+    return [compress(torch.cat(grid)).flatten(2) for grid in zip(*blocks, strict=True)]
 
 
-def penalised_r(
-    features: np.ndarray, response: np.ndarray, train: np.ndarray, test: np.ndarray
-) -> np.ndarray:
-    """Correlation (penalty, voxel) of predictions and responses over the test images."""
-    x = features[train].astype(float)
-    gram = np.einsum("ikv,ilv->vkl", x, x, optimize=True)
-    towards = np.einsum("ikv,iv->vk", x, response[train] - response[train].mean(0))
-    r = []
-    for penalty in PENALTIES:
-        weights = np.linalg.solve(gram + penalty * np.eye(x.shape[1]), towards[:, :, None])[:, :, 0]
-        r.append(voxel_correlation(response[test], np.einsum("ikv,vk->iv", features[test], weights)))
-    return np.stack(r)
+@torch.no_grad()
+def prefiltered(network: GNet, images: np.ndarray) -> list[torch.Tensor]:
+    """The prefilter's maps on the cells of the fine grid."""
+    return [torch.cat(list(blocks_of(network, images)))[:, :, 1:-1, 1:-1].flatten(2)]
+
+
+def blocks_of(network: GNet, images: np.ndarray) -> Iterable[torch.Tensor]:
+    for start in range(0, len(images), BLOCK):
+        yield network.prefiltered(torch.from_numpy(images[start : start + BLOCK]))
 
 
 def main() -> None:
-    """Measure every combination and print the mean and spread of the pooled index over seeds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sizes", nargs="+", default=["demo"], choices=SIZES)
-    parser.add_argument(
-        "--organisations", nargs="+", default=brain.ORGANISATIONS, choices=brain.ORGANISATIONS
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--protocols", nargs="+", default=["published", "revised"])
-    parser.add_argument("--to", type=Path, default=Path("hierarchy.csv"))
-    parser.add_argument("--perfect", action="store_true", help="with given instead of fitted trunks")
-    arguments = parser.parse_args()
-    if arguments.perfect:
-        for noise, organisation, seed in itertools.product(
-            CEILINGS, arguments.organisations, arguments.seeds
-        ):
-            index, shifts = perfect(organisation, seed, noise)
-            print(f"noise {noise}, {organisation}, seed {seed}: index {index:.2f}, shifts (model, tested)")
-            print(shifts.round(3), flush=True)
-        return
-    bootstrap_project(ROOT)
-    for size, protocol, seed, organisation in itertools.product(
-        arguments.sizes, arguments.protocols, arguments.seeds, arguments.organisations
-    ):
-        line = measure(size, organisation, seed, protocol)
-        line.to_csv(arguments.to, mode="a", header=not arguments.to.exists(), index=False)
-    table = pd.read_csv(arguments.to)
-    pooled = table[table["subject"] == "pooled"]
-    keys = ["size", "protocol", "organisation"]
-    print(pooled.groupby(keys)["index"].agg(["mean", "std", "min", "max", "count"]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--organisations", nargs="+", default=list(ORGANISATIONS), choices=ORGANISATIONS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--own-images", type=int, default=800)
+    parser.add_argument("--ceiling", nargs=2, type=float, default=[35.0, 70.0])
+    parser.add_argument("--epochs", type=int, default=36)
+    parser.add_argument("--to", type=Path, default=Path("hierarchy.jsonl"))
+    given = parser.parse_args()
+    for seed in given.seeds:
+        for organisation in given.organisations:
+            started = time.perf_counter()
+            experiment = Experiment(organisation, seed, given.own_images, tuple(given.ceiling))
+            row = {"organisation": organisation, "seed": seed, "own_images": given.own_images}
+            row |= {"ceiling": given.ceiling, "epochs": given.epochs, **measure(experiment, given.epochs)}
+            row["seconds"] = round(time.perf_counter() - started)
+            print(json.dumps(row), flush=True)
+            with given.to.open("a") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from gnet.fitting.batches import Trials
-from gnet.fitting.ridge import PENALTIES, ridge_predictions
+from gnet.fitting.ridge import PENALTIES, pool, ridge_predictions
 
 IMAGES, FEATURES, PIXELS, VOXELS = 90, 5, 4, 3
 
@@ -19,8 +20,12 @@ def known():
     return maps, fields, pooled, signal, random
 
 
-def blocks(maps, size=40):
-    return lambda: (maps[start : start + size] for start in range(0, len(maps), size))
+def under(maps, fields, size=40):
+    def pooled(some):
+        blocks = (torch.from_numpy(maps[start : start + size]) for start in range(0, len(maps), size))
+        return pool(blocks, torch.from_numpy(fields[some]).float())
+
+    return pooled
 
 
 def trials(rows, signal, noise=0.0, random=None, count=None):
@@ -33,7 +38,7 @@ def trials(rows, signal, noise=0.0, random=None, count=None):
 def test_what_is_linear_in_the_maps_is_found(known):
     maps, fields, _, signal, _ = known
     training, holdout = trials(np.arange(60), signal), trials(np.arange(60, 75), signal)
-    predicted = ridge_predictions(blocks(maps), np.arange(IMAGES), fields, training, holdout)
+    predicted = ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
     np.testing.assert_allclose(predicted[75:], signal[75:], atol=2e-3)  # the least penalty is 1e-4
 
 
@@ -41,7 +46,7 @@ def test_it_is_the_ridge_regression_whose_penalty_is_best_on_the_holdout_trials(
     maps, fields, pooled, signal, random = known
     training = trials(np.arange(60), signal, 2.0, random)
     holdout = trials(np.arange(60, 75), signal, 2.0, random)
-    predicted = ridge_predictions(blocks(maps), np.arange(IMAGES), fields, training, holdout)
+    predicted = ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
     for voxel in range(VOXELS):
         x, y = pooled[voxel, :60], training.response[:, voxel]
         z = (pooled[voxel] - x.mean(0)) / x.std(0)
@@ -61,7 +66,7 @@ def test_a_mean_over_trials_counts_as_that_many(known):
     means = np.stack([noisy[first.image_row == row].mean(0) for row in range(60)])
     holdout = trials(np.arange(60, 75), signal)
     single, averaged = (
-        ridge_predictions(blocks(maps), np.arange(IMAGES), fields, training, holdout)
+        ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
         for training in (
             Trials(first.image_row, noisy),
             Trials(np.arange(60), means, count=1 + np.arange(60) % 3),
@@ -73,7 +78,7 @@ def test_a_mean_over_trials_counts_as_that_many(known):
 def test_voxels_are_fitted_in_groups_that_fit_into_memory(known, monkeypatch):
     maps, fields, _, signal, _ = known
     arguments = (
-        blocks(maps), np.arange(IMAGES), fields,
+        under(maps, fields), np.arange(IMAGES),
         trials(np.arange(60), signal), trials(np.arange(60, 75), signal),
     )  # fmt: skip
     whole = ridge_predictions(*arguments)
@@ -85,5 +90,5 @@ def test_features_that_never_vary_are_no_matter(known):
     maps, fields, _, signal, _ = known
     maps = np.concatenate([maps, np.ones_like(maps[:, :1])], axis=1)
     training, holdout = trials(np.arange(60), signal), trials(np.arange(60, 75), signal)
-    predicted = ridge_predictions(blocks(maps), np.arange(IMAGES), fields, training, holdout)
+    predicted = ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
     np.testing.assert_allclose(predicted[75:], signal[75:], atol=2e-3)

@@ -19,9 +19,8 @@ BYTES = 5e8
 
 
 def ridge_predictions(
-    maps: Callable[[], Iterable[Float[np.ndarray, "block feature pixel"]]],
+    pooled: Callable[[slice], Float[Tensor, "some image feature"]],
     image_row: Int[np.ndarray, " image"],
-    fields: Float[np.ndarray, "voxel pixel"],
     training: Trials,
     holdout: Trials,
 ) -> Float64[np.ndarray, "image voxel"]:
@@ -29,35 +28,34 @@ def ridge_predictions(
 
     Parameters
     ----------
-    maps
-        Gives the feature maps of the images, block after block; called once for each group of voxels.
+    pooled
+        Gives the features of some of the voxels for all images, such as `pool` makes them; called once for
+        each group of voxels that fits into memory.
     image_row
         The rows of the prepared images that these are of, ascending. All trials show one of them.
-    fields
-        Receptive field of each voxel, under which its features are averaged.
     training, holdout
         Trials with the responses of these voxels. Rows that are means over trials count as that many. The
         penalty of each voxel is the one whose predictions correlate best with its holdout trials.
     """
-    features = next(iter(maps())).shape[1]
-    size = max(1, int(BYTES / (4 * features * len(image_row))))
-    starts, result = range(0, len(fields), size), np.empty((len(image_row), len(fields)))
+    voxels = training.response.shape[1]
+    size = max(1, int(BYTES / pooled(slice(0, 1)).nbytes))
+    starts, result = range(0, voxels, size), np.empty((len(image_row), voxels))
     seen, held = (np.searchsorted(image_row, part.image_row) for part in (training, holdout))
     count = np.ones(len(seen)) if training.count is None else training.count
     weight = torch.from_numpy((count / count.sum()).astype(np.float32))[:, None]
     for start in track(starts, "ridge readouts", len(starts)):
         block = slice(start, start + size)
-        under = torch.from_numpy(fields[block].astype(np.float32))
-        pooled = torch.cat([_pooled(torch.from_numpy(part), under) for part in maps()], dim=1)
         responses = (torch.from_numpy(part.response[:, block].T) for part in (training, holdout))
-        result[:, block] = _predictions(pooled, seen, held, weight, *responses).T
+        result[:, block] = _predictions(pooled(block), seen, held, weight, *responses).T
     return result
 
 
-def _pooled(
-    maps: Float[Tensor, "block feature pixel"], fields: Float[Tensor, "voxel pixel"]
-) -> Float[Tensor, "voxel block feature"]:
-    return (fields @ maps.flatten(0, 1).T).unflatten(1, maps.shape[:2])
+def pool(
+    maps: Iterable[Float[Tensor, "block feature pixel"]], fields: Float[Tensor, "voxel pixel"]
+) -> Float[Tensor, "voxel image feature"]:
+    """Average feature maps of images, which come block after block, under receptive fields."""
+    blocks = [(fields @ block.flatten(0, 1).T).unflatten(1, block.shape[:2]) for block in maps]
+    return torch.cat(blocks, dim=1)
 
 
 def _predictions(

@@ -20,7 +20,7 @@ from kedro.pipeline import Node, Pipeline
 from gnet.analysis.comparison import control_table
 from gnet.evaluation.accuracy import score_voxels
 from gnet.fitting.models import fit_data
-from gnet.fitting.ridge import ridge_predictions
+from gnet.fitting.ridge import pool, ridge_predictions
 from gnet.models.checkpoints import FittedModel
 from gnet.models.prefilter import MAPS
 from gnet.pipelines.fit_and_score import pipeline as template
@@ -50,8 +50,8 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     )
 
 
-Group = tuple[np.ndarray, Callable[[], Iterator[np.ndarray]], np.ndarray]
-"""Some of the voxels, the maps that they read (block, feature, pixel), and the field of each."""
+Group = tuple[np.ndarray, Callable[[slice], torch.Tensor]]
+"""Some of the voxels, and what gives the features of a part of them (voxel, image, feature)."""
 
 
 def score_prefilter(
@@ -66,15 +66,14 @@ def score_prefilter(
     network = joint.network
 
     def groups(subject: str, rows: np.ndarray, voxels: pd.DataFrame) -> Iterator[Group]:
-        def maps() -> Iterator[np.ndarray]:
-            with torch.no_grad():
-                for block in np.split(rows, range(64, len(rows), 64)):
-                    seen = network.prefiltered(torch.from_numpy(images[block]))[:, -MAPS[1] :]
-                    yield seen[:, :, 1:-1, 1:-1].flatten(2).numpy()  # the cells of the fine grid
+        def maps() -> Iterator[torch.Tensor]:
+            for block in np.split(rows, range(64, len(rows), 64)):
+                seen = network.prefiltered(torch.from_numpy(images[block]))[:, -MAPS[1] :]
+                yield seen[:, :, 1:-1, 1:-1].flatten(2)  # the cells of the fine grid
 
-        fields = network.readout(subject).fine_fields().detach().flatten(1).numpy()
         places = positions(joint.voxels[subject].index, voxels["voxel_index"].to_numpy())
-        yield np.arange(len(voxels)), maps, fields[places]
+        fields = network.readout(subject).fine_fields().detach().flatten(1)[torch.from_numpy(places)]
+        yield np.arange(len(voxels)), lambda some: pool(maps(), fields[some])
 
     return score_ridge(measured, groups, fitting, protocols, scoring)
 
@@ -103,10 +102,15 @@ def score_planted(
         seen = shown.loc[rows].to_numpy() - 1
         planted = release.subjects[subject].planted
         place = positions(planted["voxel_index"], voxels["voxel_index"].to_numpy())
+
+        def pooled(area: str, seen: np.ndarray, fields: torch.Tensor, some: slice) -> torch.Tensor:
+            return pool(map(torch.from_numpy, release.maps(area, seen)), fields[some])
+
         for area in release.chains.stages:
             here = np.flatnonzero(planted["area"][place] == area)
             if len(here):
-                yield here, partial(release.maps, area, seen), release.fields(subject, place[here], area)
+                fields = torch.from_numpy(release.fields(subject, place[here], area)).float()
+                yield here, partial(pooled, area, seen, fields)
 
     return score_ridge(measured, groups, fitting, protocols, scoring)
 
@@ -128,9 +132,9 @@ def score_ridge(
         parts = data.training[subject], data.holdout[subject]
         rows = np.unique(np.concatenate([tests.image_row, *(part.image_row for part in parts)]))
         predicted = np.empty((len(rows), len(kept)))
-        for here, maps, fields in groups(subject, rows, kept):
+        for here, pooled in groups(subject, rows, kept):
             of_group = (replace(part, response=part.response[:, here], voxels=None) for part in parts)
-            predicted[:, here] = ridge_predictions(maps, rows, fields, *of_group)
+            predicted[:, here] = ridge_predictions(pooled, rows, *of_group)
         tested = predicted[np.searchsorted(rows, tests.image_row)]
         tables.append(score_voxels(tested, tests, voxels, resamples=scoring.resamples, seed=scoring.seed))
     return pd.concat(tables, ignore_index=True)
