@@ -6,6 +6,11 @@ import pytest
 
 GOALS = {"V1": 0.75, "V2": 0.6, "V3": 0.6, "hV4": 0.6}
 """Least median over voxels of test r / sqrt(noise ceiling)."""
+GAINS = {
+    "gnet8j": {"V1": 0.05, "V2": 0.06, "V3": 0.06, "hV4": 0.06},
+    "gnet8r": {"V1": 0.07, "V2": 0.07, "V3": 0.06, "hV4": 0.03},
+}
+"""Least mean difference of r from the same readouts on an untrained trunk; 0.005 to 0.03 below what was seen."""
 
 
 @pytest.mark.slow
@@ -22,9 +27,43 @@ def test_accuracy_reaches_most_of_the_ceiling(demo, model):
 
 
 @pytest.mark.slow
+def test_trunks_have_learned_something(demo):
+    """A network that does not learn has the accuracy of the untrained one, and no gain."""
+    demo.run("controls")
+    table = demo.load("controls")
+    for area, rows in table.groupby("area"):
+        for model in ("gnet8j", "gnet8r"):
+            weight = rows["voxels"] / rows["voxels"].sum()
+            gain = (weight * rows[f"{model}_gain"]).sum()
+            error = np.sqrt(((weight * rows[f"{model}_gain_error"]) ** 2).sum())
+            assert gain >= GAINS[model][area], f"{model}, {area}: {gain:.3f}"
+            assert gain > 3 * error, f"{model}, {area}: {gain:.3f} ± {error:.3f}"
+    # and there is more to learn, which a trunk is needed for
+    assert (table["planted"] > 0.9).all()
+    assert (table["prefilter"] < table["untrained_gnet8j"] + 0.03).all()
+
+
+@pytest.mark.slow
+def test_the_joint_trunk_uses_the_planted_depth(demo):
+    demo.run("tuning", only=["tuning_average"])
+    table = demo.load("tuning_average")
+    halves = table.query("model == 'gnet8j' and partition == 'bipartite' and subject == 'group'")
+    unique = halves.pivot_table(index="area", columns="part", values="unique")
+    lower = unique.loc[["V1", "V2", "V3", "hV4"], "lower"]
+    assert lower.is_monotonic_decreasing
+    assert lower["V1"] > 70
+    assert lower["hV4"] < 30
+    assert unique.loc["hV4", "upper"] > 10 > unique.loc["V1", "upper"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gnet8j", "gnet8r"])
 def test_receptive_fields_are_where_they_were_planted(demo, model):
-    """Of voxels predicted to 80 % of what their noise allows; the fine grid has 6 x 6 pixels at this size."""
+    """Of voxels predicted to 80 % of what their noise allows.
+
+    V1 and V2 read maps on the fine grid, which has 6 x 6 pixels at this size; higher areas the coarse one of
+    3 x 3, from which sizes cannot be told.
+    """
     demo.run("tuning", only=[f"{model}_receptive_fields"])
     found = demo.load(f"{model}_receptive_fields").merge(
         demo.load(f"{model}_accuracy")[["subject", "voxel_index", "r", "ceiling"]]
@@ -39,7 +78,7 @@ def test_receptive_fields_are_where_they_were_planted(demo, model):
     both = found.merge(planted, on=["subject", "voxel_index"], suffixes=("", "_planted"))
     well = both[both["determined"] & (both["r"] > 0.8 * np.sqrt(both["ceiling"] / 100))]
     sizes = {}
-    for area in ("V1", "V2", "V3"):
+    for area in ("V1", "V2"):
         voxels = well[well["area"] == area]
         assert len(voxels) > 30
         assert np.corrcoef(voxels["x"], voxels["x_planted"])[0, 1] > 0.85
@@ -49,4 +88,4 @@ def test_receptive_fields_are_where_they_were_planted(demo, model):
         sizes[area] = voxels["size"].median()
         expected = (np.sqrt(np.pi) * voxels["sigma"]).median()
         assert 0.8 < sizes[area] / expected < 1.2
-    assert sizes["V1"] < sizes["V2"] < sizes["V3"]
+    assert sizes["V1"] < sizes["V2"]
