@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from gnet.hooks.journal import runs_table
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["python3", "python3-venv", "ca-certificates"]
 """What Debian's own Python needs to be a base."""
@@ -78,6 +80,7 @@ def inside(tmp_path_factory):
         (base / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
         done(*buildah, "bud", *isolated, "--tag", "localhost/base", base)
         build = [*isolated, "--network", "host", *as_pip_here(folder), "--build-arg", "BASE=localhost/base"]
+        build += ["--build-arg", "COMMIT=1234abc"]
         done(*buildah, "bud", *build, "--tag", "localhost/gnet", ".", **at_home)
         done(*buildah, "from", "--name", "gnet", "localhost/gnet")
 
@@ -106,5 +109,6 @@ def test_workers_in_the_image_fit_models_with_the_users_settings(inside, tmp_pat
     scored = pd.read_parquet(accuracy)
     assert set(scored["area"]) == {"V1", "V2", "V3", "hV4"}
     assert scored["r"].mean() > 0.1
+    assert set(runs_table(data)["commit"]) == {"1234abc"}
     assert {path.stat().st_uid for path in data.rglob("*")} == {12345}
     assert sorted(inside("ls", "-A", "/gnet", data=data, settings=settings).split()) == CONTEXT

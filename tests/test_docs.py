@@ -98,7 +98,15 @@ def test_the_gate_runs_them_as_they_stand_there():
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_commands_are_of_known_tools(page, command):
     plain, variables = words(command)
-    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "GNET_REFERENCE", "OMP_NUM_THREADS", "S"}
+    assert set(variables) <= {
+        "NSD_ROOT",
+        "NSD",
+        "GNET_DATA",
+        "GNET_REFERENCE",
+        "OMP_NUM_THREADS",
+        "S",
+        "COMMIT",
+    }
     if plain:
         assert plain[0] in TOOLS | AROUND | COMPARED | {"do", "done"}, f"{page}: {command}"
 
