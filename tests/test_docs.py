@@ -40,7 +40,20 @@ FIRST_COMMANDS = (
 )
 COMPARED = {"aws", "export", "S=subj01", "for", "..."}
 """First words of commands that are compared with the code elsewhere in this module, or set a variable."""
-TOOLS = {"python", "pip", "pytest", "kedro", "gnet", "pre-commit", ".", "lint-imports", "ruff", "tensorboard"}
+TOOLS = {
+    "python",
+    "pip",
+    "pytest",
+    "kedro",
+    "gnet",
+    "pre-commit",
+    ".",
+    "lint-imports",
+    "ruff",
+    "squeue",
+    "tail",
+    "tensorboard",
+}
 AROUND = {"docker", "apptainer", "sbatch"}
 """First words of commands that run another one elsewhere, which is checked, too."""
 
@@ -61,9 +74,11 @@ def commands():
             command = re.sub(r"^srun (--\S+ )*", "", line.split(" #")[0].strip())
             if command.startswith("#"):  # of a script
                 continue
-            found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
             if command.split(" ")[0] in AROUND:
-                found += [(page, inner) for inner in re.findall(r"(?<= )kedro run [^\"]+", command)]
+                inner = re.findall(r"(?<= )kedro run [^\"]+", command)
+                found += [(page, words) for words in (command, *inner)]
+                continue
+            found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
     return list(dict.fromkeys(found))
 
 
