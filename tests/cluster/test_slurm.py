@@ -166,6 +166,7 @@ def test_the_guides_script_for_containers_on_several_nodes(prepared, whole_run, 
     )
     log = output.read_text()
     assert done.returncode == 0, log
+    wait_until(lambda: not (data / "scheduler.json").exists())  # the scheduler has ended with the job
     used = {(machine, card) for machine, _, card in places(log).values()}
     assert {machine for machine, _ in used} == {"n1", "n2"}
     assert None not in {card for _, card in used}
