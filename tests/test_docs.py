@@ -40,7 +40,22 @@ FIRST_COMMANDS = (
 )
 COMPARED = {"aws", "export", "S=subj01", "for", "..."}
 """First words of commands that are compared with the code elsewhere in this module, or set a variable."""
-TOOLS = {"python", "pip", "pytest", "kedro", "gnet", "pre-commit", ".", "lint-imports", "ruff"}
+TOOLS = {
+    "python",
+    "pip",
+    "pytest",
+    "kedro",
+    "gnet",
+    "pre-commit",
+    ".",
+    "lint-imports",
+    "ruff",
+    "squeue",
+    "tail",
+    "tensorboard",
+}
+AROUND = {"docker", "apptainer", "sbatch"}
+"""First words of commands that run another one elsewhere, which is checked, too."""
 
 
 def code_blocks(page, language):
@@ -58,6 +73,10 @@ def commands():
         for line in lines + spans:
             command = re.sub(r"^srun (--\S+ )*", "", line.split(" #")[0].strip())
             if command.startswith("#"):  # of a script
+                continue
+            if command.split(" ")[0] in AROUND:
+                inner = re.findall(r"(?<= )kedro run [^\"]+", command)
+                found += [(page, words) for words in (command, *inner)]
                 continue
             found += [(page, part.strip()) for part in re.split(r"&&|;", command) if part.strip()]
     return list(dict.fromkeys(found))
@@ -94,9 +113,17 @@ def test_the_gate_runs_them_as_they_stand_there():
 @pytest.mark.parametrize(("page", "command"), COMMANDS)
 def test_commands_are_of_known_tools(page, command):
     plain, variables = words(command)
-    assert set(variables) <= {"NSD_ROOT", "NSD", "GNET_DATA", "GNET_REFERENCE", "OMP_NUM_THREADS", "S"}
+    assert set(variables) <= {
+        "NSD_ROOT",
+        "NSD",
+        "GNET_DATA",
+        "GNET_REFERENCE",
+        "OMP_NUM_THREADS",
+        "S",
+        "COMMIT",
+    }
     if plain:
-        assert plain[0] in TOOLS | COMPARED | {"do", "done"}, f"{page}: {command}"
+        assert plain[0] in TOOLS | AROUND | COMPARED | {"do", "done"}, f"{page}: {command}"
 
 
 @pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if c[1].startswith("pip install -e")])
@@ -232,6 +259,38 @@ def test_times_in_the_data_guide_follow_from_measured_rates():
         assert float(hours) == pytest.approx(expected, abs=0.5)
         assert f"{rate[protocol]} trials/s" in PAGES["docs/data.md"]
     assert f"at most {rows[-1][2]} h (extrapolated" in PAGES["docs/performance.md"]
+
+
+def test_the_plan_to_whole_brain_follows_from_the_counts():
+    page = PAGES["docs/performance.md"]
+    rows = dict(re.findall(r"^\| ([a-z][^|]+) \| (.+) \|$", page.split("## On paper")[1], re.MULTILINE))
+    part = r"\| {} \| ([\d.]+) [GM] \| ([\d.]+) [GM] \|"
+    trunk, voxel = (
+        sum(map(float, re.search(part.format(name), page).groups())) * unit
+        for name, unit in (("trunk", 1e9), ("readout, one voxel", 1e6))
+    )
+    for column, (voxels, every_voxel, trials) in enumerate(
+        [
+            (3_700, 29_600, 172_530),
+            (240_000, 1.92e6, 172_530),
+            (4_627, 462_700, 2.43e6),
+            (240_000, 2.4e7, 2.43e6),
+        ]
+    ):
+        operations = trunk + voxels * voxel
+        for name, expected in (
+            ("voxels per subject", voxels),
+            ("operations per trial", operations / 1e9),
+            ("operations per fit", 50 * trials * operations),
+            ("arithmetic, at least", 50 * trials * operations / 495e12 / 3600),
+            ("non-linearity, ten passes, at least", 50 * trials * 512 * voxels * 4 * 10 / 4.8e12 / 3600),
+            ("readout with gradient, Adam and best state, 26 kB a voxel", every_voxel * 26e3 / 1e9),
+            ("training and holdout responses in float32", trials / 0.9 * voxels * 4 / 1e9),
+            ("model file", every_voxel * 1_307 * 4 / 1e9),
+        ):
+            written = rows[name].split(" | ")[column].split()[0].replace(",", "")
+            digits = len(re.sub(r"e.*|\.|^0\.0*", "", written)) or 1
+            assert float(written) == pytest.approx(expected, rel=0.51 * 10 ** (1 - digits)), (name, column)
 
 
 def test_sizes_in_the_data_guide_follow_from_shapes():

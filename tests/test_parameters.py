@@ -109,7 +109,7 @@ def test_parameters_are_not_changed_after_reading(base):
 
 def test_sessions_of_the_subjects_that_are_used(base):
     release = Release.model_validate({**base["release"], "subjects": ["subj02"]})
-    assert release.used == {"subj02": 8}
+    assert release.used == {"subj02": 14}
     assert Release.model_validate(base["release"]).used == {"subj01": 10, "subj02": 8}
 
 

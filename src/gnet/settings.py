@@ -7,6 +7,7 @@ from kedro.io import DataCatalog
 
 from gnet.cluster import CLUSTERS
 from gnet.hooks.configuration import ConfiguredPipelines, DataFolder, KnownParameters
+from gnet.hooks.curves import Curves
 from gnet.hooks.endings import Errors, Interruptions, Summaries
 from gnet.hooks.journal import Journal
 from gnet.hooks.prerequisites import Prerequisites
@@ -35,6 +36,7 @@ HOOKS = (  # of those that ask for the same place, Kedro calls the last one firs
     Provenance(),
     OtherRuns(),
     _UNFINISHED,
+    Curves(),
     Summaries(),
     CLUSTERS,
     Journal(_UNFINISHED),  # the last of those that ask to be last: a run that is refused leaves no page

@@ -1,13 +1,16 @@
 """Runs on a Slurm of two nodes: what is lost comes back, what ends leaves nothing behind."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from cluster_runs import Command, assert_same, assert_same_arrays, files, places, seed_of, wait_until
+from cluster_runs import ROOT, Command, assert_same, assert_same_arrays, files, places, seed_of, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -128,3 +131,43 @@ def test_two_runs_at_once_do_not_mix(prepared, slurm, whole_run, tmp_path):
     assert (prepared.ended(process), other.ended(another)) == (0, 0)
     found = [files(command.data)[MODEL] for command in (prepared, other)]
     assert [seed_of(path) for path in found] == [1, 2]
+
+
+def test_the_guides_script_for_containers_on_several_nodes(prepared, whole_run, tmp_path):
+    """With a stand-in for Apptainer, which runs the command on this machine."""
+    stand_in = tmp_path / "apptainer"
+    stand_in.write_text(
+        f'#!/bin/bash\nuntil [ "$1" = gnet.sif ]; do shift; done\nshift\ncd {ROOT}\nexec "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    data, output = prepared.data, tmp_path / "output.txt"
+    running = {"type": "running", "scheduler_file": f"{data}/scheduler.json", "gpu": True}
+    prepared.describe("running", running)
+    run = f"kedro run --env tiny --conf-source {prepared.conf} --pipelines encoding_roi --params device=cpu"
+    [script] = re.findall(r"^```bash\n(.*?)^```$", (ROOT / "docs/cluster.md").read_text(), re.M | re.S)
+    for text, here in (
+        ("kedro run", run),
+        ("/large/gnet", str(data)),
+        ("file /data", f"file {data}"),
+        ("--ntasks=8", "--ntasks=2"),  # nodes have two cores each, and a card
+        ("--cpus-per-task=8 --mem-per-cpu=8G", "--cpus-per-task=1 --ntasks-per-node=1"),
+        ("OMP_NUM_THREADS=8", "OMP_NUM_THREADS=1"),
+    ):
+        assert text in script
+        script = script.replace(text, here)
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["sbatch", "--wait", "--output", output],
+        input=script,
+        env=prepared.environment | {"PATH": path},
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    log = output.read_text()
+    assert done.returncode == 0, log
+    wait_until(lambda: not (data / "scheduler.json").exists())  # the scheduler has ended with the job
+    used = {(machine, card) for machine, _, card in places(log).values()}
+    assert {machine for machine, _ in used} == {"n1", "n2"}
+    assert None not in {card for _, card in used}
+    assert_same(data, whole_run, names=lambda name: "gnet8r" in name)

@@ -10,7 +10,7 @@ GAINS = {
     "gnet8j": {"V1": 0.05, "V2": 0.06, "V3": 0.06, "hV4": 0.06},
     "gnet8r": {"V1": 0.07, "V2": 0.07, "V3": 0.06, "hV4": 0.03},
 }
-"""Least mean difference of r from the same readouts on an untrained trunk; 0.005 to 0.03 below what was seen."""
+"""Least mean gain in r over the same readouts on an untrained trunk; 0.005 to 0.03 below what was seen."""
 
 
 @pytest.mark.slow

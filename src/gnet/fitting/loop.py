@@ -25,6 +25,10 @@ from gnet.models.gnet import GNet
 from gnet.progress import bar, duration
 
 log = logging.getLogger(__name__)
+epochs = logging.getLogger("gnet-epochs")  # not below gnet, where Kedro's configuration of logs resets it
+"""Each epoch, for whoever wants to draw it; nothing is printed (`gnet.hooks.curves`)."""
+epochs.setLevel(logging.DEBUG)
+epochs.propagate = False
 
 SECONDS_BETWEEN_LINES = 180
 """Where no terminal shows a progress bar, progress is logged: after the first epoch, then this often."""
@@ -136,6 +140,7 @@ def fit_network(
                 "seconds": time.perf_counter() - started,
             }
             fitted.record(row, network)
+            epochs.debug("%s: epoch %d", description, epoch, extra={"row": row})
             shown.update(task, description=f"{description}, holdout r {fitted.best_score:.3f}")
             if shown.disable and time.monotonic() - logged > SECONDS_BETWEEN_LINES:
                 logged = time.monotonic()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import socket
 import subprocess
 import time
@@ -95,14 +97,18 @@ class Journal:
 
 
 def commit() -> str | None:
-    """The commit of this code, and whether it was changed since; None if it is in no repository."""
+    """The commit of this code, and whether it was changed since; None if it is unknown.
+
+    Where there is no repository, as in a container, it is in the variable GNET_COMMIT.
+    """
     command = ["git", "describe", "--always", "--exclude=*", "--dirty=, with changes"]
     folder = Path(gnet.__file__).parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    except OSError:  # no git
-        return None
-    return done.stdout.strip() or None
+    found = ""
+    with contextlib.suppress(OSError):  # no git
+        found = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False
+        ).stdout.strip()
+    return found or os.environ.get("GNET_COMMIT") or None
 
 
 def runs_table(folder: Path) -> pd.DataFrame:

@@ -162,6 +162,7 @@ class Fitting(ChoicesSetAlone):
     cache_gigabytes: Annotated[float, Field(ge=0)]
     precision: Literal["float32", "tf32", "bfloat16"]
     compiled: bool
+    tensorboard: bool
     _state: Path | None = PrivateAttr(default=None)
 
     @property
