@@ -110,7 +110,7 @@ def test_parameters_are_not_changed_after_reading(base):
 def test_sessions_of_the_subjects_that_are_used(base):
     release = Release.model_validate({**base["release"], "subjects": ["subj02"]})
     assert release.used == {"subj02": 14}
-    assert Release.model_validate(base["release"]).used == {"subj01": 10, "subj02": 8}
+    assert Release.model_validate(base["release"]).used == {"subj01": 18, "subj02": 14}
 
 
 def test_a_protocol_is_a_bundle_and_each_choice_can_be_set_alone(base):
