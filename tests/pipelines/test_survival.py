@@ -138,7 +138,7 @@ def test_ctrl_c_and_a_second_run(ready):
             while not (ready.data / UNFINISHED).exists() and first.poll() is None:
                 time.sleep(0.01)
             first.send_signal(signal.SIGSTOP)  # or it might be done before the second run has begun
-            error, run = ready.failed("encoding_joint", **SHORT)
+            error, run = ready.failed("encoding_joint", **SHORT, images={"pixels": 57})  # outdated, too
             assert f"BusyError: {ready.data}: expected no other run at what this one reads and mak" in error
             made = "gnet8j, gnet8j_accuracy, gnet8j_figure, gnet8j_summary, gnet8j_voxels"
             assert f"makes {made} (process {first.pid} " in error
