@@ -123,6 +123,7 @@ def test_the_report_holds_it_all(reported):
     assert "--pipelines synthetic --params seed=2" in text
     assert "± seeds" not in text
     assert "<dt>device</dt><dd>auto" not in text
+    assert "<dt>prefilter</dt><dd>gabor</dd>" in text
 
 
 def test_the_report_does_not_need_an_anatomy(reported, tmp_path, caplog):
