@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
-from gnet.errors import ParameterError, StorageError
+from gnet.errors import ParameterError, StorageError, expected_one_of
 
 SHORTCUTS = ("protocol", "seed", "device")
 """Parameters of `fitting` that `--params` may set without saying `fitting`: see conf/base."""
@@ -56,9 +55,8 @@ class KnownParameters:
         known = {name.removeprefix("params:").split(".")[0] for name in inputs if is_parameter(name)}
         known |= {"areas", *SHORTCUTS}
         for name in sorted(self.configured - known):
-            similar = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {similar[0]}?" if similar else "Correct its name, or remove it."
-            raise ParameterError(f"{name}: expected one of {', '.join(sorted(known))}, got {name!r}. {hint}")
+            expected = expected_one_of(sorted(known), name, "Correct its name, or remove it.")
+            raise ParameterError(f"{name}: {expected}")
 
 
 def written_parameters(context: KedroContext) -> dict[str, Any]:
