@@ -127,7 +127,10 @@ def test_the_command_line_prints_the_message_and_fails(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--env", "mars"], "does not exist or is not a valid directory: "),
+        (
+            ["--env", "tny"],
+            "ParameterError: environment: expected one of base, local, nsd, tiny, got 'tny'. D",
+        ),
         (["--nodes", "nosuch"], "ValueError: Pipeline does not contain nodes named ['nosuch']"),
         (["--from-nodes", "nosuch"], "ValueError: Pipeline does not contain nodes named ['nosuch']"),
         (["--tags", "nosuch"], "ValueError: Pipeline contains no nodes after applying all provided filters."),

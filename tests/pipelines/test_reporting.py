@@ -114,7 +114,13 @@ def test_the_report_holds_it_all(reported):
     (folder,) = (reported.data / "08_reporting" / "report.html").iterdir()
     assert f"Report of the run {folder.name}" in text
     assert text.count("data:image/png;base64,") == len(FIGURES)
-    for words in ("Simulated, not measured", "published", "no data in 1 sessions", "How to cite", "gnet 0."):
+    for words in (
+        "Simulated, not measured",
+        "published",
+        "no data in 1 of 3 sessions",
+        "How to cite",
+        "gnet 0.",
+    ):
         assert words in text
     assert str(reported.data) not in text
     assert not re.search(r"\bnan\b", text)

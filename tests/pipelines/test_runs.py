@@ -297,7 +297,9 @@ class TestAccuracy:
     def test_excluded_voxels_are_there_and_nan(self, accuracy):
         excluded = accuracy[accuracy["excluded"] != ""]
         assert excluded["subject"].tolist() == list(SESSIONS)
-        assert set(excluded["excluded"]) == {"no data in 1 sessions"}
+        assert set(excluded["excluded"]) == {
+            f"no data in 1 of {count} sessions" for count in SESSIONS.values()
+        }
         assert excluded[list(self.COLUMNS[5:])].isna().all(axis=None)
         fitted = accuracy[accuracy["excluded"] == ""]
         assert fitted["r"].between(-1, 1).all()

@@ -59,7 +59,7 @@ def half_written(data):
         for path in data.rglob("*")
         if path.name.endswith(".part")
         or path.name.startswith(".run-")
-        or (path.is_dir() and path.name != "unfinished" and not any(path.iterdir()))
+        or (path.is_dir() and not any(path.iterdir()))
     ]
 
 

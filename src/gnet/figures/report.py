@@ -102,8 +102,9 @@ SECTIONS = (
         "Tuning",
         "How much each layer contributes to a voxel's accuracy. The specific share is what a part of the "
         "features reaches alone, the unique share is what is lost without it; both are in percent of r². "
-        "Averages are over voxels with r above 0.055, weighted by r². The grey lines are the shares "
-        "expected from the number of features alone: the first layer has more of them.",
+        "Averages are over voxels with r above 0.055, which chance exceeds with p < 0.01 (paper), weighted "
+        "by r². The grey lines are the shares expected from the number of features alone: the first layer "
+        "has more of them.",
         figures={
             "layerwise_tuning_figure": "By layer. Thick: mean over subjects; thin: subjects.",
             "bipartite_tuning_figure": "By half: the layers on the fine grid (lower, full bars) and on the "

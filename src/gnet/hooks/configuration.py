@@ -21,10 +21,11 @@ SPECIAL = "*?[{$"
 
 
 class DataFolder:
-    """A data folder that cannot be used stops a run before anything else."""
+    """An environment that does not exist, or a data folder that cannot be used, stops a run first of all."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
+        check_environment(context)
         check_folder(data_root(context))
 
 
@@ -70,6 +71,14 @@ def written_parameters(context: KedroContext) -> dict[str, Any]:
 def data_root(context: KedroContext) -> Path:
     """The folder of everything that is stored."""
     return Path(context.project_path) / context.config_loader["globals"]["data_root"]
+
+
+def check_environment(context: KedroContext) -> None:
+    """Raise ParameterError for an environment without a folder in the configuration."""
+    source = Path(str(context.config_loader.conf_source))
+    known = sorted(path.name for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+    if known and context.env not in (None, *known):
+        raise ParameterError(f"environment: {expected_one_of(known, context.env)}")
 
 
 def check_folder(folder: Path) -> None:
