@@ -73,7 +73,7 @@ def test_a_folder_without_pictures(encoded, tmp_path):
     (tmp_path / "empty").mkdir()
     message, _ = encoded.refused("pictures", prediction={"folder": str(tmp_path / "empty")})
     assert message.startswith(
-        f"\nParameterError: prediction.folder: expected pictures (PNG, JPEG, ...) in {tmp_path / 'empty'}, fou"
+        f"\nParameterError: prediction.folder: expected pictures (PNG, JPEG, ...) in {tmp_path / 'empty'}"
     )
 
 
