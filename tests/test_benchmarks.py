@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def test_what_a_benchmark_imports_is_there(script):
     subprocess.run([sys.executable, BENCHMARKS / script, "--help"], capture_output=True, check=True)
 
 
+@cache
 def contend(contender, **options):
     """The history of one contender of the fitting benchmark, in a process of its own as there."""
     command = [sys.executable, BENCHMARKS / "fitting.py", "--one", "--geometries", "tiny", "--threads", "1"]

@@ -132,7 +132,7 @@ def test_a_file_that_was_cut_short(ready):
 
 def test_ctrl_c_and_a_second_run(ready):
     """The second run is refused; Ctrl-C ends the first, and the same command goes on from there."""
-    epochs = 60
+    epochs = 20
     with kedro(ready, **{"fitting.epochs": epochs}) as first:
         try:
             while not (ready.data / UNFINISHED).exists() and first.poll() is None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -45,9 +46,9 @@ def test_areas_that_are_not_fitted_yet_are_fitted_first(prepared):
     ]  # fmt: skip
 
 
-def test_the_index_over_seeds(encoded):
-    only = ["hierarchy_index_seeds"]
-    encoded.run("transfer", only=only)  # the models are there, of seed 1
+def test_the_index_over_seeds(project_at, whole_run, tmp_path):
+    shutil.copytree(whole_run, tmp_path / "data")  # all is there, of seed 1
+    encoded, only = project_at(tmp_path / "data"), ["hierarchy_index_seeds"]
     table = encoded.load("hierarchy_index_seeds")
     assert table["which"].tolist() == [1, 1, 1]
     assert table["seed_sd"].isna().all()
