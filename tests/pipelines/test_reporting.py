@@ -140,4 +140,5 @@ def test_the_summaries_are_printed_and_where_the_results_lie(reported):
         assert f"{name}: " in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("report: ")]
     assert line.endswith("report.html")
-    assert f"Stored in {reported.data}: 06_models, 07_model_output, 08_reporting." in printed
+    folders = "02_intermediate, 03_primary, 05_model_input, 06_models, 07_model_output, 08_reporting"
+    assert f"Stored in {reported.data}: {folders}." in printed
