@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,13 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in BENCHMARKS.glob("*.py")))
-def test_what_a_benchmark_imports_is_there(script):
-    subprocess.run([sys.executable, BENCHMARKS / script, "--help"], capture_output=True, check=True)
+def test_what_a_benchmark_imports_is_there(script, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    try:
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+    except SystemExit as ended:
+        assert ended.code == 0  # noqa: PT017 - one of them is imported only, and does not end so
 
 
 @cache
