@@ -203,7 +203,7 @@ def measure_stages(folder: Path, arguments: argparse.Namespace) -> Table:
         with few_batches(arguments.batches):
             model = fit_gnet(
                 *(images, measured, prefilter_weights("gabor"), parameters["model"], fitting),
-                *(parameters["protocols"], parameters["images"]),
+                *(parameters["protocols"], parameters["images"], "gabor"),
                 kind="joint",
             )
         fitted.save(model)

@@ -46,7 +46,7 @@ def loaded(folder: str, env: str) -> dict[str, Any]:
         session.run(pipeline_names=["data_engineering", "masks"], only_missing_outputs=True)
     with KedroSession.create(ROOT, env=env) as session:
         catalog = session.load_context().catalog
-        names = ("model", "fitting", "protocols", "images", "scoring", "areas")
+        names = ("model", "fitting", "protocols", "images", "prefilter.source", "scoring", "areas")
         data = {f"params:{name}": catalog.load(f"params:{name}") for name in names}
         data |= {name: catalog.load(name) for name in ("images", "prefilter")}
         tables = [catalog.load(name) for name in ("voxels", "betas", "trials")]
@@ -64,7 +64,7 @@ def measure(data: dict[str, Any], choice: tuple[str, ...], seed: int, epochs: in
     images, measured = data["images"], data["measured"]
     model = fit_gnet(
         *(images, measured, data["prefilter"], data["params:model"], fitting),
-        *(data["params:protocols"], data["params:images"]),
+        *(data["params:protocols"], data["params:images"], data["params:prefilter.source"]),
         kind="joint",
     )
     accuracy = score_gnet(images, measured, model, data["params:scoring"], fitting)

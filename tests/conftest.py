@@ -1,5 +1,6 @@
 """Fixtures shared by every test."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -31,17 +32,27 @@ def reference() -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole_run(tmp_path_factory) -> Path:
-    """Data folder of a `kedro run` of everything on the tiny release. Not to be written to."""
-    data = tmp_path_factory.mktemp("whole") / "data"
-    subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--env", "tiny"],
-        cwd=ROOT,
-        env=os.environ | {"GNET_DATA": str(data), "NSD_ROOT": ""},
-        capture_output=True,
-        check=True,
-    )
-    return data
+def whole_run(tmp_path_factory, worker_id) -> Path:
+    """Data folder of a `kedro run` of everything on the tiny release. Not to be written to.
+
+    It is made once for all test processes. What it printed is beside the folder, in `printed.txt`.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "whole"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "printed.txt").exists():
+            done = subprocess.run(
+                [sys.executable, "-m", "kedro", "run", "--env", "tiny"],
+                cwd=ROOT,
+                env=os.environ | {"GNET_DATA": str(folder / "data"), "NSD_ROOT": "", "COLUMNS": "400"},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            (folder / "printed.txt").write_text(done.stdout)
+    return folder / "data"
 
 
 class BlocksOf:

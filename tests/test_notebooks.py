@@ -66,7 +66,7 @@ def test_outputs_are_stripped(path):
 
 @notebooks
 def test_opens_the_catalog_and_draws(path):
-    assert "".join(cells(path, "code")[0]["source"]).startswith("%load_ext kedro.ipython\n")
+    assert "".join(cells(path, "code")[0]["source"]).startswith("import logging\n")
     tree = ast.parse(source(path))
     kinds = {type(node) for node in ast.walk(tree)}
     assert not kinds & {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda}
@@ -102,3 +102,4 @@ def test_runs_on_the_tiny_release(path, whole_run, tmp_path, monkeypatch):
     assert any("image/png" in output.get("data", {}) for output in outputs)
     said = "".join(str(output.get("text") or output["data"].get("text/plain")) for output in outputs)
     assert "warning" not in said.lower()
+    assert "INFO" not in said

@@ -37,10 +37,10 @@ def main() -> None:
 @click.option("--pixels", type=click.IntRange(min=1), help="Side of the images it was fitted to.")
 @click.option("--overwrite", is_flag=True, help="Replace the model file if there is one.")
 def import_checkpoint(files: tuple[Path, ...], target: Path, pixels: int | None, overwrite: bool) -> None:
-    """Make a model file of checkpoints of the published code or of BERG.
+    """Make a model file of others' checkpoints.
 
-    The files are those that belong together: one, or one an area, or the parts of a split area. No code in
-    them is run.
+    These are checkpoints of the published code or of BERG. The files are those that belong together: one, or
+    one an area, or the parts of a split area. No code in them is run.
     """
     from gnet.evaluation.trained import TrainedModel
     from gnet.models.checkpoints import save_models
@@ -58,7 +58,7 @@ def import_checkpoint(files: tuple[Path, ...], target: Path, pixels: int | None,
 @click.option("--to", "target", metavar="FILE.pt", required=True, type=NEW, help="The checkpoint to write.")
 @click.option("--overwrite", is_flag=True, help="Replace the checkpoint if there is one.")
 def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
-    """Write a model file as a checkpoint in the published format.
+    """Write a model as a checkpoint of the published code.
 
     A file of several networks, as of one an area, becomes as many checkpoints: FILE-1.pt, FILE-2.pt, ...
     """
@@ -78,10 +78,10 @@ def export_checkpoint(model: Path, target: Path, overwrite: bool) -> None:
 @main.command()
 @click.option("--env", "-e", metavar="ENV", help="Configuration environment, as for kedro run.")
 def doctor(env: str | None) -> None:
-    """Print what a bug report needs: versions, machine, configuration, data, models.
+    """Print what a bug report needs.
 
-    Call it in the project's folder and paste all of it. Your home folder is abbreviated; look over the other
-    paths before you publish them.
+    That is versions, machine, configuration, data and models. Call it in the project's folder and paste all
+    of it. Your home folder is abbreviated; look over the other paths before you publish them.
     """
     from gnet.doctor import report
 
@@ -92,7 +92,9 @@ def doctor(env: str | None) -> None:
 @click.option("--env", "-e", metavar="ENV", help="Configuration environment, as for kedro run.")
 @click.option("--to", "target", metavar="FILE.csv", type=NEW, help="Write the whole table instead.")
 def runs(env: str | None, target: Path | None) -> None:
-    """List what was run in the data folder, with what, how it ended, and what came out.
+    """List the runs in the data folder and their accuracy.
+
+    With their parameters, and how they ended.
 
     Accuracies are means of r over voxels, with their standard errors over voxels. With --to, all columns are
     written, as for pandas.read_csv.

@@ -3,6 +3,9 @@
 Every message says what was expected, what was found and what to do.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class GNetError(Exception):
     """Base class of every error that this package raises deliberately."""
@@ -38,3 +41,15 @@ class BusyError(GNetError, RuntimeError):
 
 class ClusterError(GNetError, RuntimeError):
     """The cluster on which nodes are to run is not described, cannot be started, or does not fit them."""
+
+
+def expected_one_of(allowed: Iterable[str], got: object, otherwise: str = "Choose one of them.") -> str:
+    """What was expected and found, and the most similar that is allowed; `otherwise` if none is similar.
+
+    >>> expected_one_of(["published", "revised"], "revisd")
+    "expected one of published, revised, got 'revisd'. Did you mean revised?"
+    """
+    allowed = list(allowed)
+    similar = get_close_matches(str(got), allowed, n=1)
+    hint = f"Did you mean {similar[0]}?" if similar else otherwise
+    return f"expected one of {', '.join(allowed)}, got {got!r}. {hint}"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gnet.analysis.receptive_fields import (
+    FEWEST,
     FIELD_OF_VIEW,
     fit_ellipses,
     gaussian_mass,
@@ -73,6 +74,18 @@ def test_a_flat_field_is_not_determined():
     assert np.isfinite(found.parameters).all()
 
 
+@pytest.mark.parametrize(("x0", "determined"), [(2.2, True), (2.8, False)])
+def test_an_ellipse_off_the_grid_is_not_determined(x0, determined):
+    """The grid's last pixel ends at 2.5 degrees, the image at 4.2."""
+    x = np.linspace(-2, 2, 5)
+    parameters = planted(1)
+    parameters[0, 1:3] = x0, 0.5
+    found = fit_ellipses(surface(parameters, x, -x), x, -x)
+    np.testing.assert_allclose(found.centre, [[x0, 0.5]], atol=1e-3)
+    assert found.converged.all()
+    assert found.determined.item() is determined
+
+
 def test_long_axis_points_outwards():
     """Row 0 is the top of the image; an ellipse along the ray from the centre has radial angle 0."""
     x = np.linspace(-4, 4, 33)
@@ -89,10 +102,10 @@ def test_long_axis_points_outwards():
 
 
 def test_size_grows_with_eccentricity():
-    eccentricity = np.array([0.0, 1.0, 2.0, 3.0, np.nan])
+    eccentricity = np.array([*range(FEWEST), np.nan])
     slope, foveal = size_eccentricity(eccentricity, 0.5 + 0.25 * eccentricity)
     assert (slope, foveal) == pytest.approx((0.25, 0.5))
-    assert np.isnan(size_eccentricity(eccentricity[:1], eccentricity[:1])).all()
+    assert np.isnan(size_eccentricity(eccentricity[1:], eccentricity[1:])).all()  # one too few
 
 
 def test_mass_of_a_gaussian_inside_the_map_is_one():

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 CARDS = {"type": "slurm", "jobs": 2, "gpu": True, "threads": 1, "sbatch": {"gres": "gpu:1"}}
 JOINT = ("--pipelines", "encoding_joint", "--params")
-LONG = (*JOINT, "fitting.epochs=60,device=cpu")
+LONG = (*JOINT, "fitting.epochs=20,device=cpu")
 MODEL = "06_models/gnet8j.h5/VERSION/gnet8j.h5"
 
 

@@ -128,7 +128,7 @@ def test_summary_counts_and_averages():
         ("V1", "subj01", "", 0.4, 16.0, 64.0, 25.0),
         ("V1", "subj01", "", 0.9, 81.0, 4.0, np.nan),
         ("V1", "subj01", "", np.nan, np.nan, 36.0, np.nan),
-        ("V1", "subj01", "no data in 1 sessions", np.nan, np.nan, np.nan, np.nan),
+        ("V1", "subj01", "no data in 1 of 3 sessions", np.nan, np.nan, np.nan, np.nan),
         ("V1", "subj02", "", 0.5, 25.0, np.nan, np.nan),
         ("V2", "subj01", "", 0.1, 1.0, 0.0, np.nan),
     ]

@@ -268,9 +268,24 @@ def test_slices_are_drawn_without_an_anatomy():
     assert drawn(without).std() > 0
 
 
+def test_a_planted_organisation_is_said():
+    found = {"measured": index((), SUBJECTS)}
+    titles = [hierarchy_index_figure(found, planted=name).axes[0].get_title() for name in ("", "parallel")]
+    assert titles == ["", "planted organisation: parallel"]
+
+
+def test_every_matrix_says_which_side_is_which():
+    figure = transfer_matrix_figure(
+        ("V1", "V2"), **dict.fromkeys(("measured", "synthetic"), matrix(("V1", "V2"), SUBJECTS))
+    )
+    matrices = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_xlabel() for axes in matrices] == 6 * ["voxels of"]
+
+
 def test_slices_are_in_millimetres():
     figure = volume_slices_figure(volumes(("V1",), ("subj01",)), ("V1",))
     titles = [axes.get_title() for axes in figure.axes[:3]]
     assert titles[0] == "sagittal, x = 0 mm"
     assert figure.axes[1].get_xlabel() == "x (mm)"
     assert figure.axes[2].get_ylabel() == "y (mm)"
+    assert figure.axes[3].get_title("left").strip() == "accuracy of the joint model"

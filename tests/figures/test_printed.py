@@ -18,7 +18,7 @@ def test_percentages_have_one_decimal_and_correlations_three(capsys):
     assert shown["fev"] == "49.4"
     assert shown["ceiling"] == "0.1"
     assert shown["voxels"] == "1200"
-    assert shown["variance_explained"] == "nan"
+    assert shown["variance_explained"] == "–"
 
 
 def test_other_tables_are_not_printed(capsys):

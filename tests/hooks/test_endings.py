@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 from kedro.io.core import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
@@ -124,23 +126,35 @@ def test_the_command_line_prints_the_message_and_fails(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_misspelt_environment_is_one_line(tmp_path):
+    done = kedro("run", "--env", "tny", GNET_DATA=str(tmp_path / "data"))
+    assert done.returncode == 1
+    said = (
+        "ParameterError: environment: expected one of base, local, nsd, tiny, got 'tny'. Did you mean tiny?"
+    )
+    assert done.stderr.splitlines()[-1] == said
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--env", "mars"], "does not exist or is not a valid directory: "),
-        (["--nodes", "nosuch"], "ValueError: Pipeline does not contain nodes named ['nosuch']"),
-        (["--from-nodes", "nosuch"], "ValueError: Pipeline does not contain nodes named ['nosuch']"),
-        (["--tags", "nosuch"], "ValueError: Pipeline contains no nodes after applying all provided filters."),
-        (["--to-outputs", "nosuch"], "ValueError: Pipeline does not contain datasets named ['nosuch']"),
-        (["--namespaces", "nosuch"], "Pipeline does not contain nodes with the following namespaces: ['nos"),
-        (["--load-versions", "nosuch:1"], "'load_versions' keys [nosuch] are not found in the catalog."),
+        ({"node_names": ["nosuch"]}, "ValueError: Pipeline does not contain nodes named ['nosuch']"),
+        ({"from_nodes": ["nosuch"]}, "ValueError: Pipeline does not contain nodes named ['nosuch']"),
+        ({"tags": ["nosuch"]}, "ValueError: Pipeline contains no nodes after applying all provided filters."),
+        ({"to_outputs": ["nosuch"]}, "ValueError: Pipeline does not contain datasets named ['nosuch']"),
+        ({"namespaces": ["nosuch"]}, "Pipeline does not contain nodes with the following namespaces: ['nos"),
+        ({"load_versions": {"nosuch": "1"}}, "'load_versions' keys [nosuch] are not found in the catalog."),
     ],
 )
-def test_a_misspelt_option_is_one_line(options, said, tmp_path):
-    done = kedro("run", *options, GNET_DATA=str(tmp_path / "data"), KEDRO_ENV="tiny")
-    assert done.returncode == 1
-    assert said in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stdout + done.stderr
+def test_a_misspelt_option_is_one_message(options, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GNET_DATA", str(tmp_path / "data"))
+    bootstrap_project(ROOT)
+    with KedroSession.create(ROOT, env="tiny") as session:
+        error, otherwise = caught(lambda: session.run(**options)), Otherwise()
+    explain(otherwise, type(error), error, error.__traceback__)
+    assert said in capsys.readouterr().err
+    assert otherwise.errors == []
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_subject_without_sessions(raw):
 def test_unknown_protocol(raw):
     message, run = raw.refused(PIPELINE, protocol="improved")
     assert message.startswith("\nParameterValidationError: Parameter validation failed:")
-    assert "Input should be 'published' or 'revised'" in message
+    assert "protocol: expected one of published, revised, got 'improved'. Choose one of them." in message
     assert "improved" in message
     assert run.nodes == []
 
@@ -256,7 +256,7 @@ def test_no_cuda_here(raw, pipeline):
 
 def test_nested_parameters_are_checked_before_anything_is_made(fresh):
     message, run = fresh.refused(PIPELINE, images={"resampling": "cubic"})
-    assert "Input should be 'nearest', 'box', 'bilinear', 'hamming', 'bicubic' or 'lanczos'" in message
+    assert message.endswith("hamming, bicubic, lanczos, got 'cubic'. Did you mean bicubic?")
     assert run.nodes == []
 
 

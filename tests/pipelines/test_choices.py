@@ -144,7 +144,9 @@ def test_random_prefilter(prepared):
     }
     assert not np.array_equal(random["conv1.weight"], gabor["conv1.weight"])
     prepared.run("encoding_joint", prefilter=prefilter, fitting=QUICK, scoring={"resamples": 2})
-    fitted = weights(prepared.load("gnet8j"))["prefilter.conv1.weight"]
+    model = prepared.load("gnet8j")
+    assert model.configuration["prefilter"] == "random"
+    fitted = weights(model)["prefilter.conv1.weight"]
     np.testing.assert_array_equal(fitted, random["conv1.weight"])
 
 

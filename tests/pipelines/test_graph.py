@@ -86,6 +86,7 @@ UNGUARDED = {
 }
 ENCODING = {"images", "betas", "voxels", "trials", "prefilter"}
 FITTING = {"params:model", "params:fitting", "params:protocols", "params:images", "params:scoring"}
+FITTING |= {"params:prefilter.source"}
 
 
 def without_figures(pipeline):

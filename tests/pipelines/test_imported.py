@@ -48,7 +48,7 @@ def test_a_voxel_without_data_here_has_no_accuracy(imported):
     row = imported.load("imported_accuracy").query(
         f"subject == 'subj01' and voxel_index == {with_data.voxel_index[lost]}"
     )
-    assert row["excluded"].item() == "no data in 1 sessions"
+    assert row["excluded"].item() == "no data in 1 of 3 sessions"
     assert row["r"].isna().all()
 
 

@@ -1,13 +1,11 @@
 """What was run in a data folder can be listed, with its outcome and its scores."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from gnet.__main__ import main
 from gnet.errors import BusyError
 from gnet.hooks import runs
 from gnet.hooks.journal import readable, runs_table
@@ -51,15 +49,15 @@ def test_a_run_that_is_refused_leaves_no_page(encoded, monkeypatch):
     assert not (encoded.data / "runs").exists()
 
 
-def test_the_command(finished, tmp_path):
+def test_the_command(finished, tmp_path, monkeypatch):
     project, _ = finished
     file = tmp_path / "runs.csv"
-    command = [sys.executable, "-m", "gnet", "runs", "--env", "tiny"]
-    environment = os.environ | {"GNET_DATA": str(project.data), "COLUMNS": "80"}
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    monkeypatch.setenv("GNET_DATA", str(project.data))
+    command, cli = ["runs", "--env", "tiny"], CliRunner()
+    printed = cli.invoke(main, command, catch_exceptions=False).stdout
     assert "finished" in printed
     assert "…" not in printed
-    subprocess.run([*command, "--to", file], env=environment, capture_output=True, check=True)
+    assert cli.invoke(main, [*command, "--to", str(file)], catch_exceptions=False).exit_code == 0
     assert list(pd.read_csv(file)["run"]) == list(runs_table(project.data)["run"])
 
 

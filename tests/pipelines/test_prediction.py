@@ -65,14 +65,15 @@ def test_pictures_of_ones_own(encoded, folder):
 
 def test_a_folder_that_is_not_there(encoded, tmp_path):
     message, _ = encoded.refused("pictures", prediction={"folder": str(tmp_path / "none")})
-    assert message == f"\nParameterError: pictures: expected a folder, found none at {tmp_path / 'none'}."
+    expected = "prediction.folder: expected a folder of pictures, found none at"
+    assert message == f"\nParameterError: {expected} {tmp_path / 'none'}."
 
 
 def test_a_folder_without_pictures(encoded, tmp_path):
     (tmp_path / "empty").mkdir()
     message, _ = encoded.refused("pictures", prediction={"folder": str(tmp_path / "empty")})
     assert message.startswith(
-        f"\nParameterError: {tmp_path / 'empty'}: expected pictures (PNG, JPEG, ...), fou"
+        f"\nParameterError: prediction.folder: expected pictures (PNG, JPEG, ...) in {tmp_path / 'empty'}"
     )
 
 

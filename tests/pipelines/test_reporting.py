@@ -1,7 +1,5 @@
 """The report of the tiny release: everything is made, and what is stored can be read back."""
 
-import contextlib
-import io
 import re
 import shutil
 
@@ -34,17 +32,9 @@ def test_what_it_asks_for_and_makes():
 
 
 @pytest.fixture(scope="module")
-def everything(project_at, tmp_path_factory):
-    """A project after the default run, and what the run printed."""
-    project = project_at(tmp_path_factory.mktemp("everything") / "data")
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        project.run()
-    return project, printed.getvalue()
-
-
-@pytest.fixture(scope="module")
-def reported(everything):
-    return everything[0]
+def reported(project_at, whole_run):
+    """A project after the default run."""
+    return project_at(whole_run)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -114,7 +104,13 @@ def test_the_report_holds_it_all(reported):
     (folder,) = (reported.data / "08_reporting" / "report.html").iterdir()
     assert f"Report of the run {folder.name}" in text
     assert text.count("data:image/png;base64,") == len(FIGURES)
-    for words in ("Simulated, not measured", "published", "no data in 1 sessions", "How to cite", "gnet 0."):
+    for words in (
+        "Simulated, not measured",
+        "published",
+        "no data in 1 of 3 sessions",
+        "How to cite",
+        "gnet 0.",
+    ):
         assert words in text
     assert str(reported.data) not in text
     assert not re.search(r"\bnan\b", text)
@@ -123,6 +119,7 @@ def test_the_report_holds_it_all(reported):
     assert "--pipelines synthetic --params seed=2" in text
     assert "± seeds" not in text
     assert "<dt>device</dt><dd>auto" not in text
+    assert "<dt>prefilter</dt><dd>gabor</dd>" in text
 
 
 def test_the_report_does_not_need_an_anatomy(reported, tmp_path, caplog):
@@ -137,9 +134,11 @@ def test_the_report_does_not_need_an_anatomy(reported, tmp_path, caplog):
     assert warning == "There is no anatomy. The slices of subj01 are drawn without it."
 
 
-def test_the_summaries_are_printed_and_where_the_report_lies(everything):
-    _, printed = everything
+def test_the_summaries_are_printed_and_where_the_results_lie(reported):
+    printed = (reported.data.parent / "printed.txt").read_text()
     for name in ("gnet8j_summary", "gnet8r_summary", "joint_versus_areas", "hierarchy_index"):
         assert f"{name}: " in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("report: ")]
     assert line.endswith("report.html")
+    folders = "02_intermediate, 03_primary, 05_model_input, 06_models, 07_model_output, 08_reporting"
+    assert f"Stored in {reported.data}: {folders}." in printed

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -22,13 +23,15 @@ def weights(project, model):
 @pytest.mark.parametrize("protocol", ["published", "revised"])
 def test_the_trunk_stays_what_it_was(encoded, protocol):
     """Bitwise; as published, its running statistics drift."""
-    encoded.run("transfer", only=["V2.transfer"], protocol=protocol, fitting={"epochs": 1})
+    run = encoded.run("transfer", only=["V2.transfer"], protocol=protocol, fitting={"epochs": 1})
+    assert "fit V1+V2+V3+hV4, trunk of V2: " in run.log
     before, after = weights(encoded, "V2.gnet8r"), weights(encoded, "V2.transfer")
     assert before.keys() == after.keys()
     moved = {name for name in before if not np.array_equal(before[name], after[name])}
     drifting = {name for name in before if name.endswith(STATISTICS)}
     assert moved == (drifting if protocol == "published" else set())
     model = encoded.load("V2.transfer")
+    assert model.configuration["prefilter"] == "gabor"
     fitted = encoded.load("gnet8j")
     for subject, voxels in model.voxels.items():  # of all areas
         np.testing.assert_array_equal(voxels.index, fitted.voxels[subject].index)
@@ -43,9 +46,9 @@ def test_areas_that_are_not_fitted_yet_are_fitted_first(prepared):
     ]  # fmt: skip
 
 
-def test_the_index_over_seeds(encoded):
-    only = ["hierarchy_index_seeds"]
-    encoded.run("transfer", only=only)  # the models are there, of seed 1
+def test_the_index_over_seeds(project_at, whole_run, tmp_path):
+    shutil.copytree(whole_run, tmp_path / "data")  # all is there, of seed 1
+    encoded, only = project_at(tmp_path / "data"), ["hierarchy_index_seeds"]
     table = encoded.load("hierarchy_index_seeds")
     assert table["which"].tolist() == [1, 1, 1]
     assert table["seed_sd"].isna().all()

@@ -17,7 +17,7 @@ from gnet.fitting import models
 
 ROOT = Path(__file__).resolve().parents[2]
 AREAS = ("V1", "V2", "V3", "hV4")
-EPOCHS = 40
+EPOCHS = 12
 
 
 @pytest.fixture(scope="module")
@@ -139,4 +139,4 @@ def test_a_seed_that_cannot_be_read_is_drawn_again(project, written):
 
 def test_the_state_of_a_fit_is_no_parameter(project):
     message, _ = project.refused("encoding_joint", fitting={"state": "/tmp/elsewhere.pt"})
-    assert "Extra inputs are not permitted" in message
+    assert "fitting': state: expected one of" in message

@@ -164,9 +164,13 @@ def test_bombs_are_refused(tmp_path, monkeypatch):
 
 
 def test_folders_without_pictures(tmp_path):
-    with pytest.raises(ParameterError, match="pictures: expected a folder, found none at"):
+    with pytest.raises(
+        ParameterError, match=r"prediction\.folder: expected a folder of pictures, found none"
+    ):
         read_pictures(tmp_path / "absent", 12)
-    with pytest.raises(ParameterError, match=r"expected pictures \(PNG, JPEG, .*\), found none that can be"):
+    with pytest.raises(
+        ParameterError, match=r"expected pictures \(PNG, JPEG, .*\) in .*, found none that can be"
+    ):
         read_pictures(tmp_path, 12)
 
 

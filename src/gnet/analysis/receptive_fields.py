@@ -17,6 +17,9 @@ from gnet.recording.pictures import FIELD_OF_VIEW
 BLOCK = 256
 """Voxels fitted at a time: their Jacobians at 25 x 25 pixels take 9 MB."""
 
+FEWEST = 10
+"""Voxels that a line through sizes and eccentricities needs: through two of them, it always goes."""
+
 Positions = Float[np.ndarray, " pixel"]
 
 
@@ -35,6 +38,8 @@ class Ellipses:
     residual: Float[np.ndarray, " voxel"]
     """Root of the sum of squared residuals."""
     converged: Bool[np.ndarray, " voxel"]
+    on_grid: Bool[np.ndarray, " voxel"]
+    """Whether the centre lies on one of the field's pixels."""
 
     @property
     def centre(self) -> Float[np.ndarray, "voxel 2"]:
@@ -66,13 +71,12 @@ class Ellipses:
 
     @property
     def determined(self) -> Bool[np.ndarray, " voxel"]:
-        """Whether the fit, in degrees, converged on a Gaussian in the image and no larger than it.
+        """Whether the fit, in degrees, converged on a Gaussian centred on the grid, smaller than the image.
 
         A field that is flat to 0.1 %, as all fields are before training, has no such Gaussian.
         """
-        inside = (np.abs(self.centre) < FIELD_OF_VIEW / 2).all(1)
         rises = np.exp(self.parameters[:, 0]) > 1e-3 * np.abs(self.parameters[:, 6])
-        return self.converged & inside & rises & (self.sigmas < FIELD_OF_VIEW).all(1)
+        return self.converged & self.on_grid & rises & (self.sigmas < FIELD_OF_VIEW).all(1)
 
     def table(self) -> pd.DataFrame:
         """Columns: x, y, size, eccentricity, radial_angle, sigma_long, sigma_short, residual, determined."""
@@ -160,7 +164,7 @@ def _surface_and_slopes(
 
 def _fit_block(
     fields: Float[np.ndarray, "voxel pixel"], x: Positions, y: Positions, iterations: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     # scaled by its maximum, so that damping and tolerance mean the same for every voxel
     unit = np.abs(fields).max(1).clip(min=1e-300)
     target = fields / unit[:, None]
@@ -195,7 +199,14 @@ def _fit_block(
     found[:, 0] += np.log(unit)
     for array in (found, errors):
         array[:, 6] *= unit
-    return found, errors, np.sqrt(error) * unit, converged
+    on_grid = _reached(found[:, 1], x) & _reached(found[:, 2], y)
+    return found, errors, np.sqrt(error) * unit, converged, on_grid
+
+
+def _reached(centre: Float[np.ndarray, " voxel"], pixels: Positions) -> Bool[np.ndarray, " voxel"]:
+    """Whether the pixels, with half of one on either side, reach so far."""
+    half = np.ptp(pixels) / max(1, len(np.unique(pixels)) - 1) / 2
+    return (pixels.min() - half <= centre) & (centre <= pixels.max() + half)
 
 
 def size_eccentricity(
@@ -203,10 +214,10 @@ def size_eccentricity(
 ) -> tuple[float, float]:
     """Slope and intercept (size at the centre of gaze) of the regression of size on eccentricity.
 
-    Voxels where either is not finite are excluded; NaN for fewer than two voxels.
+    Voxels where either is not finite are excluded; NaN for fewer than `FEWEST` voxels.
     """
     known = np.isfinite(eccentricity) & np.isfinite(size)
-    if known.sum() < 2:
+    if known.sum() < FEWEST:
         return float("nan"), float("nan")
     slope, intercept = np.polyfit(eccentricity[known], size[known], 1)
     return float(slope), float(intercept)

@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-IGNORED = ("seed", "device", "torch", "cache_gigabytes")
-"""Settings that may differ between fits that count as repetitions with another seed."""
+IGNORED = ("seed", "device", "torch", "cache_gigabytes", "prefilter")
+"""Settings that may differ between fits that count as repetitions with another seed; `data` is a digest of
+the prefilter, too.
+"""
 
 
 def settings_digest(fits: Iterable[Mapping[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import QUIET, SMALL, grid, legend, line_entry, marker_entry, nothing
+from gnet.figures.axes import QUIET, SMALL, grid, legend, line_entry, marker_entry, nothing, subtitle
 from gnet.figures.colours import INK
 
 STYLES = ((INK, "o", False), ("#0072B2", "s", True), ("#D55E00", "D", True), ("#009E73", "^", True))
@@ -19,7 +19,9 @@ REACH = 1.6
 
 
 def hierarchy_index_figure(
-    indices: Mapping[str, pd.DataFrame], over_seeds: Mapping[str, pd.DataFrame] | None = None
+    indices: Mapping[str, pd.DataFrame],
+    over_seeds: Mapping[str, pd.DataFrame] | None = None,
+    planted: str = "",
 ) -> Figure:
     """The index of each subject and of the voxels of all, on a line from none (0) to entailment (1).
 
@@ -30,7 +32,8 @@ def hierarchy_index_figure(
     there are several.
 
     `indices` are tables by what they were measured on: `subject`, `index`, `fit_error`, perhaps `voxel_sd`;
-    `over_seeds`, by the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`).
+    `over_seeds`, by the same names: `subject`, `index`, `seed_sd`, `seeds` (`gnet.analysis.seeds`). `planted`
+    is the organisation of a simulated brain.
     """
     subjects = list(dict.fromkeys(subject for table in indices.values() for subject in table["subject"]))
     if not subjects:
@@ -74,4 +77,6 @@ def hierarchy_index_figure(
     if several:
         entries.append(marker_entry("mean ± seeds", "+", colour=INK))
     legend(figure, entries)
+    if planted:
+        subtitle(panel, f"planted organisation: {planted}")
     return figure

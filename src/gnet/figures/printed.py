@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,9 @@ class Summary:
 
 BY_AREA = {"area": "area", "subject": "subject", "voxels": "voxels"}
 ACCURACY = Summary(
-    "accuracy on single test trials; means over voxels, or medians where it says so",
+    "accuracy on single test trials; means over voxels, but for the two medians",
     BY_AREA
-    | {"excluded": "excluded", "median_r": "median r", "r_over_ceiling": "r/√ceiling"}
+    | {"excluded": "excluded", "median_r": "median r", "r_over_ceiling": "median r/√ceiling"}
     | {"variance_explained": "explained %", "ceiling": "ceiling %", "fev": "FEV %", "without_fev": "no FEV"},
 )
 SUMMARIES = {
@@ -100,15 +101,12 @@ def print_summary(name: str, table: pd.DataFrame) -> None:
 
 
 def print_table(title: str, table: pd.DataFrame) -> None:
-    """Print a table: percentages with one decimal, other numbers with three."""
+    """Print a table: percentages with one decimal, other numbers with three, NaN as a dash."""
     grid, columns = Table(), []
     for heading, values in table.items():
         text = pd.api.types.is_string_dtype(values)
         grid.add_column(str(heading), justify="left" if text else "right", no_wrap=True)
-        places = 1 if str(heading).endswith("%") else 3
-        columns.append(
-            [f"{value:.{places}f}" if isinstance(value, float) else str(value) for value in values]
-        )
+        columns.append([_cell(value, 1 if str(heading).endswith("%") else 3) for value in values])
     for cells in zip(*columns, strict=True):
         grid.add_row(*cells)
     console = rich.get_console()
@@ -116,6 +114,12 @@ def print_table(title: str, table: pd.DataFrame) -> None:
     console = Console(file=console.file, width=max(console.width, needed))
     console.print(title, style="italic", highlight=False)
     console.print(grid)
+
+
+def _cell(value: Any, decimals: int) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if isnan(value) else f"{value:.{decimals}f}"
 
 
 def print_place(name: str, dataset: Any) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from gnet.analysis.receptive_fields import FIELD_OF_VIEW
+from gnet.analysis.receptive_fields import FEWEST, FIELD_OF_VIEW
 from gnet.figures.axes import minus
 from gnet.figures.printed import summary_of
 
@@ -59,7 +59,10 @@ SECTIONS = (
         "ceiling of 5 % or more.",
         figures={
             "explained_variance_figure": "Means over voxels, by area and subject.",
-            "gnet8j_figure": "The joint model, voxel by voxel: variance explained against the noise ceiling.",
+            "gnet8j_figure": "The joint model, voxel by voxel: variance explained against the noise ceiling. "
+            "On the line “all”, a voxel's model explains all that is not noise; on the dotted lines ½ and ¼, "
+            "a half and a quarter of it. Both numbers are estimates, so a voxel can lie above the line. Not "
+            "drawn: voxels without one of the two, which are listed under Excluded.",
             "gnet8r_figure": "The area-wise models, voxel by voxel.",
         },
         tables={"gnet8j_summary": "The joint model", "gnet8r_summary": "The area-wise models"},
@@ -96,11 +99,13 @@ SECTIONS = (
         f"{FIELD_OF_VIEW:g} degrees of visual angle.",
         figures={
             "gnet8j_pooling_fields_figure": "The joint model's fields on the finer grid: in each area, the "
-            "best-predicted voxels among those whose ellipse is determined (black and white outline: "
-            "1 sigma). Not a random sample.",
+            "best-predicted voxels among those whose ellipse (black and white outline: 1 sigma) is "
+            "determined: its centre is on the grid and it is smaller than the image. Not a random sample. "
+            "Each panel spans the image and has its own scale, from nothing (dark) to the field's maximum; "
+            "the light border is not on the grid, and the cross is the centre of gaze.",
             "gnet8r_pooling_fields_figure": "The same for the area-wise models.",
             "size_eccentricity_figure": "Size against eccentricity, with a least squares line for each "
-            "subject. Counts: voxels with a determined ellipse, of all voxels.",
+            f"subject with at least {FEWEST} voxels. Counts: voxels with a determined ellipse, of all.",
         },
         tables={
             "size_eccentricity": "The lines: size at the centre of gaze and growth per degree of "
@@ -111,8 +116,9 @@ SECTIONS = (
         "Tuning",
         "How much each layer contributes to a voxel's accuracy. The specific share is what a part of the "
         "features reaches alone, the unique share is what is lost without it; both are in percent of r². "
-        "Averages are over voxels with r above 0.055, weighted by r². The grey lines are the shares "
-        "expected from the number of features alone: the first layer has more of them.",
+        "Averages are over voxels with r above 0.055, which chance exceeds with p < 0.01 (paper), weighted "
+        "by r². The grey lines are the shares expected from the number of features alone: the first layer "
+        "has more of them.",
         figures={
             "layerwise_tuning_figure": "By layer. Thick: mean over subjects; thin: subjects.",
             "bipartite_tuning_figure": "By half: the layers on the fine grid (lower, full bars) and on the "
@@ -126,10 +132,13 @@ SECTIONS = (
         "any hierarchy it is 0. Synthetic: the same experiment on the predictions of a fitted model.",
         figures={
             "transfer_matrix_figure": "Shift of mean accuracy relative to the area's own model; numbers are "
-            "in units of 0.001.",
+            "in units of 0.001. On the diagonal, new readouts are fitted to the area's own trunk: it shows "
+            "what fitting the readouts again changes, and is no part of the index.",
             "hierarchy_index_figure": "The index. Thick bars: error of the fit; thin bars: standard "
             "deviation over bootstrap samples of the voxels. Bars that extend beyond the axis are labelled "
-            "with the error of the fit: such an index is not determined. The index also varies from fit to "
+            "with the error of the fit: such an index is not determined. It compares two slopes, and is "
+            "exactly 1 or −1 where these have opposite signs, however small they are: with few voxels, that "
+            "is chance. The index also varies from fit to "
             "fit: where runs with several seeds are stored, the mean and standard deviation over seeds are "
             "drawn beside it.",
         },

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gnet.analysis.receptive_fields import FIELD_OF_VIEW
-from gnet.figures.axes import dots, entitle, grid, legend, note, subject_entries
+from gnet.analysis.receptive_fields import FEWEST, FIELD_OF_VIEW
+from gnet.figures.axes import dots, entitle, grid, legend, line_entry, note, subject_entries
 from gnet.figures.colours import INK, MODELS, area_colours, subject_marker
 
 
@@ -20,7 +20,8 @@ def size_eccentricity_figure(
     """One row a model, one column an area: size of each field against its eccentricity, in degrees.
 
     Only fields whose ellipse is determined are drawn; each panel says how many of how many. Lines are least
-    squares fits for each subject, as far as its voxels reach. Fields larger than the axis are cut off.
+    squares fits for each subject of enough voxels, as far as these reach. Fields larger than the axis are cut
+    off.
 
     Columns of `lines`: model, area, subject, slope, size_at_centre; of `receptive_fields`, a table for each
     model, by its name in `lines`: subject, area, eccentricity, size, determined.
@@ -43,7 +44,8 @@ def size_eccentricity_figure(
         below.set_xlabel("eccentricity (°)")
     axes[0, 0].set(xlim=(0, FIELD_OF_VIEW * 0.6), ylim=(0, 1.2 * largest))
     if len(known):
-        legend(figure, subject_entries(known["subject"]))
+        fitted = line_entry(f"least squares ({FEWEST} voxels or more)", colour=INK)
+        legend(figure, [*subject_entries(known["subject"]), fitted])
     return figure
 
 

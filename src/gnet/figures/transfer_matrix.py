@@ -24,9 +24,10 @@ def transfer_matrix_figure(areas: Sequence[str], **matrices: pd.DataFrame) -> Fi
     """A matrix for each subject and for the voxels of all: shift of accuracy r with another area's trunk.
 
     Rows: the area whose trunk it is; columns: the area whose voxels are predicted. Zero: as good as the
-    area's own model. In an entailment hierarchy only what is above the diagonal is negative. Cells hold the
-    shift in units of 0.001. `matrices` are those of `gnet.analysis.transfer_matrix.transfer_matrix`, by the
-    name of what they were measured on; each begins a row.
+    area's own model; on the diagonal, what new readouts alone change. In an entailment hierarchy only what is
+    above the diagonal is negative. Cells hold the shift in units of 0.001. `matrices` are those of
+    `gnet.analysis.transfer_matrix.transfer_matrix`, by the name of what they were measured on; each begins a
+    row.
     """
     rows = []
     for name, table in matrices.items():
@@ -48,9 +49,8 @@ def transfer_matrix_figure(areas: Sequence[str], **matrices: pd.DataFrame) -> Fi
             cells = table.pivot_table("shift", "trunk", "tested", dropna=False)
             _matrix(panel, cells.reindex(index=areas, columns=areas).to_numpy(float), areas, scale)
             subtitle(panel, title)
+            panel.set_xlabel("voxels of")
         row[0].set_ylabel("trunk of")
-    for column in axes.T:
-        [panel for panel in column if panel.axison][-1].set_xlabel("voxels of")
     shape = {"shrink": min(1.0, 2.2 / (side * len(rows))), "aspect": 14, "pad": 0.02}
     text = "shift of accuracy, r (numbers: in thousandths)"
     colour_bar(figure, axes[0, 0].images[0], axes, text, **shape)

@@ -11,7 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from gnet.figures.axes import MEDIUM, SMALL, colour_bar, grid, legend, marker_entry, minus, nothing, subtitle
+from gnet.figures.axes import (
+    MEDIUM,
+    SMALL,
+    colour_bar,
+    entitle,
+    grid,
+    legend,
+    marker_entry,
+    minus,
+    nothing,
+    subtitle,
+)
 from gnet.figures.colours import area_colours
 
 PLANES = ("sagittal", "coronal", "axial")
@@ -66,6 +77,8 @@ def volume_slices_figure(subjects: Mapping[str, SubjectVolumes], areas: Sequence
                 panel.set_xlabel(f"{'xyz'[across]} (mm)", fontsize=SMALL)
                 panel.set_ylabel(f"{'xyz'[up]} (mm)", fontsize=SMALL)
         row[0].set_ylabel(f"{subject}\nz (mm)", fontsize=MEDIUM)
+    entitle(axes[0, 0], "areas\n\n")  # above the positions of the slices
+    entitle(axes[0, 3], "accuracy of the joint model\n\n")
     shrink = min(1.0, 1.8 / len(subjects))
     colour_bar(figure, drawn, axes[:, 3:], "accuracy, r (dark: 0 and below)", shrink=shrink, aspect=12)
     legend(figure, [marker_entry(area, "s", colour=colours[area]) for area in areas])

@@ -124,7 +124,9 @@ def fit_model(
 
     The configuration of the model is the procedure, the seed and `settings`, further plain values.
     """
-    identity, description = data_digest(network, data), f"fit {'+'.join(areas)}".strip()
+    identity, settings = data_digest(network, data), settings or {}
+    voxels, trunk = "+".join(areas), "+".join(settings.get("trunk_areas", areas))
+    description = f"fit {voxels}" + (f", trunk of {trunk}" if trunk != voxels else "")
     history = fit_network(
         network,
         data.training,
@@ -132,11 +134,11 @@ def fit_model(
         images,
         procedure=procedure,
         seed=seed,
-        description=description,
+        description=description.strip(),
         state=state,
     )
     recorded = {name: value for name, value in asdict(procedure).items() if name != "cache_bytes"}
-    recorded |= {**(settings or {}), "seed": seed, "data": identity, "torch": torch.__version__}
+    recorded |= {**settings, "seed": seed, "data": identity, "torch": torch.__version__}
     return FittedModel(network.cpu(), data.voxels, areas, recorded, history)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.validation.model_factory import instantiate_model
 
-from gnet.errors import ParameterError, StorageError
+from gnet.errors import ParameterError, StorageError, expected_one_of
 
 SHORTCUTS = ("protocol", "seed", "device", "keep_models")
 """What `--params` may set by itself, protocol, seed and device in the place of those of `fitting`."""
@@ -25,10 +24,11 @@ SPECIAL = "*?[{$"
 
 
 class DataFolder:
-    """A data folder that cannot be used stops a run before anything else."""
+    """An environment that does not exist, or a data folder that cannot be used, stops a run first of all."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
+        check_environment(context)
         check_folder(data_root(context))
 
 
@@ -61,9 +61,8 @@ class KnownParameters:
         known = {name.removeprefix("params:").split(".")[0] for name in inputs if is_parameter(name)}
         known |= {"areas", "sweep", *SHORTCUTS}
         for name in sorted(self.configured - known):
-            similar = get_close_matches(name, known, n=1)
-            hint = f"Did you mean {similar[0]}?" if similar else "Correct its name, or remove it."
-            raise ParameterError(f"{name}: expected one of {', '.join(sorted(known))}, got {name!r}. {hint}")
+            expected = expected_one_of(sorted(known), name, "Correct its name, or remove it.")
+            raise ParameterError(f"{name}: {expected}")
 
 
 def written_parameters(context: KedroContext) -> dict[str, Any]:
@@ -93,6 +92,14 @@ def swept(parameters: Mapping[str, Any]) -> Any:
 def data_root(context: KedroContext) -> Path:
     """The folder of everything that is stored."""
     return Path(context.project_path) / context.config_loader["globals"]["data_root"]
+
+
+def check_environment(context: KedroContext) -> None:
+    """Raise ParameterError for an environment without a folder in the configuration."""
+    source = Path(str(context.config_loader.conf_source))
+    known = sorted(path.name for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+    if known and context.env not in (None, *known):
+        raise ParameterError(f"environment: {expected_one_of(known, context.env)}")
 
 
 def check_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import FrameType, TracebackType
 
 import click
@@ -20,6 +21,7 @@ from kedro.pipeline import Pipeline
 from kedro.validation.exceptions import ParameterValidationError
 
 from gnet.errors import GNetError
+from gnet.hooks.stored import place
 from gnet.storage.atomic import causes, storage_error
 from gnet.storage.steady_file import HOLDING
 
@@ -30,10 +32,9 @@ MISSPELT = (
     "Failed to find the pipeline",
     "Pipeline does not contain ",
     "Pipeline contains no nodes after",
-    "Given configuration path either does not exist",
     "'load_versions' keys",
 )
-"""How Kedro's errors begin for misspelt pipelines, nodes, tags, datasets and environments."""
+"""How Kedro's errors begin for misspelt pipelines, nodes, tags and datasets."""
 
 
 class Errors:
@@ -115,7 +116,7 @@ class Summaries:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Print them, also those that a later node used, and the path of the report."""
+        """Print them, also those that a later node used, and say where the results are stored."""
         from gnet.figures.printed import SUMMARIES, print_place, print_summary
 
         names = sorted(name for name in pipeline.all_outputs() if not name.startswith("sweep."))
@@ -127,3 +128,8 @@ class Summaries:
                 print_place("report", catalog.get("report"))
         except (OSError, ValueError) as error:  # a closed terminal, a full disk behind a redirection
             log.warning("The results are stored, but could not be printed: %s", error)
+        places = (place(catalog.get(name)) for name in pipeline.all_outputs())
+        if folders := {path.parent for path in places if path}:
+            root = Path(os.path.commonpath([folder.parent for folder in folders]))
+            inner = sorted(str(folder.relative_to(root)) for folder in folders)
+            log.info("Stored in %s: %s.", root, ", ".join(inner))

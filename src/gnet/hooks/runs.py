@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO
@@ -53,12 +53,15 @@ class OtherRuns:
     def after_context_created(self, context: KedroContext) -> None:
         self.folder = data_root(context)
 
+    @hook_impl(specname="before_pipeline_run")
+    def refuse_conflicts(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Before the prerequisites: what another run is making now would look outdated to them."""
+        refuse_conflicts(self.folder, announcement(*reads_and_makes(pipeline, catalog)), at_work(self.folder))
+
     @hook_impl(trylast=True)  # after the prerequisites, whose sessions announce themselves
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Announce this run, unless another one is in its way."""
-        stored = {name for name in pipeline.datasets() if place(catalog.get(name))}
-        makes = stored & pipeline.all_outputs()
-        self.announced = announce(self.folder, stored - makes, makes)
+        self.announced = announce(self.folder, *reads_and_makes(pipeline, catalog))
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
@@ -121,6 +124,33 @@ class Announced:
         self.file.close()
 
 
+def reads_and_makes(pipeline: Pipeline, catalog: CatalogProtocol) -> tuple[set[str], set[str]]:
+    """The stored datasets that a run reads, and those that it makes."""
+    stored = {name for name in pipeline.datasets() if place(catalog.get(name))}
+    makes = stored & pipeline.all_outputs()
+    return stored - makes, makes
+
+
+def announcement(reads: set[str], makes: set[str]) -> Announcement:
+    """What a run of this process, which begins now, has to announce."""
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    return Announcement(
+        sorted(reads), sorted(makes), os.getpid(), socket.gethostname(), started, command_line()
+    )
+
+
+def refuse_conflicts(folder: Path, own: Announcement, others: Iterable[Announcement]) -> None:
+    """Raise BusyError if another run makes what this one reads or makes, or reads what it makes."""
+    for other in others:
+        if conflict := own.conflict(other):
+            raise BusyError(
+                f"{folder}: expected no other run at what this one reads and makes, found one that "
+                f"{conflict} (process {other.process} on {other.host}, since {other.started}: "
+                f"{other.command}). Wait until it has ended, or stop it. Or keep the two apart: another "
+                "folder in GNET_DATA."
+            )
+
+
 def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None:
     """Say that a run of this process begins, and see to it that it meets no other.
 
@@ -128,9 +158,7 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
     so and None is returned. Raises BusyError if another run makes what this one reads or makes, or reads what
     it makes; StorageError if the folder cannot be written to.
     """
-    started = time.strftime("%Y-%m-%d %H:%M:%S")
-    where = (os.getpid(), socket.gethostname(), started, command_line())
-    own = Announcement(sorted(reads), sorted(makes), *where)
+    own = announcement(reads, makes)
     try:
         announced = Announced(folder, own)
     except OSError as error:
@@ -142,15 +170,11 @@ def announce(folder: Path, reads: set[str], makes: set[str]) -> Announced | None
             "another in the environment variable GNET_DATA."
         ) from error
     others = list(at_work(folder, announced.path))
-    for other in others:
-        if conflict := own.conflict(other):
-            announced.withdraw()
-            raise BusyError(
-                f"{folder}: expected no other run at what this one reads and makes, found one that "
-                f"{conflict} (process {other.process} on {other.host}, since {other.started}: "
-                f"{other.command}). Wait until it has ended, or stop it. Or keep the two apart: another "
-                "folder in GNET_DATA."
-            )
+    try:
+        refuse_conflicts(folder, own, others)
+    except BusyError:
+        announced.withdraw()
+        raise
     if not others:
         remove_leftovers(folder)
     return announced

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,8 @@ class UnfinishedFits:
         for state in ended:
             state.unlink(missing_ok=True)
             seed_path(state).unlink(missing_ok=True)
+            with suppress(OSError):  # not there, or others' are in it
+                state.parent.rmdir()
 
 
 def state_path(node: Node, catalog: CatalogProtocol) -> Path | None:

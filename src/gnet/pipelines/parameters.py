@@ -6,12 +6,25 @@ unit and source of each number.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel, create_model, model_validator
+from kedro.validation.exceptions import ModelInstantiationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    RootModel,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from gnet.errors import expected_one_of
 
 Subject = Annotated[str, Field(pattern=r"^subj\d\d$")]
 Count = Annotated[int, Field(ge=1)]
@@ -26,19 +39,44 @@ RENAMED = {
 """Former names of parameters, and the current ones."""
 
 
-class Strict(BaseModel):
+class Checked(BaseModel):
+    """Says what is wrong as all errors do: expected, got, and perhaps what was meant."""
+
+    @classmethod
+    def model_validate(cls, values: Any, **options: Any) -> Checked:
+        """Read the values, as Kedro asks for it. Raises ModelInstantiationError with all mistakes."""
+        try:
+            return super().model_validate(values, **options)
+        except ValidationError as error:
+            raise ModelInstantiationError("; ".join(map(mistake, error.errors()))) from error
+
+
+class Strict(Checked):
     """Refuses unknown keys and changes after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
-    def current_names(cls, values: Any) -> Any:
-        """Refuse former names, with the current ones."""
-        for old in RENAMED if isinstance(values, Mapping) else ():
-            if old in values:
-                raise ValueError(f"{old} is now called {RENAMED[old]}: rename it")
+    def known_names(cls, values: Any) -> Any:
+        """Refuse former names, with the current ones, and names that never were."""
+        for name in values.keys() - cls.model_fields if isinstance(values, Mapping) else ():
+            if name in RENAMED:
+                raise ValueError(f"{name} is now called {RENAMED[name]}: rename it")
+            raise ValueError(f"{name}: {expected_one_of(cls.model_fields, name)}")
         return values
+
+
+def mistake(error: Mapping[str, Any]) -> str:
+    """One of pydantic's errors, as a message of ours."""
+    name, got = ".".join(map(str, error["loc"])), error["input"]
+    if error["type"] == "value_error":
+        text = str(error["ctx"]["error"])
+    elif error["type"] == "literal_error":
+        text = expected_one_of(re.findall("'(.*?)'", error["ctx"]["expected"]), got)
+    else:
+        text = f"{error['msg'].replace('Input should be', 'expected')}, got {got!r}"
+    return f"{name}: {text}" if name else text
 
 
 class Release(Strict):
@@ -90,7 +128,7 @@ class Area(Strict):
     labels: tuple[str, ...] = Field(min_length=1)
 
 
-class Areas(RootModel[dict[Annotated[str, Field(pattern=r"^\w+$")], Area]]):
+class Areas(Checked, RootModel[dict[Annotated[str, Field(pattern=r"^\w+$")], Area]]):
     """The modelled areas by name."""
 
     model_config = ConfigDict(frozen=True)

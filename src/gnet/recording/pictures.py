@@ -95,7 +95,7 @@ def read_pictures(
     unreasonable size, or has more than 8 bits per colour.
     """
     if not folder.is_dir():
-        raise ParameterError(f"pictures: expected a folder, found none at {folder}.")
+        raise ParameterError(f"prediction.folder: expected a folder of pictures, found none at {folder}.")
     prepared, names, skipped, cut = [], [], [], 0
     for path in track(sorted(folder.iterdir()), f"read {folder.name}"):
         picture = _read_upright(path) if path.is_file() else None
@@ -109,7 +109,9 @@ def read_pictures(
         prepared.append(resize(square[None], pixels, resampling))
         names.append(path.name)
     if not names:
-        raise ParameterError(f"{folder}: expected pictures (PNG, JPEG, ...), found none that can be read.")
+        raise ParameterError(
+            f"prediction.folder: expected pictures (PNG, JPEG, ...) in {folder}, found none that can be read."
+        )
     if skipped:
         shown = ", ".join(skipped[:SKIPPED_SHOWN]) + (", ..." if len(skipped) > SKIPPED_SHOWN else "")
         log.info("%s: skipped %d files and folders that are not pictures: %s", folder, len(skipped), shown)

@@ -38,8 +38,10 @@ class Responses:
     @property
     def reasons_excluded(self) -> Shaped[np.ndarray, " voxel"]:
         """Why a voxel cannot be fitted or scored, in words; empty for those that can."""
-        missing = (~np.asarray(self.valid)).sum(0)
-        return np.array([f"no data in {count} sessions" if count else "" for count in missing], dtype=str)
+        missing, sessions = (~np.asarray(self.valid)).sum(0), len(self.valid)
+        return np.array(
+            [f"no data in {count} of {sessions} sessions" if count else "" for count in missing], str
+        )
 
 
 def zscore_session(responses: Float[np.ndarray, "trial unit"]) -> Float32[np.ndarray, "trial unit"]:

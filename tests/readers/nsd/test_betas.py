@@ -111,7 +111,10 @@ def test_sessions_without_data_are_nan_for_their_voxels_only(release, caplog):
     np.testing.assert_array_equal(
         ~np.isnan(betas), np.repeat(expected.reshape(4, -1), release.trials, axis=0)
     )
-    assert "subj01: 3 of 120 voxels have no data in some session: 3 of 480 voxel-sessions" in caplog.text
+    assert (
+        "subj01: 3 of 120 voxels have no data in one session or more: their responses there are NaN"
+        in caplog.text
+    )
 
 
 def test_constant_voxels_are_found_without_valid_sessions(release):

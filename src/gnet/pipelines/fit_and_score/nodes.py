@@ -27,9 +27,11 @@ from gnet.recording.pictures import mean_colour
 
 FITTED_BY = {"batch_size", "trunk_learning_rate", "readout_learning_rate", "l1", "precision", "compiled"}
 """Parameters of `fitting` that are the procedure's own."""
+INHERITED = ("resampling", "prefilter")
+"""What a model with another's trunk records as that one did."""
 
 
-def fit_gnet(
+def fit_gnet(  # noqa: PLR0913 - the last two are for the record only
     images: np.ndarray,
     measured: Measurements,
     prefilter: Weights,
@@ -37,13 +39,14 @@ def fit_gnet(
     fitting: Fitting,
     protocols: Protocols,
     preparation: Images,
+    source: str,
     *,
     kind: str,
 ) -> FittedModel:
     """Fit one trunk and a readout for each subject to the voxels.
 
-    `kind` is joint, area-wise, or untrained: as joint, with a trunk whose weights stay as they were drawn.
-    Only its normalisation adapts to the images.
+    `source` is that of the prefilter's weights. `kind` is joint, area-wise, or untrained: as joint, with a
+    trunk whose weights stay as they were drawn. Only its normalisation adapts to the images.
     """
     choices, seed = fitting.choices(protocols), chosen_seed(fitting)
     rule = choices.input_mean_area if kind == "area-wise" else choices.input_mean_joint
@@ -51,7 +54,8 @@ def fit_gnet(
     architecture = Architecture(pixels=images.shape[-1], **dict(model))
     with seeded(seed):
         network = GNet(architecture, readout_sizes(measured), prefilter=prefilter, input_mean=mean)
-    recorded = {"kind": kind, "trunk_areas": list(measured.areas), "resampling": preparation.resampling}
+    recorded = {"kind": kind, "trunk_areas": list(measured.areas), "prefilter": source}
+    recorded |= {"resampling": preparation.resampling}
     trunk = "drifting" if kind == "untrained" else "trained"
     return fit(network, images, measured, fitting, choices, seed=seed, trunk=trunk, recorded=recorded)
 
@@ -72,8 +76,8 @@ def fit_transfer(
     form = {"readout": model.readout, "dropout": model.dropout, "trainable_prefilter": False}
     with seeded(seed):
         network = transferred(source.network, replace(source.architecture, **form), readout_sizes(measured))
-    resampling = str(source.configuration.get("resampling", "bilinear"))
-    recorded = {"kind": "transfer", "trunk_areas": list(source.areas), "resampling": resampling}
+    kept = {name: source.configuration[name] for name in INHERITED if name in source.configuration}
+    recorded = {"kind": "transfer", "trunk_areas": list(source.areas), **kept}
     trunk = choices.frozen_trunk
     return fit(network, images, measured, fitting, choices, seed=seed, trunk=trunk, recorded=recorded)
 

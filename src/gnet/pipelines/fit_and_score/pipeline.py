@@ -70,7 +70,8 @@ def of_parts(
 def fit_of_kind(kind: str, model: str, areas: tuple[str, ...]) -> Pipeline:
     """The template for a GNet of this kind: see `fit_gnet`."""
     function = given(fit_gnet, kind=kind)
-    return fit_and_score(model, areas, function, "prefilter", *FIT_PARAMETERS, "params:images")
+    recorded = ("params:images", "params:prefilter.source")
+    return fit_and_score(model, areas, function, "prefilter", *FIT_PARAMETERS, *recorded)
 
 
 def in_namespace(area: str, instance: Pipeline, model: str) -> Pipeline:

@@ -35,7 +35,7 @@ from gnet.figures.volume_slices import SubjectVolumes, volume_slices_figure
 from gnet.models.checkpoints import FittedModel
 from gnet.models.partitions import fair_share, partitions
 from gnet.models.trunk import grid_positions
-from gnet.pipelines.parameters import Choices, Release, Split, Synthetic
+from gnet.pipelines.parameters import Choices, Release, Simulation, Split, Synthetic
 from gnet.pipelines.selecting import by_keyword, positions
 from gnet.recording.pictures import FIELD_OF_VIEW
 from gnet.recording.reader import Reader
@@ -117,10 +117,12 @@ def draw_hierarchy_index(
     synthetic: pd.DataFrame,
     measured_seeds: pd.DataFrame,
     synthetic_seeds: pd.DataFrame,
+    simulation: Simulation,
 ) -> Figure:
     """The hierarchy index of measured and synthetic responses, and over seeds.
 
-    The published index stands beside it where the brains are the same, that is, in measured data.
+    The published index stands beside it where the brains are the same, that is, in measured data; in
+    simulated data, the planted organisation.
     """
     indices = {"measured": measured, "synthetic": synthetic}
     if not recording.simulated:
@@ -129,7 +131,10 @@ def draw_hierarchy_index(
         published = published.assign(subject=published["subj"].map(names))
         published = published.rename(columns={"mean": "index", "std": "fit_error"})
         indices["measured, published"] = published[published["subject"].isin(measured["subject"])]
-    return hierarchy_index_figure(indices, {"measured": measured_seeds, "synthetic": synthetic_seeds})
+    planted = simulation.organisation if recording.simulated else ""
+    return hierarchy_index_figure(
+        indices, {"measured": measured_seeds, "synthetic": synthetic_seeds}, planted
+    )
 
 
 def draw_maps(masks: Mapping[str, Volume], **tables: pd.DataFrame) -> dict[str, Callable[[], Volume]]:

@@ -51,6 +51,7 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     matrices = {"measured": "transfer_matrix", "synthetic": "synthetic.transfer_matrix"}
     indices = [f"{of}hierarchy_index" for of in ("", "synthetic.")]
     seeds = [f"{index}_seeds" for index in indices]
+    index_drawn = ["recording", *indices, *seeds, "params:simulation"]
     tuning = ["layerwise_tuning_figure", "bipartite_tuning_figure"]
     mapped = [f"{model}_{table}" for model in files for table in nodes.MAPPED]
     of_data = by_keyword("recording", "params:release", "params:split", "trials")
@@ -68,7 +69,7 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
             figure(size_eccentricity_figure, fields, "size_eccentricity_figure"),
             figure(nodes.draw_tuning, ["tuning_average", "gnet8j"], tuning, "draw_tuning"),
             figure(transfer_matrix_figure, matrices, "transfer_matrix_figure"),
-            named_node(nodes.draw_hierarchy_index, ["recording", *indices, *seeds], "hierarchy_index_figure"),
+            named_node(nodes.draw_hierarchy_index, index_drawn, "hierarchy_index_figure"),
             named_node(nodes.draw_maps, by_keyword("masks", *mapped), "maps"),
             figure(nodes.draw_volume_slices, ["recording", "masks", "maps"], "volume_slices_figure"),
             named_node(nodes.compare_with_published, compared, PUBLISHED),

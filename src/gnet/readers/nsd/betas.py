@@ -113,8 +113,8 @@ def prepare_betas(
     check_trials(paths, contents)
     affected = ~valid.all(axis=0)
     if affected.any():
-        text = "%s: %d of %d voxels have no data in some session: %d of %d voxel-sessions are left out (NaN)."
-        log.warning(text, subject, affected.sum(), len(voxel_index), (~valid).sum(), valid.size)
+        text = "%s: %d of %d voxels have no data in one session or more: their responses there are NaN."
+        log.warning(text, subject, affected.sum(), len(voxel_index))
     return betas, valid
 
 
