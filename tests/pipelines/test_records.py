@@ -68,10 +68,10 @@ OTHERS = {
         "betas,images,trials,voxels",
     ),
     "simulation": (
-        {"simulation": {"organisation": "hierarchical"}},
+        {"simulation": {"organisation": "parallel"}},
         [
             "betas, images, prefilter, trials, voxels: "
-            'simulation.organisation was "parallel", is "hierarchical"'
+            'simulation.organisation was "hierarchical", is "parallel"'
         ],
         "data_engineering,masks,simulation",
         "betas,images,prefilter,trials,voxels",
@@ -130,7 +130,7 @@ def test_the_command_makes_them_again_and_nothing_else(prepared):
 
 
 def test_a_new_simulation_makes_what_came_from_the_old_one_outdated(prepared):
-    simulation = {"organisation": "hierarchical"}
+    simulation = {"organisation": "parallel"}
     prepared.refused("masks", simulation=simulation)
     run = prepared.run("simulation", "data_engineering", "masks", simulation=simulation)
     assert run.nodes[0] == "simulate_release"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gnet.errors import ParameterError
 from gnet.models.prefilter import gabor_weights
 from gnet.models.trunk import grid_positions
 from gnet.recording.pictures import FIELD_OF_VIEW, resize
@@ -15,7 +16,7 @@ from gnet.simulation.brain import (
     pooled_maps,
 )
 from gnet.simulation.images import dead_leaves
-from gnet.simulation.stages import HALVED, MAPS, Chains
+from gnet.simulation.stages import HALVED, Chains
 
 FINE, COARSE = (FIELD_OF_VIEW * positions for positions in grid_positions(75))
 
@@ -59,11 +60,14 @@ def test_responses_are_what_weights_and_offset_make_of_the_pooled_maps(images):
         np.testing.assert_allclose(found, response[:, here], atol=1e-4)
 
 
-def test_voxels_read_few_maps():
-    weights = drawn_weights(20, np.random.default_rng(0))
-    assert weights.shape == (20, MAPS)
+def test_voxels_read_a_few_of_the_maps_that_vary():
+    spread = np.tile(np.arange(10.0), (20, 1))
+    weights = drawn_weights(spread, np.random.default_rng(0)) * spread
     assert ((weights > 0).sum(1) == 3).all()
     assert ((weights < 0).sum(1) == 1).all()
+    assert not weights[:, 0].any()
+    with pytest.raises(ParameterError, match=r"four maps or more .* found 3\. Simulate more images"):
+        drawn_weights(spread[:, :4], np.random.default_rng(0))
 
 
 def test_noise_leaves_the_signal_its_ceiling():

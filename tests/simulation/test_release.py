@@ -236,7 +236,8 @@ def test_a_perfect_model_reaches_the_planted_ceiling(release, layout, subject):
     betas, signal = betas[:, whole], planted["responses"][position][:, whole]
     ceiling = planted["ceiling"][whole]
     r = [np.corrcoef(betas[:, v], signal[:, v])[0, 1] for v in range(len(ceiling))]
-    assert np.median(r / np.sqrt(ceiling / 100)) == pytest.approx(1, abs=0.05)
+    # a ratio has a standard error of 0.1 in 80 trials; voxels share maps, so the median has little less
+    assert np.median(r / np.sqrt(ceiling / 100)) == pytest.approx(1, abs=0.1)
 
 
 def test_the_noise_of_the_planted_voxels_has_the_planted_covariance(plan):

@@ -11,7 +11,7 @@ from typing import Any
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from kedro.validation.model_factory import instantiate_model
+from kedro.validation.exceptions import ParameterValidationError
 
 from gnet.errors import ParameterError, StorageError, expected_one_of
 
@@ -59,8 +59,8 @@ class KnownParameters:
         """Raise ParameterError for a name that no pipeline reads."""
         inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
         known = {name.removeprefix("params:").split(".")[0] for name in inputs if is_parameter(name)}
-        known |= {"areas", "sweep", *SHORTCUTS}
-        for name in sorted(self.configured - known):
+        known = known - {CELLS} | {"areas", "sweep", *SHORTCUTS}
+        for name in sorted(self.configured - known - {CELLS}):
             expected = expected_one_of(sorted(known), name, "Correct its name, or remove it.")
             raise ParameterError(f"{name}: {expected}")
 
@@ -86,7 +86,10 @@ def swept(parameters: Mapping[str, Any]) -> Any:
     """What a sweep combines: a `gnet.pipelines.parameters.Sweep`."""
     from gnet.pipelines.parameters import Sweep
 
-    return instantiate_model("sweep", parameters["sweep"], Sweep)
+    try:
+        return Sweep.model_validate(parameters["sweep"])
+    except ParameterValidationError as error:
+        raise ParameterError(f"sweep: {error}. Correct it in the parameters.") from error
 
 
 def data_root(context: KedroContext) -> Path:

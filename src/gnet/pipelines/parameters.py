@@ -247,7 +247,9 @@ class Sweep(Strict):
     def short_forms(cls, values: Any) -> Any:
         """Take a number of seeds, and one name in the place of a list: a command line has no lists."""
         values = {name: [value] if isinstance(value, str) else value for name, value in values.items()}
-        if isinstance(values.get("seeds"), int):
+        if isinstance(number := values.get("seeds"), int):
+            if number < 1:
+                raise ValueError(f"seeds: expected their number or a list of them, got {number}")
             values["seeds"] = range(1, values["seeds"] + 1)
         return values
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Shaped, UInt8
 
+from gnet.errors import ParameterError
 from gnet.models.trunk import grid_positions
 from gnet.recording.pictures import FIELD_OF_VIEW
 from gnet.simulation.stages import HALVED, MAPS, Chains
@@ -47,7 +48,8 @@ def planted_responses(
     """Noiseless responses of zero mean and unit variance over the images; the weights and offset that do it.
 
     `responses = offset + sum_k weights_k pooled_k`. The drawn weights are first divided by the spread of the
-    pooled map over some of the images, so that a loud map does not drown the others.
+    pooled map over some of the images, so that a loud map does not drown the others. Raises ParameterError
+    for so few images that too few maps vary.
     """
     weights = np.zeros((len(voxels.area), MAPS))
     pixels = images.shape[-1]
@@ -60,7 +62,7 @@ def planted_responses(
     blocks = list(chains.maps(some))
     for area, here in of_areas.items():
         pooled = np.concatenate([pooled_maps(maps[area], field[area]) for maps in blocks])
-        weights[here] = drawn_weights(len(field[area]), generator) / pooled.std(0).T
+        weights[here] = drawn_weights(pooled.std(0).T, generator)
     raw = np.empty((len(images), len(weights)))
     done = 0
     for maps in chains.maps(images):
@@ -125,11 +127,24 @@ def pooled_maps(
     return (maps.reshape(image * number, row * column) @ flat.T).reshape(image, number, len(field))
 
 
-def drawn_weights(voxels: int, generator: np.random.Generator) -> Float64[np.ndarray, "voxel map"]:
-    """What voxels read, in units of the spread of each pooled map: three excite, a fourth inhibits."""
-    chosen = generator.permuted(np.broadcast_to(np.arange(MAPS), (voxels, MAPS)), axis=1)[:, :4]
-    weights = np.zeros((voxels, MAPS))
-    np.put_along_axis(weights, chosen, generator.uniform(0.5, 1, (voxels, 4)) * [1, 1, 1, -0.5], axis=1)
+def drawn_weights(
+    spread: Float[np.ndarray, "voxel map"], generator: np.random.Generator
+) -> Float64[np.ndarray, "voxel map"]:
+    """What voxels read, of pooled maps that vary this much: three excite, a fourth inhibits.
+
+    Raises ParameterError if fewer than four maps vary for a voxel.
+    """
+    fewest = int((spread > 0).sum(1).min(initial=4))
+    if fewest < 4:
+        raise ParameterError(
+            f"simulation: expected images that make four maps or more vary for each voxel, found {fewest}. "
+            "Simulate more images."
+        )
+    key = np.where(spread > 0, generator.random(spread.shape), np.inf)
+    chosen = np.argsort(key, axis=1)[:, :4]
+    drawn = generator.uniform(0.5, 1, chosen.shape) * [1, 1, 1, -0.5]
+    weights = np.zeros(spread.shape)
+    np.put_along_axis(weights, chosen, drawn / np.take_along_axis(spread, chosen, axis=1), axis=1)
     return weights
 
 
