@@ -4,7 +4,7 @@
 
 Both use the same random data, initial weights, dropout and batches, each in its own process. The plain one
 follows the published code without optimisation: two passes per batch through the whole network, including
-gradients of the frozen prefilter; channels-first tensors; the readout's whole (image, feature, voxel) array;
+gradients of the frozen prefilter; channels-first tensors; the readout's whole (voxel, image, feature) array;
 after each epoch a prediction of every image of the subject, with its gradient graph; one numpy.corrcoef per
 voxel. Trials, holdout trials and images are in NSD's proportions. Needs neither Kedro nor data.
 """
@@ -85,9 +85,9 @@ class PlainReadout(nn.Module):
         pooled = []
         for maps, free in zip(groups, self.fields, strict=True):
             field = functional.softmax(free.flatten(1), dim=1)
-            pooled.append(torch.tensordot(self.nonlinearity(maps).flatten(2), field, dims=([2], [1])))
-        features = self.nonlinearity(torch.cat(pooled, dim=1))  # image, feature, voxel
-        return (features * self.weight.T[None]).sum(1) + self.bias
+            pooled.append(torch.tensordot(field, self.nonlinearity(maps).flatten(2), dims=([1], [2])))
+        features = self.nonlinearity(torch.cat(pooled, dim=2))  # voxel, image, feature
+        return torch.bmm(features, self.weight[:, :, None])[:, :, 0].T + self.bias
 
 
 class PlainGNet(nn.Module):
