@@ -4,7 +4,7 @@ import sys
 
 from setuptools import Extension, setup
 
-# Without fast-math, which would let a NaN pass. OpenMP is not linked: the library uses the one torch has loaded.
+# Without fast-math, which would let a NaN pass. OpenMP is not linked: the library uses the one of torch.
 FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", *(["-fopenmp"] if sys.platform == "linux" else [])]
 
 setup(
