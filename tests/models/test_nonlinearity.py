@@ -10,7 +10,7 @@ import torch
 from gnet.models import nonlinearity
 from gnet.models.nonlinearity import compress, compress_with_slope
 
-F_ERROR, SLOPE_ERROR = 4e-7, 2e-6  # relative, absolute: `_nonlinearity.c`
+F_ERROR, SLOPE_ERROR = 5e-7, 2e-6  # relative, absolute: `_nonlinearity.c`
 ROUNDING, HALF_ROUNDING = 2**-24, 2**-8  # of a sum in single precision, relative; to bfloat16
 
 compiled = pytest.mark.skipif(nonlinearity.load()[0] is None, reason=nonlinearity.load()[1])

@@ -13,7 +13,7 @@
                      degree 8. r = 2^-k a + (2^-k - 1) loses nothing near 0     5e-8
 
    Rounding adds a few times 6e-8 to each. Measured against double precision for 1e-18 < |x| < 1e5: the relative
-   error of f is at most 4e-7, the absolute error of f' at most 2e-6, most of it where tanh is nearly 1. Infinite and
+   error of f is at most 5e-7, the absolute error of f' at most 2e-6, most of it where tanh is nearly 1. Infinite and
    NaN arguments, and those beyond 2.5e38, give values that are not finite.
 
    Arrays are contiguous. Types are float, or bfloat16 (`half`): the upper 16 bits of a float, rounded to nearest
