@@ -2,9 +2,11 @@
 
     python benchmarks/fitting.py [--geometries a b c] [--contenders plain published revised] [--threads 2]
 
+Contenders: `plain`, `published`, `revised`; ours with a precision as well, as in `revised-bfloat16`.
+
 Both use the same random data, initial weights, dropout and batches, each in its own process. The plain one
 follows the published code without optimisation: two passes per batch through the whole network, including
-gradients of the frozen prefilter; channels-first tensors; the readout's whole (image, feature, voxel) array;
+gradients of the frozen prefilter; channels-first tensors; the readout's whole (voxel, image, feature) array;
 after each epoch a prediction of every image of the subject, with its gradient graph; one numpy.corrcoef per
 voxel. Trials, holdout trials and images are in NSD's proportions. Needs neither Kedro nor data.
 """
@@ -85,9 +87,9 @@ class PlainReadout(nn.Module):
         pooled = []
         for maps, free in zip(groups, self.fields, strict=True):
             field = functional.softmax(free.flatten(1), dim=1)
-            pooled.append(torch.tensordot(self.nonlinearity(maps).flatten(2), field, dims=([2], [1])))
-        features = self.nonlinearity(torch.cat(pooled, dim=1))  # image, feature, voxel
-        return (features * self.weight.T[None]).sum(1) + self.bias
+            pooled.append(torch.tensordot(field, self.nonlinearity(maps).flatten(2), dims=([1], [2])))
+        features = self.nonlinearity(torch.cat(pooled, dim=2))  # voxel, image, feature
+        return torch.bmm(features, self.weight[:, :, None])[:, :, 0].T + self.bias
 
 
 class PlainGNet(nn.Module):
@@ -213,6 +215,7 @@ def contend(
         ).to(where)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
+    protocol, _, precision = contender.partition("-")
     if contender == "plain":
         history = plain_epochs(
             network, training, holdout, images, epochs=epochs, batch_size=geometry.batch_size, seed=1
@@ -221,7 +224,8 @@ def contend(
         choices = {
             "published": {"update": "alternating", "batches": "fixed_slices"},
             "revised": {"update": "simultaneous", "batches": "reshuffled"},
-        }[contender]
+        }[protocol]
+        choices |= {"precision": precision or "float32"}
         procedure = Procedure(epochs=epochs, batch_size=geometry.batch_size, **(choices | options))
         with contextlib.redirect_stdout(sys.stderr):
             table = fit_network(
@@ -247,6 +251,7 @@ def main() -> None:
     parser.add_argument("--geometries", nargs="+", default=["a", "b", "c"], choices=list(GEOMETRIES))
     parser.add_argument("--contenders", nargs="+", default=["plain", "published", "revised"])
     parser.add_argument("--epochs", type=int, default=2, help="number of epochs; the fastest counts")
+    parser.add_argument("--rounds", type=int, default=1, help="times that all contenders take turns")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -279,8 +284,8 @@ def main() -> None:
             title=f"geometry {name}: {geometry.pixels} px, {geometry.voxels:,} voxels, "
             f"{geometry.trials:,} trials, {arguments.device}, {arguments.threads} threads",
         )
-        reference = None
-        for contender in arguments.contenders:
+        reference, results = None, {}
+        for contender in arguments.contenders * arguments.rounds:
             command = [
                 sys.executable,
                 __file__,
@@ -290,15 +295,18 @@ def main() -> None:
                 *("--options", json.dumps(arguments.options)),
             ]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-            result = json.loads(done.stdout.splitlines()[-1])
-            seconds = [row["seconds"] for row in result["history"]]
+            results.setdefault(contender, []).append(json.loads(done.stdout.splitlines()[-1]))
+        for contender, of_rounds in results.items():
+            seconds = [row["seconds"] for result in of_rounds for row in result["history"]]
+            result = of_rounds[0]
+            once = min(one["seconds"] - sum(row["seconds"] for row in one["history"]) for one in of_rounds)
             reference = reference or min(seconds)
             table.add_row(
                 contender,
                 f"{geometry.trials / min(seconds):.1f}",
                 f"{reference / min(seconds):.2f}",
                 f"{min(seconds):.2f}",
-                f"{result['seconds'] - sum(seconds):.2f}",
+                f"{once:.2f}",
                 " ".join(f"{row['loss']:.4f}" for row in result["history"]),
                 f"{result['history'][-1]['holdout_median_r']:.4f}",
                 f"{result['peak_gb']:.2f}",

@@ -38,8 +38,8 @@ from gnet.fitting.models import FitData, fit_model
 from gnet.fitting.ridge import pool, ridge_predictions
 from gnet.fitting.stepper import Procedure
 from gnet.models.gnet import Architecture, GNet
+from gnet.models.nonlinearity import compress
 from gnet.models.prefilter import gabor_weights
-from gnet.models.readout import compress
 from gnet.recording.pictures import resize
 from gnet.simulation.brain import AREAS
 from gnet.simulation.release import PIXELS, SimulationPlan, simulate

@@ -82,6 +82,7 @@ def _system() -> Iterator[tuple[str, Any]]:
     yield "CUDA", lambda: torch().cuda.is_available() and f"{torch().version.cuda}: {_cards(torch().cuda)}"
     yield "MPS", lambda: torch().backends.mps.is_available() and "there"
     yield "torch's threads", lambda: torch().get_num_threads()
+    yield "fast CPU pass", lambda: import_module("gnet.models.nonlinearity").load()[1]
 
 
 def _project(env: str | None) -> Iterator[tuple[str, Any]]:

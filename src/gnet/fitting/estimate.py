@@ -16,6 +16,7 @@ from gnet.fitting.first_layer import trunk_maps
 from gnet.fitting.stepper import Procedure
 from gnet.models.device import free_memory
 from gnet.models.gnet import GNet
+from gnet.models.nonlinearity import compiled_for
 from gnet.models.readout import BLOCK_VOXELS
 from gnet.storage.atomic import existing_level, readable_bytes
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PROBED = 2
 """Images in the pass from which the memory of a batch is estimated."""
+COPIES_OF_POOLED = {True: 1, False: 3}
+"""Arrays as large as the pooled maps of a block, with compiled passes and with torch's operations."""
 COPIES_OF_MAPS = {"trained": 5, "drifting": 3, "frozen": 3}
 """Arrays as large as the maps in a sweep: value, slope, groups; for a trained trunk also gradients."""
 BYTES_SCORED = 4 + 4 * 8
@@ -78,7 +81,9 @@ def memory_estimate(network: GNet, procedure: Procedure, *, images: int, scored:
     of_input = of_maps if procedure.trunk == "frozen" else prefiltered.nbytes // PROBED
     of_trunk = {"trained": sum(kept.values()) // PROBED, "drifting": 2 * of_maps, "frozen": 0}
     block = min(BLOCK_VOXELS[device.type], max(network.voxels.values()))
-    of_sweep = 3 * block * sum(network.architecture.features) * 4 + COPIES_OF_MAPS[procedure.trunk] * of_maps
+    copies = COPIES_OF_POOLED[compiled_for(prefiltered)]
+    of_sweep = copies * block * sum(network.architecture.features) * 4
+    of_sweep += COPIES_OF_MAPS[procedure.trunk] * of_maps
     weights = sum(parameter.nbytes for parameter in network.parameters())
     fits = images * of_input <= procedure.cache_bytes and not network.architecture.trainable_prefilter
     return MemoryEstimate(

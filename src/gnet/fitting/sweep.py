@@ -6,7 +6,7 @@ that divides the whole sum. So the gradients of a block are computed right after
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gnet.fitting.objective import voxel_error
-from gnet.models.readout import Readout, image_groups, voxel_blocks
+from gnet.fitting.passes import passes_for
+from gnet.models.readout import Readout, image_group, voxel_blocks
 
 
 def readout_loss(
@@ -32,78 +33,58 @@ def readout_loss(
     The second value, the squared error of each voxel, has none. Under autocast, matrix products use its type;
     everything else, including sums, uses the type of the readout's parameters.
     """
-    seen = [Compressed.apply(grid.to(readout.weight.dtype)) for grid in maps]
     fields = [field.flatten(1) for field in readout.pooling_fields()]
-    return SweptLoss.apply(target, floor, counts, readout.bias, readout.weight, *seen, *fields)
-
-
-def compress_with_slope(
-    x: Float[Tensor, "*any"], value: Float[Tensor, "*any"], slope: Float[Tensor, "*any"]
-) -> None:
-    """Write the non-linearity at `x` and its slope there into `value` and `slope`; `value` may be `x`."""
-    tanh, size = torch.tanh(x), torch.abs(x)
-    log = torch.log1p(size)
-    torch.mul(tanh, log, out=value)
-    # (1 - tanh^2) log(1 + |x|) + |tanh| / (1 + |x|)
-    torch.addcmul(log, tanh, value, value=-1, out=slope)
-    slope += tanh.abs_().div_(size.add_(1))
-
-
-class Compressed(torch.autograd.Function):
-    """The non-linearity of feature maps; its derivative is computed in the forward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Float[Tensor, "image k _ _"]) -> Float[Tensor, "image k _ _"]:
-        value, slope = torch.empty_like(maps), torch.empty_like(maps)
-        for image in range(len(maps)):  # one at a time, so that they stay in a CPU's cache
-            compress_with_slope(maps[image], value[image], slope[image])
-        ctx.save_for_backward(slope)
-        return value
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Float[Tensor, "image k _ _"]) -> Float[Tensor, "image k _ _"]:
-        [slope] = ctx.saved_tensors
-        return slope * upstream
+    return SweptLoss.apply(target, floor, counts, readout.bias, readout.weight, *maps, *fields)
 
 
 class Grid:
-    """One resolution of a sweep: maps in groups of images, pooling fields, and the gradients of both."""
+    """One resolution of a sweep: compressed maps, pooling fields, and the gradients of both.
+
+    Images are pooled in groups, one matrix product each.
+    """
 
     def __init__(
-        self, maps: Float[Tensor, "image k _ _"], fields: Float[Tensor, "voxel pixel"], product: torch.dtype
+        self,
+        maps: Float[Tensor, "image k _ _"],
+        fields: Float[Tensor, "voxel pixel"],
+        weight: Float[Tensor, "voxel k"],
+        product: torch.dtype,
+        *,
+        weight_wanted: bool,
     ) -> None:
-        self.features, self.shape = maps.shape[1], maps.shape[2:]
-        self.groups = [group.to(product) for group in image_groups(maps)]
-        self.fields, self.product = fields, product
-        self.group_slopes = (
-            [maps.new_zeros(group.shape) for group in self.groups] if maps.requires_grad else None
-        )
+        self.fields, self.weight, self.product = fields, weight, product
+        self.passes = passes_for(maps, weight, product)
+        images, features = maps.shape[:2]
+        self.compressed, self.kept = self.passes.of_maps(maps, product)
+        size = image_group(features, self.passes.group_elements, maps.device)
+        self.groups = [slice(start, min(start + size, images)) for start in range(0, images, size)]
+        self.matrices = [self.compressed[:, group].flatten(1) for group in self.groups]
+        slopes = weight.new_zeros(self.compressed.shape) if maps.requires_grad else None
+        self.map_slopes = slopes
         self.field_slopes = torch.zeros_like(fields) if fields.requires_grad else None
+        self.weight_slope = torch.zeros_like(weight) if weight_wanted else None
 
-    def pooled(
-        self, block: slice
-    ) -> Iterator[tuple[Float[Tensor, "voxel image k"], Float[Tensor, "voxel image k"]]]:
-        """f(Phi) of a block of voxels and its derivative at Phi, for one group of images at a time."""
-        fields = self.fields[block].to(self.product)
-        sizes = [len(fields) * group.shape[1] for group in self.groups]
-        room = self.fields.new_empty(2, sum(sizes)).split(sizes, dim=1)
-        for group, (value, slope) in zip(self.groups, room, strict=True):
-            value, slope = (part.view(len(fields), group.shape[1]) for part in (value, slope))
-            if self.product == value.dtype:
-                torch.mm(fields, group, out=value)
-            else:
-                value.copy_(fields @ group)
-            compress_with_slope(value, value, slope)
-            yield value.unflatten(1, (-1, self.features)), slope.unflatten(1, (-1, self.features))
+    def forward_block(self, block: slice) -> tuple[Float[Tensor, "voxel image"], list[Any]]:
+        """The responses of a block of voxels without bias, and what the backward pass of each group needs."""
+        fields, weight = self.fields[block].to(self.product), self.weight[block]
+        parts = []
+        for matrix in self.matrices:
+            phi = (fields @ matrix).unflatten(1, (-1, weight.shape[1]))
+            parts.append(self.passes.of_pooled(phi, weight))
+        return torch.cat([response for response, _ in parts], dim=1), [kept for _, kept in parts]
 
-    def backward_block(self, block: slice, group: int, upstream: Float[Tensor, "voxel image k"]) -> None:
-        """Add to the gradients of maps and fields, given that of the loss at Phi of a block and a group."""
-        at_phi = upstream.flatten(1).to(self.product)
-        if self.group_slopes is not None:
-            self._add(self.group_slopes[group], self.fields[block].to(self.product).T, at_phi)
-        if self.field_slopes is not None:
-            self._add(self.field_slopes[block], at_phi, self.groups[group].T)
+    def backward_block(self, block: slice, kept: list[Any], towards: Float[Tensor, "voxel image"]) -> None:
+        """Add to the gradients of weights, fields and maps, given that of the loss at the responses."""
+        weight = self.weight[block]
+        weight_slope = None if self.weight_slope is None else self.weight_slope[block]
+        for group, matrix, of_group in zip(self.groups, self.matrices, kept, strict=True):
+            upstream = self.passes.gradients_of_pooled(of_group, weight, towards[:, group], weight_slope)
+            at_phi = upstream.flatten(1).to(self.product)
+            if self.map_slopes is not None:
+                slopes = self.map_slopes[:, group].flatten(1)
+                self._add(slopes, self.fields[block].to(self.product).T, at_phi)
+            if self.field_slopes is not None:
+                self._add(self.field_slopes[block], at_phi, matrix.T)
 
     def _add(self, total: Tensor, left: Tensor, right: Tensor) -> None:
         """Add a matrix product to `total`, in its type."""
@@ -111,13 +92,6 @@ class Grid:
             total.addmm_(left, right)
         else:
             total += left @ right
-
-    def map_slopes(self) -> Float[Tensor, "image k _ _"] | None:
-        """The gradient of the maps, after the backward pass of every block."""
-        if self.group_slopes is None:
-            return None
-        images = [slope.unflatten(1, (-1, self.features)).transpose(0, 1) for slope in self.group_slopes]
-        return torch.cat(images).permute(0, 2, 1).unflatten(2, self.shape)
 
 
 class SweptLoss(torch.autograd.Function):
@@ -136,43 +110,45 @@ class SweptLoss(torch.autograd.Function):
         device = bias.device.type
         product = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         resolutions = len(maps_and_fields) // 2
-        pairs = zip(maps_and_fields[:resolutions], maps_and_fields[resolutions:], strict=True)
+        maps, fields = maps_and_fields[:resolutions], maps_and_fields[resolutions:]
+        weights = [part.contiguous() for part in weight.split([grid.shape[1] for grid in maps], dim=1)]
         with torch.autocast(device, enabled=False):
-            grids = [Grid(maps, fields, product) for maps, fields in pairs]
-            features = [grid.features for grid in grids]
-            weight_slope, bias_slope = torch.zeros_like(weight), torch.empty_like(bias)
-            voxel_weight, error = torch.empty_like(bias), torch.empty_like(bias)
+            grids = [
+                Grid(*arrays, product, weight_wanted=weight.requires_grad)
+                for arrays in zip(maps, fields, weights, strict=True)
+            ]
+            bias_slope, voxel_weight, error = (torch.empty_like(bias) for _ in range(3))
             for block in voxel_blocks(len(bias), bias.device):
-                weights = weight[block].split(features, dim=1)
-                slopes = weight_slope[block].split(features, dim=1)
-                prediction = bias[block, None]
-                pooled = [list(grid.pooled(block)) for grid in grids]
-                for of_grid, of_weight in zip(pooled, weights, strict=True):
-                    parts = [(value * of_weight[:, None]).sum(2) for value, _ in of_grid]
-                    prediction = prediction + torch.cat(parts, dim=1)
+                parts, kept = zip(*(grid.forward_block(block) for grid in grids), strict=True)
+                prediction = bias[block, None] + sum(parts)
                 voxel_weight[block], error[block], towards = voxel_error(
                     prediction.T, target[:, block], floor=floor, counts=counts
                 )
                 bias_slope[block] = towards.sum(0)
-                towards = towards.T.contiguous()[:, :, None]  # voxel, image, 1
-                for grid, of_grid, of_weight, of_slope in zip(grids, pooled, weights, slopes, strict=True):
-                    done = 0
-                    for group, (value, slope) in enumerate(of_grid):
-                        here = towards[:, done : done + value.shape[1]]
-                        done += value.shape[1]
-                        if weight.requires_grad:
-                            of_slope += value.mul_(here).sum(1)
-                        grid.backward_block(block, group, slope.mul_(here).mul_(of_weight[:, None]))
+                towards = towards.T.contiguous()
+                for grid, of_grid in zip(grids, kept, strict=True):
+                    grid.backward_block(block, of_grid, towards)
             mean_weight = voxel_weight.mean()
-            of_grids = [grid.map_slopes() for grid in grids] + [grid.field_slopes for grid in grids]
-            ctx.save_for_backward(mean_weight, bias_slope, weight_slope, *of_grids)
-            ctx.mark_non_differentiable(error)
-            return (voxel_weight * error).sum() / mean_weight, error
+        of_weights = [grid.weight_slope for grid in grids if grid.weight_slope is not None]
+        gradients = [bias_slope, torch.cat(of_weights, dim=1) if of_weights else None]
+        gradients += [grid.field_slopes for grid in grids]
+        of_maps = [array for grid in grids for array in (grid.kept, grid.map_slopes)]
+        ctx.save_for_backward(mean_weight, *of_maps, *gradients)
+        ctx.passes = [grid.passes for grid in grids]
+        ctx.mark_non_differentiable(error)
+        return (voxel_weight * error).sum() / mean_weight, error
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Float[Tensor, ""], _: Tensor) -> tuple[Tensor | None, ...]:
-        mean_weight, *gradients = ctx.saved_tensors
-        factor = upstream / mean_weight
-        wanted = zip(ctx.needs_input_grad[3:], gradients, strict=True)
-        return None, None, None, *(gradient * factor if needed else None for needed, gradient in wanted)
+        mean_weight, *arrays = ctx.saved_tensors
+        factor, resolutions = upstream / mean_weight, len(ctx.passes)
+        kept, slopes = arrays[: 2 * resolutions : 2], arrays[1 : 2 * resolutions : 2]
+        bias, weight, *fields = (
+            None if slope is None else slope * factor for slope in arrays[2 * resolutions :]
+        )
+        maps = [
+            passes.gradient_of_maps(of_grid, slope, factor) if slope is not None else None
+            for passes, of_grid, slope in zip(ctx.passes, kept, slopes, strict=True)
+        ]
+        return None, None, None, bias, weight, *maps, *fields

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gnet.models.nonlinearity import compress
+
 BLOCK_VOXELS = {"cpu": 256, "cuda": 1024, "mps": 256}
 """Voxels pooled by one matrix product."""
 GROUP_ELEMENTS = {"cpu": 2**16, "cuda": 2**27, "mps": 2**24}
@@ -21,15 +23,15 @@ GROUP_ELEMENTS = {"cpu": 2**16, "cuda": 2**27, "mps": 2**24}
 second-level cache of a CPU with its temporaries, elsewhere what keeps the device busy."""
 
 
-def compress(x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-    """The readout's non-linearity, `tanh(x) log(1 + |x|)`: quadratic near zero, logarithmic far from it."""
-    return torch.tanh(x) * torch.log1p(torch.abs(x))
-
-
 def voxel_blocks(voxels: int, device: torch.device) -> list[slice]:
     """Consecutive slices of at most `BLOCK_VOXELS` voxels."""
     size = BLOCK_VOXELS[device.type]
     return [slice(start, min(start + size, voxels)) for start in range(0, voxels, size)]
+
+
+def image_group(features: int, elements: int, device: torch.device) -> int:
+    """Number of images of which a block of voxels has about so many elements."""
+    return max(1, elements // (BLOCK_VOXELS[device.type] * features))
 
 
 def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixel _"]]:
@@ -39,7 +41,7 @@ def image_groups(maps: Float[Tensor, "image k _ _"]) -> list[Float[Tensor, "pixe
     [(36, 256), (36, 128)]
     """
     images, features = maps.shape[:2]
-    size = max(1, GROUP_ELEMENTS[maps.device.type] // (BLOCK_VOXELS[maps.device.type] * features))
+    size = image_group(features, GROUP_ELEMENTS[maps.device.type], maps.device)
     pixels_first = maps.flatten(2).permute(0, 2, 1)
     return [pixels_first[start : start + size].transpose(0, 1).flatten(1) for start in range(0, images, size)]
 

@@ -7,12 +7,13 @@ L7) on the coarse one. In BERG's variant the readout also sees the prefilter's t
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import max_pool2d, relu
 
 from gnet.errors import ParameterError
@@ -62,6 +63,25 @@ def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.nd
     fine, coarse = (np.arange(side, dtype=float) for side in grid_sizes(pixels))
     # Pixel i of conv1 is centred on image pixel 4 i + 3, of the pooled maps on 8 i + 7, of conv3 on 8 i + 15.
     return (8 * fine + 15.5) / pixels - 0.5, (16 * coarse + 15.5) / pixels - 0.5
+
+
+class Seen(torch.autograd.Function):
+    """The first `width` maps. Unlike that of a slice, the gradient lies in memory as the maps do."""
+
+    @staticmethod
+    def forward(ctx: Any, maps: Float[Tensor, "image k y x"], width: int) -> Float[Tensor, "image _ y x"]:
+        ctx.features, ctx.last = maps.shape[1], maps.is_contiguous(memory_format=torch.channels_last)
+        return maps[:, :width]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Float[Tensor, "image _ y x"]) -> tuple[Tensor, None]:
+        images, width, *grid = upstream.shape
+        order = torch.channels_last if ctx.last else torch.contiguous_format
+        size = (images, ctx.features, *grid)
+        gradient = torch.empty(size, dtype=upstream.dtype, device=upstream.device, memory_format=order)
+        gradient[:, :width], gradient[:, width:] = upstream, 0
+        return gradient, None
 
 
 class Layer(nn.Module):
@@ -123,13 +143,16 @@ class Trunk(nn.Module):
         self, l1: Float[Tensor, "image k y x"], prefiltered: Float[Tensor, "image _ v u"]
     ) -> tuple[Float[Tensor, "image _ _ _"], ...]:
         """The same, given the maps of the first layer."""
-        seen = slice(self.width)
+
+        def seen(maps: Tensor) -> Tensor:
+            return Seen.apply(maps, self.width)
+
         l2 = self.conv4a(l1)
         l3 = self.conv4b(l2)
         l4 = self.conv5a(max_pool2d(l3, 3, stride=2, padding=1))
         l5 = self.conv5b(l4)
         l6 = self.conv6a(l5)
         l7 = self.conv6b(l6)
-        fine = torch.cat([l1, l2[:, seen], l3[:, seen]], dim=1)
-        coarse = torch.cat([l4[:, seen], l5[:, seen], l6[:, seen], l7], dim=1)
+        fine = torch.cat([l1, seen(l2), seen(l3)], dim=1)
+        coarse = torch.cat([seen(l4), seen(l5), seen(l6), l7], dim=1)
         return (prefiltered, fine, coarse) if self.prefilter_readout else (fine, coarse)
