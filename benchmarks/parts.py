@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 from gnet.fitting.first_layer import trunk_maps
-from gnet.fitting.sweep import readout_loss
+from gnet.fitting.readout_loss import readout_loss
 from gnet.models.device import large_arrays_kept, precision
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.nonlinearity import load

@@ -14,7 +14,7 @@ from gnet.errors import ParameterError
 from gnet.evaluation.prediction import FrozenMaps, PrefilteredImages, read_ahead
 from gnet.fitting.batches import Batch, Trials
 from gnet.fitting.first_layer import trunk_maps
-from gnet.fitting.sweep import readout_loss
+from gnet.fitting.readout_loss import readout_loss
 from gnet.models.device import PRECISIONS
 from gnet.models.gnet import GNet
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import gnet.models.readout as readout_module
-from gnet.fitting import passes, sweep
+from gnet.fitting import passes
 from gnet.fitting.objective import voxel_loss
 from gnet.fitting.passes import Compiled, Operations, passes_for
-from gnet.fitting.sweep import readout_loss
+from gnet.fitting.readout_loss import readout_loss
 from gnet.models import nonlinearity
 from gnet.models.nonlinearity import compress, compress_with_slope, load
 from gnet.models.readout import Readout
@@ -132,7 +132,9 @@ def test_compiled_passes_find_what_torchs_operations_find(monkeypatch, wanted, e
     target, ran = torch.randn(11, 300, generator=random), []
     monkeypatch.setattr(passes, "COMPILED_GROUP_ELEMENTS", elements)
     monkeypatch.setitem(readout_module.GROUP_ELEMENTS, "cpu", elements)  # sums are rounded where groups end
-    monkeypatch.setattr(sweep, "passes_for", lambda *given: ran.append(passes_for(*given)) or ran[-1])
+    monkeypatch.setattr(
+        "gnet.fitting.readout_loss.passes_for", lambda *given: ran.append(passes_for(*given)) or ran[-1]
+    )
     with torch.autocast("cpu", torch.bfloat16, enabled=product == torch.bfloat16):
         loss, error, gradients = outcome(readout_loss, readout, maps, target)
         monkeypatch.setattr(nonlinearity, "load", lambda: (None, "switched off"))
