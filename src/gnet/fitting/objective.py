@@ -57,7 +57,7 @@ def voxel_loss(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, " voxel"]]:
     """`sum_v c_v SSE_v / mean(c)` (paper, eq. 5) and the SSE of each voxel over the batch.
 
-    Reference for `gnet.fitting.readout_loss`, which computes the same loss with its gradients, block by block.
+    Reference for `gnet.fitting.readout_loss`, which finds the same loss and its gradients block by block.
     """
     weights, error, _ = voxel_error(prediction, target, floor=floor, counts=counts)
     return (weights * error).sum() / weights.mean(), error
