@@ -115,6 +115,7 @@ def score_planted(
     return score_ridge(measured, groups, fitting, protocols, scoring)
 
 
+@torch.no_grad()
 def score_ridge(
     measured: Measurements,
     groups: Callable[[str, np.ndarray, pd.DataFrame], Iterable[Group]],
