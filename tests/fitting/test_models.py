@@ -61,6 +61,14 @@ def test_the_same_seed_gives_the_same_model(model, images, trials):
     assert not torch.equal(other.network.state_dict()[name], model.network.state_dict()[name])
 
 
+def test_the_precision_that_auto_took_is_stored(images, trials, monkeypatch):
+    monkeypatch.setattr("gnet.fitting.models.resolve_precision", lambda name, device: "bfloat16")
+    procedure = gnet.Procedure(epochs=1, precision="auto")
+    architecture = gnet.Architecture(pixels=images.shape[1], trunk_width=2)
+    model = gnet.fit(images, trials, architecture=architecture, procedure=procedure, seed=1)
+    assert model.configuration["precision"] == "bfloat16"
+
+
 def test_colour_first_is_the_same(model, images, trials):
     again = gnet.fit(images.transpose(0, 3, 1, 2), trials, seed=3, device="cpu", **FORM)
     assert torch.equal(again.network.input_mean, model.network.input_mean)

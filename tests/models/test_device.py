@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gnet.errors import DeviceError, ParameterError
-from gnet.models import device
-from gnet.models.device import free_memory, precision, resolve_device
+from gnet.models import device, nonlinearity
+from gnet.models.device import free_memory, precision, resolve_device, resolve_precision
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:first", "cuda:", "cuda:²", "cpu:0", "mps:0", ""])
@@ -92,3 +92,21 @@ def test_memory_within_the_limit_of_a_job(monkeypatch, tmp_path, groups, folder,
     (job / limit).write_text("4096000\n")
     (job / use).write_text("96000\n")
     assert free_memory(torch.device("cpu")) == 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("flags", "compiled", "device", "expected"),
+    [
+        ({"avx512_bf16": True}, True, "cpu", "bfloat16"),
+        ({"amx_bf16": True, "avx512_bf16": False}, True, "cpu", "bfloat16"),
+        ({"avx512_bf16": False}, True, "cpu", "float32"),
+        ({}, True, "cpu", "float32"),
+        ({"avx512_bf16": True}, False, "cpu", "float32"),
+        ({"avx512_bf16": True}, True, "cuda", "float32"),
+    ],
+)
+def test_auto_takes_the_precision_that_is_faster(monkeypatch, flags, compiled, device, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, **flags})
+    monkeypatch.setattr(nonlinearity, "load", lambda: (object() if compiled else None, ""))
+    assert resolve_precision("auto", torch.device(device)) == expected
+    assert resolve_precision("tf32", torch.device(device)) == "tf32"

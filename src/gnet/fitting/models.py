@@ -19,7 +19,7 @@ from gnet.fitting.batches import Trials, image_means
 from gnet.fitting.loop import fit_network, seeded
 from gnet.fitting.stepper import Procedure
 from gnet.models.checkpoints import FittedModel, Voxels
-from gnet.models.device import resolve_device
+from gnet.models.device import resolve_device, resolve_precision
 from gnet.models.gnet import Architecture, GNet
 from gnet.models.prefilter import Weights, prefilter_weights
 from gnet.recording.measurements import Measurements
@@ -124,6 +124,7 @@ def fit_model(
 
     The configuration of the model is the procedure, the seed and `settings`, further plain values.
     """
+    procedure = replace(procedure, precision=resolve_precision(procedure.precision, network.device))
     identity, settings = data_digest(network, data), settings or {}
     voxels, trunk = "+".join(areas), "+".join(settings.get("trunk_areas", areas))
     description = f"fit {voxels}" + (f", trunk of {trunk}" if trunk != voxels else "")

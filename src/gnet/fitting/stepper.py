@@ -41,7 +41,8 @@ class Procedure:
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     precision: str = "float32"
-    """Of convolutions and matrix products: see `gnet.models.device.precision`."""
+    """Of convolutions and matrix products: see `gnet.models.device.precision`, and for `auto`
+    `resolve_precision`."""
     compiled: bool = False
     """Whether to compile the trunk with torch.compile: a minute once, then fewer, larger kernels on a GPU."""
     cache_bytes: int = 2**31
@@ -52,7 +53,7 @@ class Procedure:
             "update": ("alternating", "simultaneous"),
             "batches": ("fixed_slices", "reshuffled"),
             "trunk": ("trained", "drifting", "frozen"),
-            "precision": PRECISIONS,
+            "precision": ("auto", *PRECISIONS),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

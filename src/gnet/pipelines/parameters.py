@@ -198,7 +198,7 @@ class Fitting(ChoicesSetAlone):
     readout_learning_rate: Positive
     l1: Annotated[float, Field(ge=0)]
     cache_gigabytes: Annotated[float, Field(ge=0)]
-    precision: Literal["float32", "tf32", "bfloat16"]
+    precision: Literal["auto", "float32", "tf32", "bfloat16"]
     compiled: bool
     tensorboard: bool
     _state: Path | None = PrivateAttr(default=None)
