@@ -15,7 +15,7 @@ from gnet.hooks.journal import runs_table
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ["python3", "python3-venv", "ca-certificates"]
 """What Debian's own Python needs to be a base."""
-CONTEXT = ["LICENSE", "README.md", "conf", "pyproject.toml", "src"]
+CONTEXT = ["LICENSE", "README.md", "conf", "pyproject.toml", "setup.py", "src"]
 """What of the project is in the image."""
 
 

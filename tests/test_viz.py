@@ -16,8 +16,8 @@ LAYERS = [
 ]  # fmt: skip
 AREAS = {"V1", "V2", "V3", "hV4"}
 BOXES = AREAS | {
-    "data", "responses", "encoding_joint", "encoding_roi", "prediction", "reporting", "synthetic", "transfer",
-    "tuning",
+    "data", "responses", "encoding_joint", "encoding_roi", "controls", "prediction", "reporting", "synthetic",
+    "transfer", "tuning",
 }  # fmt: skip
 
 

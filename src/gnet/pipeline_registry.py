@@ -29,7 +29,7 @@ OWN_BOXES = {"prepare_responses": "responses"}
 masks are not shown: from voxels, an input of the box then, back to the inventory, an output."""
 _areas: tuple[str, ...] = ("V1", "V2", "V3", "hV4")
 """The paper's areas, until a session's configuration names others (`gnet.hooks.configuration`)."""
-_sweep: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+_sweep: tuple[tuple[str, ...], tuple[str, ...]] = (("published_1",), ("measured",))
 """The cells of a sweep, and its brains, likewise."""
 
 

@@ -363,7 +363,7 @@ def test_the_cache_changes_nothing(few, update, trunk):
         ("update", "both", "update: expected alternating or simultaneous, got 'both'"),
         ("batches", "random", "batches: expected fixed_slices or reshuffled, got 'random'"),
         ("trunk", "melted", "trunk: expected trained or drifting or frozen, got 'melted'"),
-        ("precision", "half", "precision: expected float32 or tf32 or bfloat16, got 'half'"),
+        ("precision", "half", "precision: expected auto or float32 or tf32 or bfloat16, got 'half'"),
     ],
 )
 def test_unknown_words_of_the_protocol(name, value, expected):
