@@ -53,7 +53,7 @@ SUMMARIES = {
         | {"share_better": "joint better, %", "q": "q"},
     ),
     "hierarchy_index": Summary(
-        "hierarchy index: 1 for an entailment hierarchy, 0 for none",
+        "hierarchy index: 1 if higher areas entail lower ones and trunks are perfect; see the report",
         {"subject": "subject", "index": "index"}
         | {"fit_error": "± fit", "voxel_sd": "± voxels (bootstrap)", "subject_sd": "± subjects"},
     ),
