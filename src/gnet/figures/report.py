@@ -129,10 +129,10 @@ SECTIONS = (
         "Transfer and hierarchy",
         "Trunks trained on one area, with fresh readouts for all others. In a hierarchy of entailment, the "
         "trunk of a higher area would serve the lower areas, but not the reverse: the index is 1. Without "
-        "any hierarchy it would be 0. What fitted trunks give depends on how well they are fitted, too: planted "
-        "hierarchies of the demo's size have come out below 0. So an index alone does not tell an organisation; "
-        "compare it with that of planted brains (pipeline sweep). Synthetic: the same experiment on the "
-        "predictions of a fitted model.",
+        "any hierarchy it would be 0. What fitted trunks give depends on how well they are fitted, too: "
+        "planted hierarchies of the demo's size have come out below 0. So an index alone does not tell an "
+        "organisation; compare it with that of planted brains (pipeline sweep). Synthetic: the same "
+        "experiment on the predictions of a fitted model.",
         figures={
             "transfer_matrix_figure": "Shift of mean accuracy relative to the area's own model; numbers are "
             "in units of 0.001. On the diagonal, new readouts are fitted to the area's own trunk: it shows "
