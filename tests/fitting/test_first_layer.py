@@ -1,9 +1,9 @@
-"""The faster form of the first layer is the layer."""
+"""The faster form of the trunk is the trunk."""
 
 import pytest
 import torch
 
-from gnet.fitting.first_layer import trunk_maps
+from gnet.fitting.first_layer import Seen, trunk_maps
 from gnet.models.trunk import Trunk
 
 
@@ -44,3 +44,12 @@ def test_dropout_drops_whole_maps():
     fine, _ = trunk_maps(layers.train(), images)
     first = fine[:, :128].detach()
     torch.testing.assert_close(first, first[:, :, :1, :1].expand_as(first))
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_the_maps_that_are_seen_lies_as_they_do(order):
+    maps = torch.randn(2, 6, 3, 3, dtype=torch.float64).to(memory_format=order).requires_grad_()
+    assert torch.equal(Seen.apply(maps, 4), maps[:, :4])
+    assert torch.autograd.gradcheck(lambda maps: Seen.apply(maps, 4), maps)
+    [gradient] = torch.autograd.grad(Seen.apply(maps, 4).sum(), maps)
+    assert gradient.is_contiguous(memory_format=order)

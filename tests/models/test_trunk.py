@@ -5,7 +5,7 @@ import torch
 
 from gnet.errors import ParameterError
 from gnet.models.prefilter import Prefilter
-from gnet.models.trunk import COARSE, FINE, Seen, Trunk, grid_sizes, layer_features
+from gnet.models.trunk import COARSE, FINE, Trunk, grid_sizes, layer_features
 
 
 def test_trainable_parameters_at_full_width():
@@ -68,12 +68,3 @@ def test_the_first_layer_on_fixed_maps_is_the_same_layer(training):
     assert len(outcomes[0]) == 1 + 4 + 3
     for found, expected in zip(*outcomes, strict=True):
         torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
-def test_the_gradient_of_the_maps_that_are_seen_lies_as_they_do(order):
-    maps = torch.randn(2, 6, 3, 3, dtype=torch.float64).to(memory_format=order).requires_grad_()
-    assert torch.equal(Seen.apply(maps, 4), maps[:, :4])
-    assert torch.autograd.gradcheck(lambda maps: Seen.apply(maps, 4), maps)
-    [gradient] = torch.autograd.grad(Seen.apply(maps, 4).sum(), maps)
-    assert gradient.is_contiguous(memory_format=order)

@@ -6,14 +6,14 @@ L7) on the coarse one. In BERG's variant the readout also sees the prefilter's t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import max_pool2d, relu
 
 from gnet.errors import ParameterError
@@ -65,23 +65,9 @@ def grid_positions(pixels: int) -> tuple[Float[np.ndarray, " fine"], Float[np.nd
     return (8 * fine + 15.5) / pixels - 0.5, (16 * coarse + 15.5) / pixels - 0.5
 
 
-class Seen(torch.autograd.Function):
-    """The first `width` maps. Unlike that of a slice, the gradient lies in memory as the maps do."""
-
-    @staticmethod
-    def forward(ctx: Any, maps: Float[Tensor, "image k y x"], width: int) -> Float[Tensor, "image _ y x"]:
-        ctx.features, ctx.last = maps.shape[1], maps.is_contiguous(memory_format=torch.channels_last)
-        return maps[:, :width]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Float[Tensor, "image _ y x"]) -> tuple[Tensor, None]:
-        images, width, *grid = upstream.shape
-        order = torch.channels_last if ctx.last else torch.contiguous_format
-        size = (images, ctx.features, *grid)
-        gradient = torch.empty(size, dtype=upstream.dtype, device=upstream.device, memory_format=order)
-        gradient[:, :width], gradient[:, width:] = upstream, 0
-        return gradient, None
+def first_maps(maps: Float[Tensor, "image k y x"], width: int) -> Float[Tensor, "image _ y x"]:
+    """The maps of a layer that the readout sees: the first ones."""
+    return maps[:, :width]
 
 
 class Layer(nn.Module):
@@ -140,12 +126,15 @@ class Trunk(nn.Module):
         return self.from_first_layer(self.conv3(prefiltered[:, -MAPS[1] :]), prefiltered)
 
     def from_first_layer(
-        self, l1: Float[Tensor, "image k y x"], prefiltered: Float[Tensor, "image _ v u"]
+        self,
+        l1: Float[Tensor, "image k y x"],
+        prefiltered: Float[Tensor, "image _ v u"],
+        first_maps: Callable[[Tensor, int], Tensor] = first_maps,
     ) -> tuple[Float[Tensor, "image _ _ _"], ...]:
-        """The same, given the maps of the first layer."""
+        """The same, given the maps of the first layer. A fit has its own `first_maps`."""
 
         def seen(maps: Tensor) -> Tensor:
-            return Seen.apply(maps, self.width)
+            return first_maps(maps, self.width)
 
         l2 = self.conv4a(l1)
         l3 = self.conv4b(l2)
