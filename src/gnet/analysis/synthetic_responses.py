@@ -14,7 +14,7 @@ def synthetic_responses(
     predicted: Float[np.ndarray, "image voxel"],
     trial_image: Int[np.ndarray, " trial"],
     gain: Float[np.ndarray, " voxel"] | None = None,
-    factor: Float[np.ndarray, voxel * source] | None = None,
+    factor: Float[np.ndarray, "voxel ..."] | None = None,
     seed: int | Sequence[int] = 0,
     block: int = 1000,
 ) -> Blocks:
