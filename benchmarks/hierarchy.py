@@ -110,7 +110,9 @@ def measure(experiment: Experiment, epochs: int) -> dict[str, Any]:
                 ]
                 return torch.cat(grids, dim=2)
 
-            return experiment.accuracy(ridge_predictions(pooled, rows, *parts)[experiment.test], area)
+            count = sum(grid.shape[1] for trunk in trunks for grid in maps[trunk])
+            predicted = ridge_predictions(pooled, count, rows, *parts)
+            return experiment.accuracy(predicted[experiment.test], area)
 
         source = PrefilteredImages(models[area], experiment.images, experiment.test)
         own = predict(models[area], "subj01", source, experiment.test, batch_size=BLOCK)

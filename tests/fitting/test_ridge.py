@@ -38,7 +38,7 @@ def trials(rows, signal, noise=0.0, random=None, count=None):
 def test_what_is_linear_in_the_maps_is_found(known):
     maps, fields, _, signal, _ = known
     training, holdout = trials(np.arange(60), signal), trials(np.arange(60, 75), signal)
-    predicted = ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
+    predicted = ridge_predictions(under(maps, fields), maps.shape[1], np.arange(IMAGES), training, holdout)
     np.testing.assert_allclose(predicted[75:], signal[75:], atol=2e-3)  # the least penalty is 1e-4
 
 
@@ -46,7 +46,7 @@ def test_it_is_the_ridge_regression_whose_penalty_is_best_on_the_holdout_trials(
     maps, fields, pooled, signal, random = known
     training = trials(np.arange(60), signal, 2.0, random)
     holdout = trials(np.arange(60, 75), signal, 2.0, random)
-    predicted = ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
+    predicted = ridge_predictions(under(maps, fields), maps.shape[1], np.arange(IMAGES), training, holdout)
     for voxel in range(VOXELS):
         x, y = pooled[voxel, :60], training.response[:, voxel]
         z = (pooled[voxel] - x.mean(0)) / x.std(0)
@@ -66,7 +66,7 @@ def test_a_mean_over_trials_counts_as_that_many(known):
     means = np.stack([noisy[first.image_row == row].mean(0) for row in range(60)])
     holdout = trials(np.arange(60, 75), signal)
     single, averaged = (
-        ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
+        ridge_predictions(under(maps, fields), maps.shape[1], np.arange(IMAGES), training, holdout)
         for training in (
             Trials(first.image_row, noisy),
             Trials(np.arange(60), means, count=1 + np.arange(60) % 3),
@@ -78,7 +78,7 @@ def test_a_mean_over_trials_counts_as_that_many(known):
 def test_voxels_are_fitted_in_groups_that_fit_into_memory(known, monkeypatch):
     maps, fields, _, signal, _ = known
     arguments = (
-        under(maps, fields), np.arange(IMAGES),
+        under(maps, fields), FEATURES, np.arange(IMAGES),
         trials(np.arange(60), signal), trials(np.arange(60, 75), signal),
     )  # fmt: skip
     whole = ridge_predictions(*arguments)
@@ -90,5 +90,5 @@ def test_features_that_never_vary_are_no_matter(known):
     maps, fields, _, signal, _ = known
     maps = np.concatenate([maps, np.ones_like(maps[:, :1])], axis=1)
     training, holdout = trials(np.arange(60), signal), trials(np.arange(60, 75), signal)
-    predicted = ridge_predictions(under(maps, fields), np.arange(IMAGES), training, holdout)
+    predicted = ridge_predictions(under(maps, fields), maps.shape[1], np.arange(IMAGES), training, holdout)
     np.testing.assert_allclose(predicted[75:], signal[75:], atol=2e-3)

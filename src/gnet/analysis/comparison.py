@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from gnet.evaluation.accuracy import relative_accuracy
+
 
 def mean_difference(difference: Float[np.ndarray, " voxel"]) -> tuple[float, float, int]:
     """Mean of a difference over voxels, its standard error, and the number of voxels; NaN are excluded.
@@ -67,7 +69,7 @@ def control_table(
     """
     models = {"gnet8j": gnet8j, "gnet8r": gnet8r}
     medians = {
-        name: relative_accuracy(table)
+        name: relative_accuracy(table).groupby([table["area"], table["subject"]]).median()
         for name, table in {**models, "untrained_gnet8j": untrained_gnet8j, **others}.items()
     }
     table = pd.DataFrame(medians).loc[medians["gnet8j"].index].reset_index()
@@ -81,10 +83,3 @@ def control_table(
             keys = zip(table["area"], table["subject"], strict=True)
             table[name.format(model)] = [gains[(model, *key)][position] for key in keys]
     return table
-
-
-def relative_accuracy(accuracy: pd.DataFrame) -> pd.Series:
-    """By area and subject, the median over voxels of r / sqrt(ceiling), of voxels with a ceiling above 0."""
-    known = accuracy[accuracy["ceiling"] > 0]
-    relative = known["r"] / np.sqrt(known["ceiling"].astype(float) / 100)
-    return relative.groupby([known["area"], known["subject"]]).median()

@@ -130,8 +130,7 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     fitted = accuracy["excluded"] == ""
     excluded = (~fitted).groupby([accuracy["area"], accuracy["subject"]]).sum()
     voxels = accuracy[fitted]
-    ceiling = voxels["ceiling"].where(voxels["ceiling"] > 0)
-    voxels = voxels.assign(r_over_ceiling=voxels["r"] / np.sqrt(ceiling / 100))
+    voxels = voxels.assign(r_over_ceiling=relative_accuracy(voxels))
     table = voxels.groupby(["area", "subject"]).agg(
         voxels=("r", "size"),
         median_r=("r", "median"),
@@ -146,3 +145,9 @@ def summary_table(accuracy: pd.DataFrame) -> pd.DataFrame:
     )
     table.insert(1, "excluded", excluded.loc[table.index])
     return table.astype({"trials": int, "images": int}).reset_index()
+
+
+def relative_accuracy(accuracy: pd.DataFrame) -> pd.Series:
+    """R / sqrt(ceiling / 100) of every voxel; NaN where its ceiling is not above 0."""
+    ceiling = accuracy["ceiling"].astype(float)
+    return accuracy["r"] / np.sqrt(ceiling.where(ceiling > 0) / 100)

@@ -68,14 +68,8 @@ SUMMARIES = {
     ),
     "sweep_seeds": Summary(
         "hierarchy index of each brain and protocol, mean over seeds",
-        {
-            "brain": "brain",
-            "protocol": "protocol",
-            "subject": "subject",
-            "index": "index",
-            "seed_sd": "± seeds",
-        }
-        | {"seeds": "seeds", "which": "which"},
+        {"brain": "brain", "protocol": "protocol", "subject": "subject", "index": "index"}
+        | {"seed_sd": "± seeds", "seeds": "seeds", "which": "which"},
     ),
     "size_eccentricity": Summary(
         "receptive field size, degrees of visual angle",

@@ -20,6 +20,7 @@ BYTES = 5e8
 
 def ridge_predictions(
     pooled: Callable[[slice], Float[Tensor, "some image feature"]],
+    features: int,
     image_row: Int[np.ndarray, " image"],
     training: Trials,
     holdout: Trials,
@@ -31,6 +32,8 @@ def ridge_predictions(
     pooled
         Gives the features of some of the voxels for all images, such as `pool` makes them; called once for
         each group of voxels that fits into memory.
+    features
+        Their number.
     image_row
         The rows of the prepared images that these are of, ascending. All trials show one of them.
     training, holdout
@@ -38,7 +41,7 @@ def ridge_predictions(
         penalty of each voxel is the one whose predictions correlate best with its holdout trials.
     """
     voxels = training.response.shape[1]
-    size = max(1, int(BYTES / pooled(slice(0, 1)).nbytes))
+    size = max(1, int(BYTES / (4 * features * len(image_row))))
     starts, result = range(0, voxels, size), np.empty((len(image_row), voxels))
     seen, held = (np.searchsorted(image_row, part.image_row) for part in (training, holdout))
     count = np.ones(len(seen)) if training.count is None else training.count

@@ -53,9 +53,8 @@ class UnfinishedFits:
     ) -> None:
         """Choose the seed, before any prerequisites are made."""
         nodes = nodes_to_run(run_params, pipeline, catalog)
-        fits = (
-            node for node in nodes if "params:fitting" in node.inputs
-        )  # the others have seeds of their own
+        # fits in the cells of a sweep have seeds of their own
+        fits = (node for node in nodes if "params:fitting" in node.inputs)
         self.states = tuple(state for node in fits if (state := state_path(node, catalog)))
         if not self.states:
             self.seed = None

@@ -28,6 +28,7 @@ from gnet.pipelines.parameters import Fitting, Protocols, Scoring, Simulation
 from gnet.pipelines.selecting import positions
 from gnet.recording.measurements import Measurements, scored_trials
 from gnet.recording.reader import Reader
+from gnet.simulation import stages
 from gnet.simulation.release import SimulationPlan, simulate
 
 FITS = ["params:fitting", "params:protocols", "params:scoring"]
@@ -50,8 +51,8 @@ def create_pipeline(areas: tuple[str, ...]) -> Pipeline:
     )
 
 
-Group = tuple[np.ndarray, Callable[[slice], torch.Tensor]]
-"""Some of the voxels, and what gives the features of a part of them (voxel, image, feature)."""
+Group = tuple[np.ndarray, Callable[[slice], torch.Tensor], int]
+"""Some of the voxels, what gives the features of a part of them (voxel, image, feature), their number."""
 
 
 def score_prefilter(
@@ -73,7 +74,7 @@ def score_prefilter(
 
         places = positions(joint.voxels[subject].index, voxels["voxel_index"].to_numpy())
         fields = network.readout(subject).fine_fields().detach().flatten(1)[torch.from_numpy(places)]
-        yield np.arange(len(voxels)), lambda some: pool(maps(), fields[some])
+        yield np.arange(len(voxels)), lambda some: pool(maps(), fields[some]), MAPS[1]
 
     return score_ridge(measured, groups, fitting, protocols, scoring)
 
@@ -110,7 +111,7 @@ def score_planted(
             here = np.flatnonzero(planted["area"][place] == area)
             if len(here):
                 fields = torch.from_numpy(release.fields(subject, place[here], area)).float()
-                yield here, partial(pooled, area, seen, fields)
+                yield here, partial(pooled, area, seen, fields), stages.MAPS
 
     return score_ridge(measured, groups, fitting, protocols, scoring)
 
@@ -133,9 +134,9 @@ def score_ridge(
         parts = data.training[subject], data.holdout[subject]
         rows = np.unique(np.concatenate([tests.image_row, *(part.image_row for part in parts)]))
         predicted = np.empty((len(rows), len(kept)))
-        for here, pooled in groups(subject, rows, kept):
+        for here, pooled, features in groups(subject, rows, kept):
             of_group = (replace(part, response=part.response[:, here], voxels=None) for part in parts)
-            predicted[:, here] = ridge_predictions(pooled, rows, *of_group)
+            predicted[:, here] = ridge_predictions(pooled, features, rows, *of_group)
         tested = predicted[np.searchsorted(rows, tests.image_row)]
         tables.append(score_voxels(tested, tests, voxels, resamples=scoring.resamples, seed=scoring.seed))
     return pd.concat(tables, ignore_index=True)

@@ -120,7 +120,9 @@ class SimulatedRelease:
     ) -> Iterator[Float32[np.ndarray, "block map pixel"]]:
         """The feature maps that an area's voxels read, of some images, block after block."""
         seen = resize(self.images[images], PIXELS)
-        return (of_areas[area].reshape(*of_areas[area].shape[:2], -1) for of_areas in self.chains.maps(seen))
+        return (
+            of_area[area].reshape(*of_area[area].shape[:2], -1) for of_area in self.chains.maps(seen, [area])
+        )
 
     def fields(
         self, subject: str, voxels: Int64[np.ndarray, " voxel"], area: str

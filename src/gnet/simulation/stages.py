@@ -128,15 +128,15 @@ class Chains:
                     self.stages[area].append(stage)
 
     def maps(
-        self, images: UInt8[np.ndarray, "image 3 y x"]
+        self, images: UInt8[np.ndarray, "image 3 y x"], areas: Sequence[str] = ()
     ) -> Iterator[dict[str, Float32[np.ndarray, "image map row column"]]]:
-        """By area, its feature maps of a block of images after the other."""
+        """By area, all or some, its feature maps of a block of images after the other."""
         for block in _blocks(images):
             with torch.no_grad():
                 start, done, of_areas = self._prefiltered(block), {}, {}
-                for area, stages in self.stages.items():
+                for area in areas or self.stages:
                     maps = start
-                    for stage in stages:
+                    for stage in self.stages[area]:
                         if id(stage) not in done:
                             done[id(stage)] = stage(maps)
                         maps = done[id(stage)]
